@@ -1,0 +1,14 @@
+"""``python -m lambda_runtime app.handler`` and the ``lambda-runtime`` command: any image's entry point."""
+
+import sys
+
+from lambda_runtime import loop
+
+
+def main() -> None:
+    """Run the function, as ``bootstrap`` does."""
+    loop.main(sys.modules["__main__"].__file__ or sys.argv[0])
+
+
+if __name__ == "__main__":
+    main()

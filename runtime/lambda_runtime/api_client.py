@@ -1,0 +1,197 @@
+"""Lambda's Runtime API: the only place that knows its paths, headers and status codes.
+
+Source: "Using the Lambda runtime API" in the AWS Lambda Developer Guide.
+"""
+
+import sys
+
+from lambda_runtime import __version__, payload
+from lambda_runtime.connection import Connection, Disconnected, Reply
+from lambda_runtime.http1 import ProtocolError, field_value, quote
+
+_XRAY_CAUSE_LIMIT = 1024 * 1024
+
+
+class RuntimeApiError(Exception):
+    """The Runtime API is gone or will not go on: this process has to end, and Lambda starts another."""
+
+
+class Invocation:
+    """One event as the Runtime API delivered it.
+
+    ``deadline_ms`` is Unix time in milliseconds, 0 when the platform named none. Everything but the
+    request id and the body may be None, as any header may be absent.
+    """
+
+    __slots__ = (
+        "body",
+        "client_context",
+        "cognito_identity",
+        "content_type",
+        "deadline_ms",
+        "function_arn",
+        "invocation_id",
+        "request_id",
+        "tenant_id",
+        "trace_id",
+    )
+
+    def __init__(self, reply: Reply) -> None:
+        header = reply.headers.get
+        request_id = header("lambda-runtime-aws-request-id")
+        if not request_id:
+            raise RuntimeApiError("an event came without Lambda-Runtime-Aws-Request-Id")
+        self.request_id = request_id
+        self.body = reply.body
+        self.content_type = header("content-type")
+        self.deadline_ms = _milliseconds(header("lambda-runtime-deadline-ms"))
+        self.function_arn = header("lambda-runtime-invoked-function-arn")
+        self.trace_id = header("lambda-runtime-trace-id")
+        self.client_context = header("lambda-runtime-client-context")
+        self.cognito_identity = header("lambda-runtime-cognito-identity")
+        self.tenant_id = header("lambda-runtime-aws-tenant-id")
+        self.invocation_id = header("lambda-runtime-invocation-id")
+
+
+def _milliseconds(value: str | None) -> int:
+    return int(value) if value and value.isascii() and value.isdigit() else 0
+
+
+class BaseLambdaRuntimeClient:
+    """What the clients of the Runtime API have in common: the marshaller, replaceable by users."""
+
+    marshaller: "payload.Marshaller" = payload
+    """Reads events and writes results, looked up at every invocation: ``unmarshal_request(body,
+    content_type)`` and ``marshal_response(result)``. Assign an object with these two methods to the
+    class to have another format."""
+
+
+class LambdaRuntimeClient(BaseLambdaRuntimeClient):
+    """Speaks to the Runtime API at ``host:port`` over one connection.
+
+    Raises ValueError for an address that is not one. The methods keep the names and the order of
+    parameters that monitoring libraries wrap on awslambdaric's class of this name.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._connection = Connection(address)
+        common = (
+            f"Host: {address}\r\n"
+            f"User-Agent: lambda-runtime/{__version__} Python/{sys.version.partition(' ')[0]}\r\n"
+        )
+        self._next = f"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\n{common}\r\n".encode()
+        self._common = common
+
+    def wait_next_invocation(self) -> Invocation:
+        """The next event; waits for it without limit.
+
+        Raises RuntimeApiError when the wait ends without one. It is not repeated: the platform may
+        have handed the event over already, and a fresh process is what it expects then.
+        """
+        reply = self._exchange("next", self._next)
+        if reply.status != 200:
+            raise RuntimeApiError(f"asked for the next event, the Runtime API said {_said(reply)}")
+        return Invocation(reply)
+
+    def post_invocation_result(
+        self,
+        invoke_id: str,
+        result_data: bytes | str,
+        content_type: str = "application/json",
+        invocation_id: str | None = None,
+    ) -> None:
+        """Answer the invocation with what its handler returned, already marshalled.
+
+        A refusal (too large, too late) is logged, not raised: the platform has answered its caller
+        itself then. Raises RuntimeApiError when the environment is to end.
+        """
+        body = result_data if isinstance(result_data, bytes) else result_data.encode()
+        self._answer("response", invoke_id, body, content_type, _echo(invocation_id))
+
+    def post_invocation_error(
+        self,
+        invoke_id: str,
+        error_response_data: bytes | str,
+        xray_fault: str = "",
+        invocation_id: str | None = None,
+        error_type: str = "",
+    ) -> None:
+        """Answer the invocation with an error: its JSON document and the cause X-Ray shows.
+
+        Raises as post_invocation_result does.
+        """
+        body = (
+            error_response_data
+            if isinstance(error_response_data, bytes)
+            else error_response_data.encode("utf-8", "backslashreplace")
+        )
+        extra = _echo(invocation_id)
+        if error_type:
+            extra += f"Lambda-Runtime-Function-Error-Type: {field_value(error_type)}\r\n"
+        if xray_fault and len(xray_fault) < _XRAY_CAUSE_LIMIT:
+            extra += f"Lambda-Runtime-Function-XRay-Error-Cause: {field_value(xray_fault)}\r\n"
+        self._answer("error", invoke_id, body, "application/json", extra)
+
+    def post_init_error(
+        self, error_response_data: dict[str, object], error_type_override: str | None = None
+    ) -> None:
+        """Report that the function could not be initialised; the process must then exit."""
+        error_type = error_type_override or str(error_response_data.get("errorType", ""))
+        head = self._post_head(
+            "init/error",
+            "application/json",
+            f"Lambda-Runtime-Function-Error-Type: {field_value(error_type)}\r\n",
+        )
+        reply = self._post("init/error", head, payload.encode(error_response_data))
+        if reply.status != 202:
+            raise RuntimeApiError(f"the Runtime API refused the init error: {_said(reply)}")
+
+    def _answer(
+        self, kind: str, invoke_id: str, body: bytes, content_type: str, extra: str
+    ) -> None:
+        path = f"invocation/{quote(invoke_id)}/{kind}"
+        reply = self._post(path, self._post_head(path, content_type, extra), body)
+        if reply.status == 202:
+            return
+        if reply.status >= 500:
+            raise RuntimeApiError(f"the Runtime API failed at an answer: {_said(reply)}")
+        _log_refusal(kind, invoke_id, len(body), reply)
+
+    def _post_head(self, path: str, content_type: str, extra: str) -> str:
+        return (
+            f"POST /2018-06-01/runtime/{path} HTTP/1.1\r\n{self._common}"
+            f"Content-Type: {field_value(content_type)}\r\n{extra}Content-Length: "
+        )
+
+    def _post(self, path: str, head: str, body: bytes) -> Reply:
+        return self._exchange(path, f"{head}{len(body)}\r\n\r\n".encode(), body)
+
+    def _exchange(self, path: str, head: bytes, body: bytes = b"") -> Reply:
+        try:
+            return self._connection.exchange(head, body)
+        except (OSError, Disconnected, ProtocolError) as error:
+            host, port = self._connection.address
+            raise RuntimeApiError(
+                f"lost the Runtime API at {host}:{port} ({path}): {error or type(error).__name__}"
+            ) from error
+
+
+def _echo(invocation_id: str | None) -> str:
+    return (
+        f"Lambda-Runtime-Invocation-Id: {field_value(invocation_id)}\r\n" if invocation_id else ""
+    )
+
+
+def _said(reply: Reply) -> str:
+    return f"{reply.status} {bytes(reply.body[:500]).decode('utf-8', 'replace')}".rstrip()
+
+
+def _log_refusal(kind: str, invoke_id: str, size: int, reply: Reply) -> None:
+    from lambda_runtime import logs
+
+    advice = ""
+    if reply.status == 413:
+        advice = f": the {size} bytes are more than Lambda takes; return less, or a link to an object in S3"
+    logs.sink.log(
+        f"[WARN]\tThe Runtime API refused the {kind} of {invoke_id} ({_said(reply)}){advice}\n"
+    )

@@ -1,0 +1,47 @@
+"""Loads the modules of the cold path out of the bundle that ``bundle`` wrote.
+
+Never imported: ``bundle`` puts its byte-code first in the file, and ``bootstrap`` executes it with
+``home``, the folder of the package, and ``modules``, byte-code by module name.
+"""
+
+import sys
+from _frozen_importlib import ModuleSpec
+from _imp import _fix_co_filename
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import CodeType, ModuleType
+
+home: str
+modules: "dict[str, CodeType]"
+
+
+class ColdFinder:
+    """Finder and loader in one, which leaves when it has nothing left to give."""
+
+    def find_spec(
+        self, name: str, path: object = None, target: object = None
+    ) -> "ModuleSpec | None":
+        code = modules.get(name)
+        if code is None:
+            return None
+        file = f"{home}/{code.co_filename}"
+        is_package = file.endswith("/__init__.py")
+        spec = ModuleSpec(name, self, origin=file, is_package=is_package)  # type: ignore[arg-type]
+        spec.has_location = True
+        if is_package:
+            spec.submodule_search_locations = [file.rpartition("/")[0]]
+        return spec
+
+    def create_module(self, spec: ModuleSpec) -> "ModuleType | None":
+        return None
+
+    def exec_module(self, module: "ModuleType") -> None:
+        code = modules.pop(module.__name__)
+        if not modules:
+            sys.meta_path.remove(self)  # type: ignore[arg-type]
+        _fix_co_filename(code, module.__file__)
+        exec(code, vars(module))
+
+
+sys.meta_path.insert(0, ColdFinder())  # type: ignore[arg-type]

@@ -1,0 +1,99 @@
+"""The parts of awslambdaric that others import, made of this runtime's own when they do.
+
+``awslambdaric.bootstrap`` is ``lambda_runtime.loop`` itself, so that what is replaced on the one is
+replaced on the other. A copy of awslambdaric in the deployment package is not used: it could not
+reach the invocations.
+"""
+
+import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+from lambda_runtime import api_client, context, errors, handlers, payload
+
+VERSION = "4.2.2"
+"""The version of awslambdaric whose surface this is."""
+
+
+class LambdaMarshaller:
+    """awslambdaric's marshaller, for subclasses: the methods are ``payload``'s functions."""
+
+    unmarshal_request = staticmethod(payload.unmarshal_request)
+    marshal_response = staticmethod(payload.marshal_response)
+
+
+def to_json(value: object) -> str:
+    """The value as a JSON text."""
+    return payload.encode(value).decode()
+
+
+_MODULES: dict[str, dict[str, object]] = {
+    "lambda_context": {
+        name: getattr(context, name)
+        for name in ("LambdaContext", "ClientContext", "Client", "CognitoIdentity")
+    },
+    "lambda_runtime_client": {
+        "BaseLambdaRuntimeClient": api_client.BaseLambdaRuntimeClient,
+        "LambdaRuntimeClient": api_client.LambdaRuntimeClient,
+        "LambdaRuntimeClientError": api_client.RuntimeApiError,
+    },
+    "lambda_runtime_exception": {"FaultException": errors.FaultException},
+    "lambda_runtime_marshaller": {"LambdaMarshaller": LambdaMarshaller, "to_json": to_json},
+}
+
+_BOOTSTRAP: dict[str, object] = {
+    "_get_handler": handlers.resolve,
+    "FaultException": errors.FaultException,
+    "to_json": to_json,
+}
+
+
+def attribute(name: str) -> object:
+    """A name of awslambdaric.bootstrap that ``loop`` does not have. Raises AttributeError."""
+    if name == "LambdaLoggerHandler":
+        from lambda_runtime.log_handlers import LambdaLoggerHandler
+
+        return LambdaLoggerHandler
+    try:
+        return _BOOTSTRAP[name]
+    except KeyError:
+        raise AttributeError(f"module 'lambda_runtime.loop' has no attribute {name!r}") from None
+
+
+def spec() -> ModuleSpec:
+    """How to make the package ``awslambdaric``, its submodules with it."""
+    made = ModuleSpec("awslambdaric", _PackageLoader(), is_package=True)
+    made.submodule_search_locations = []
+    return made
+
+
+def bootstrap_spec() -> ModuleSpec:
+    """How to make the module ``bootstrap``: it is the loop."""
+    return ModuleSpec("bootstrap", _LoopLoader())
+
+
+class _PackageLoader:
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__dict__["__version__"] = VERSION
+        for name, attributes in _MODULES.items():
+            part = ModuleType(f"awslambdaric.{name}")
+            vars(part).update(attributes)
+            _add(module, name, part)
+        _add(module, "bootstrap", sys.modules["lambda_runtime.loop"])
+
+
+def _add(package: ModuleType, name: str, part: ModuleType) -> None:
+    sys.modules[f"awslambdaric.{name}"] = part
+    setattr(package, name, part)
+
+
+class _LoopLoader:
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return ModuleType("bootstrap")
+
+    def exec_module(self, module: ModuleType) -> None:
+        # The import statement gives what stands in sys.modules when the loader is done.
+        sys.modules["bootstrap"] = sys.modules["lambda_runtime.loop"]

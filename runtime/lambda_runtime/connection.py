@@ -1,0 +1,230 @@
+"""One keep-alive TCP connection to the Runtime API: sends requests, receives replies.
+
+Used by one thread at a time. There are no timeouts: an execution environment may be frozen for hours
+while it waits for a reply, and Lambda's own deadline ends whatever hangs.
+"""
+
+import _socket
+
+from lambda_runtime.http1 import (
+    CHUNKED,
+    MAX_HEAD,
+    UNTIL_CLOSE,
+    ProtocolError,
+    body_length,
+    chunk_size,
+    parse_fields,
+    parse_head,
+    within_bounds,
+)
+
+# Up to here a copy that joins head and body is cheaper than a scatter list.
+_SMALL = 32 * 1024
+_RECEIVE = 64 * 1024
+_PEEK = _socket.MSG_PEEK | _socket.MSG_DONTWAIT
+
+
+class Disconnected(Exception):
+    """The Runtime API closed or reset the connection before its reply was complete."""
+
+
+class Reply:
+    """One HTTP reply: ``status``, ``headers`` (names in lower case), ``body``, ``trailers``."""
+
+    __slots__ = ("body", "headers", "status", "trailers")
+
+    def __init__(self, status: int, headers: dict[str, str]) -> None:
+        self.status = status
+        self.headers = headers
+        self.body: bytes | bytearray = b""
+        self.trailers: dict[str, str] = {}
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """``host:port``, ``[v6]:port`` or ``host`` (port 80) as a pair.
+
+    Raises ValueError for a port that is not one.
+    """
+    host, colon, port = address.rpartition(":")
+    if not colon or "]" in port:
+        host, port = address, "80"
+    number = int(port) if port.isascii() and port.isdigit() else -1
+    if not host or not 0 < number < 65536:
+        raise ValueError(f"{address!r} is not host:port")
+    return host.strip("[]"), number
+
+
+class Connection:
+    """A connection that is opened at the first request and kept.
+
+    ``exchange`` may be called again after any exception: it then starts on a new connection.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address = split_address(address)
+        self._socket: _socket.socket | None = None
+        self._buffer = b""
+        self._at = 0
+
+    def exchange(self, head: bytes, body: bytes = b"") -> Reply:
+        """Send one request, its head and body given as they go over the wire; return the reply.
+
+        A connection that is found dead before it took a byte of the request is opened anew, once:
+        the request cannot have been seen. Raises OSError when there is no connection to be had,
+        Disconnected when it ends before the reply does, ProtocolError when the reply is not HTTP.
+        """
+        try:
+            self._send(head, body)
+            reply = self._receive_head()
+            self._receive_body(reply)
+        except BaseException:
+            # Whatever is still under way on this connection belongs to a request given up.
+            self.close()
+            raise
+        if self._at != len(self._buffer) or reply.headers.get("connection", "").lower() == "close":
+            self.close()
+        return reply
+
+    def close(self) -> None:
+        """Close the connection; the next request opens another."""
+        if self._socket is not None:
+            self._socket.close()
+        self._socket = None
+        self._buffer, self._at = b"", 0
+
+    def _open(self) -> _socket.socket:
+        host, port = self.address
+        family = _socket.AF_INET6 if ":" in host else _socket.AF_INET
+        connection = _socket.socket(family, _socket.SOCK_STREAM)
+        try:
+            connection.connect((host, port))
+            connection.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+        except BaseException:
+            connection.close()
+            raise
+        self._socket = connection
+        return connection
+
+    def _usable(self) -> _socket.socket | None:
+        """The open connection, unless the peer has closed it or spoken out of turn."""
+        if self._socket is not None:
+            try:
+                self._socket.recv(1, _PEEK)
+            except BlockingIOError:
+                return self._socket
+            except OSError:
+                pass
+            self.close()
+        return None
+
+    def _send(self, head: bytes, body: bytes) -> None:
+        message = (head + body,) if len(body) < _SMALL else (head, body)
+        kept = self._usable()
+        if kept is not None:
+            try:
+                sent = kept.sendmsg(message)
+            except (BrokenPipeError, ConnectionResetError):
+                self.close()  # not a byte was taken
+            else:
+                return _send_rest(kept, message, sent)
+        fresh = self._open()
+        _send_rest(fresh, message, fresh.sendmsg(message))
+
+    def _more(self) -> None:
+        """Add what has arrived to the buffer, dropping from it what has been read."""
+        assert self._socket is not None
+        received = self._socket.recv(_RECEIVE)
+        if not received:
+            raise Disconnected("the Runtime API closed the connection in the middle of a reply")
+        rest = self._buffer[self._at :]
+        self._buffer, self._at = rest + received if rest else received, 0
+
+    def _receive_head(self) -> Reply:
+        while True:
+            status, headers = parse_head(self._block(b"\r\n\r\n"))
+            if status >= 200:
+                return Reply(status, headers)
+            if status == 101:
+                raise ProtocolError("101 Switching Protocols, though none was asked for")
+
+    def _block(self, end: bytes) -> bytes:
+        """The bytes up to the separator, which is passed over."""
+        while (found := self._buffer.find(end, self._at)) < 0:
+            if len(self._buffer) - self._at > MAX_HEAD:
+                raise ProtocolError(f"more than {MAX_HEAD} bytes of HTTP header")
+            self._more()
+        block = self._buffer[self._at : found]
+        self._at = found + len(end)
+        return block
+
+    def _receive_body(self, reply: Reply) -> None:
+        length = body_length(reply.status, reply.headers)
+        if length == CHUNKED:
+            reply.body = self._chunks()
+            reply.trailers = self._trailers()
+        elif length == UNTIL_CLOSE:
+            reply.body = self._rest()
+            self.close()
+        else:
+            reply.body = self._exactly(length)
+
+    def _exactly(self, length: int) -> bytes | bytearray:
+        start, self._at = self._at, min(self._at + length, len(self._buffer))
+        if self._at - start == length:
+            return self._buffer[start : self._at]
+        body = bytearray(length)
+        body[: self._at - start] = memoryview(self._buffer)[start : self._at]
+        self._fill(body, self._at - start)
+        return body
+
+    def _fill(self, body: bytearray, start: int) -> None:
+        """Receive straight into the body, from ``start`` to its end."""
+        assert self._socket is not None
+        with memoryview(body) as view:
+            while start < len(body):
+                received = self._socket.recv_into(view[start:])
+                if not received:
+                    raise Disconnected("the Runtime API closed the connection in an event's body")
+                start += received
+
+    def _chunks(self) -> bytes | bytearray:
+        body: bytes | bytearray = b""
+        while size := chunk_size(self._block(b"\r\n")):
+            within_bounds(len(body) + size)
+            chunk = self._exactly(size)
+            if not body:
+                body = chunk
+            else:
+                if isinstance(body, bytes):
+                    body = bytearray(body)
+                body += chunk
+            if self._block(b"\r\n"):
+                raise ProtocolError("a chunk that is longer than its size says")
+        return body
+
+    def _trailers(self) -> dict[str, str]:
+        lines: list[str] = []
+        size = 0
+        while line := self._block(b"\r\n"):
+            size += len(line)
+            if size > MAX_HEAD:
+                raise ProtocolError(f"more than {MAX_HEAD} bytes of HTTP trailers")
+            lines.append(line.decode("utf-8", "replace"))
+        return parse_fields(lines)
+
+    def _rest(self) -> bytearray:
+        body = bytearray(self._buffer[self._at :])
+        self._buffer, self._at = b"", 0
+        assert self._socket is not None
+        while received := self._socket.recv(_RECEIVE):
+            body += received
+            within_bounds(len(body))
+        return body
+
+
+def _send_rest(connection: _socket.socket, message: tuple[bytes, ...], sent: int) -> None:
+    """Send what the kernel did not take at once of a message too large for its buffer."""
+    for part in message:
+        if sent < len(part):
+            connection.sendall(memoryview(part)[sent:])
+        sent = max(0, sent - len(part))

@@ -1,0 +1,197 @@
+"""The second argument of every handler.
+
+Source: "Using the Lambda context object to retrieve Python function information" in the AWS Lambda
+Developer Guide.
+"""
+
+import time
+
+from lambda_runtime import payload
+from lambda_runtime.settings import get
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lambda_runtime.api_client import Invocation
+
+# They never change while a process lives, and reading five variables costs more than the rest.
+_LOG_GROUP_NAME = get("AWS_LAMBDA_LOG_GROUP_NAME")
+_LOG_STREAM_NAME = get("AWS_LAMBDA_LOG_STREAM_NAME")
+_FUNCTION_NAME = get("AWS_LAMBDA_FUNCTION_NAME")
+_MEMORY_SIZE = get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
+_FUNCTION_VERSION = get("AWS_LAMBDA_FUNCTION_VERSION")
+
+_W3C_FIELDS = ("traceparent", "tracestate", "baggage")
+
+
+class _Shown:
+    __slots__: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return _show(self, self.__slots__)
+
+
+class CognitoIdentity(_Shown):
+    """Who called through Amazon Cognito; both fields are None for every other caller."""
+
+    __slots__ = ("cognito_identity_id", "cognito_identity_pool_id")
+
+    def __init__(self, fields: dict[str, object]) -> None:
+        self.cognito_identity_id = fields.get("cognitoIdentityId")
+        self.cognito_identity_pool_id = fields.get("cognitoIdentityPoolId")
+
+
+class Client(_Shown):
+    """The mobile app that called, as the AWS Mobile SDK describes it."""
+
+    __slots__ = (
+        "app_package_name",
+        "app_title",
+        "app_version_code",
+        "app_version_name",
+        "installation_id",
+    )
+
+    def __init__(self, fields: dict[str, object]) -> None:
+        for name in self.__slots__:
+            setattr(self, name, fields.get(name))
+
+
+class ClientContext(_Shown):
+    """What the caller sent as client context: ``custom`` and ``env`` mappings, ``client``."""
+
+    __slots__ = ("client", "custom", "env")
+
+    def __init__(self, fields: dict[str, object]) -> None:
+        self.custom = fields.get("custom")
+        self.env = fields.get("env")
+        client = fields.get("client")
+        self.client = None if client is None else Client(_mapping(client, "client"))
+
+
+_SHOWN = (
+    "aws_request_id",
+    "log_group_name",
+    "log_stream_name",
+    "function_name",
+    "memory_limit_in_mb",
+    "function_version",
+    "invoked_function_arn",
+    "client_context",
+    "identity",
+    "tenant_id",
+)
+
+
+class LambdaContext:
+    """One invocation's facts: who, which function, how long still.
+
+    A fresh object for each invocation, which takes new attributes. ``deadline`` is Unix time in
+    milliseconds; ``trace_id`` the X-Ray trace header or None; ``memory_limit_in_mb`` a str, as on
+    AWS's own runtime. It can be made by hand in tests, with the arguments awslambdaric's takes.
+    """
+
+    def __init__(
+        self,
+        invoke_id: str,
+        client_context: dict[str, object] | None,
+        cognito_identity: dict[str, object] | None,
+        epoch_deadline_time_in_ms: int,
+        invoked_function_arn: str | None = None,
+        tenant_id: str | None = None,
+        trace_id: str | None = None,
+    ) -> None:
+        self.aws_request_id = invoke_id
+        self.log_group_name = _LOG_GROUP_NAME
+        self.log_stream_name = _LOG_STREAM_NAME
+        self.function_name = _FUNCTION_NAME
+        self.memory_limit_in_mb = _MEMORY_SIZE
+        self.function_version = _FUNCTION_VERSION
+        self.invoked_function_arn = invoked_function_arn
+        self.tenant_id = tenant_id
+        self.trace_id = trace_id
+        self.deadline = epoch_deadline_time_in_ms
+        self._w3c: dict[str, str] = {}
+        self.client_context: ClientContext | None = None
+        if client_context is not None:
+            self._w3c = _take_w3c(client_context)
+            self.client_context = ClientContext(client_context)
+        self.identity = CognitoIdentity(cognito_identity or {})
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Milliseconds until Lambda ends this invocation; 0 when that time has come."""
+        return max(0, self.deadline - int(time.time() * 1000))
+
+    def w3c(self) -> dict[str, str]:
+        """The W3C trace context that came with the invocation, ``traceparent`` and its like."""
+        return dict(self._w3c)
+
+    def log(self, msg: object) -> None:
+        """Write the text to the log as it is."""
+        import sys
+
+        from lambda_runtime import logs
+
+        if "logging" in sys.modules:
+            from lambda_runtime.log_handlers import write_through_logging
+
+            write_through_logging(str(msg))
+        else:
+            logs.sink.log(str(msg))
+
+    def __repr__(self) -> str:
+        return _show(self, _SHOWN)
+
+
+def make(invocation: "Invocation") -> LambdaContext:
+    """The context of an invocation.
+
+    Raises FaultException (``Runtime.LambdaContextUnmarshalError``) when its client context or its
+    Cognito identity is not a JSON object.
+    """
+    return LambdaContext(
+        invocation.request_id,
+        _parse(invocation.client_context, "Client Context"),
+        _parse(invocation.cognito_identity, "Cognito Identity"),
+        invocation.deadline_ms,
+        invocation.function_arn,
+        invocation.tenant_id,
+        invocation.trace_id,
+    )
+
+
+def _show(thing: object, names: tuple[str, ...]) -> str:
+    shown = ",".join(f"{name}={getattr(thing, name)}" for name in names)
+    return f"{type(thing).__name__}([{shown}])"
+
+
+def _parse(header: str | None, name: str) -> dict[str, object] | None:
+    if not header:
+        return None
+    try:
+        parsed = payload.decode(header)
+    except Exception as error:
+        from lambda_runtime.errors import FaultException
+
+        raise FaultException(
+            "Runtime.LambdaContextUnmarshalError", f"Unable to parse {name} JSON: {error}"
+        ) from None
+    return None if parsed is None else _mapping(parsed, name)
+
+
+def _mapping(value: object, name: str) -> dict[str, object]:
+    if isinstance(value, dict):
+        return value
+    from lambda_runtime.errors import FaultException
+
+    raise FaultException(
+        "Runtime.LambdaContextUnmarshalError",
+        f"Unable to parse {name} JSON: it is {type(value).__name__}, not an object",
+    )
+
+
+def _take_w3c(fields: dict[str, object]) -> dict[str, str]:
+    """The trace fields, taken out of the client context, where users do not look for them."""
+    given = fields.pop("w3c", None)
+    if not isinstance(given, dict):
+        return {}
+    return {name: value for name in _W3C_FIELDS if isinstance(value := given.get(name), str)}

@@ -1,0 +1,140 @@
+"""HTTP/1.1 messages, bytes in and bytes out: no sockets here.
+
+Theory of operation
+-------------------
+The other side is Lambda's Runtime API, so only a client's half is needed: requests are formatted,
+replies are parsed. A reply is a *head* (status line and header lines up to a blank line) and a
+body, whose framing the head decides (RFC 9112, section 6.3)::
+
+    1xx, 204, 304                 no body
+    Transfer-Encoding: chunked    chunks: size line, data, CRLF; size 0 ends; then trailer lines
+    Content-Length: n             n bytes
+    neither                       everything until the peer closes
+
+Whoever owns the socket reads bytes and asks these functions what they mean; nothing is kept between
+two calls, so a reply may arrive split at any byte. Whatever is not HTTP is a ``ProtocolError``: a
+byte stream that has lost its framing cannot be trusted with another invocation.
+"""
+
+MAX_HEAD = 256 * 1024
+"""Bytes a head or the trailers may have. Client context and X-Ray headers are a few KB each."""
+
+MAX_BODY = 64 * 1024 * 1024
+"""Bytes a body may have: ten times the largest event Lambda delivers."""
+
+CHUNKED = -1
+UNTIL_CLOSE = -2
+
+_TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_HEX = frozenset(b"0123456789abcdefABCDEF")
+
+# The same dozen header names come with every reply: spelling -> lower case, learnt as they come.
+_known_names: dict[str, str] = {}
+_KNOWN_NAMES_LIMIT = 256
+
+
+class ProtocolError(Exception):
+    """The peer sent something that is not HTTP/1.1, or that is beyond the bounds set here."""
+
+
+def parse_head(block: bytes) -> tuple[int, dict[str, str]]:
+    """The status and the headers of a head, given without its final blank line.
+
+    Header names are in lower case. A header that is repeated has its values joined by a comma, as
+    RFC 9110, section 5.3 reads it.
+    """
+    status_line, *lines = block.decode("utf-8", "replace").split("\r\n")
+    return parse_status_line(status_line), parse_fields(lines)
+
+
+def parse_status_line(line: str) -> int:
+    """The status code of ``HTTP/1.1 200 OK``."""
+    if line[:7] != "HTTP/1." or line[7:9] not in ("0 ", "1 ") or line[12:13] not in ("", " "):
+        raise ProtocolError(f"not an HTTP/1.1 status line: {line[:80]!r}")
+    code = line[9:12]
+    if len(code) != 3 or not (code.isascii() and code.isdigit()) or code < "100":
+        raise ProtocolError(f"not an HTTP status: {code!r}")
+    return int(code)
+
+
+def parse_fields(lines: list[str]) -> dict[str, str]:
+    """Header or trailer lines as a dictionary with names in lower case."""
+    fields: dict[str, str] = {}
+    for line in lines:
+        raw, colon, value = line.partition(":")
+        name = _known_names.get(raw) or _field_name(raw, colon)
+        value = value.strip(" \t")
+        if not value.isprintable():
+            _check_value(name, value)
+        fields[name] = f"{fields[name]}, {value}" if name in fields else value
+    return fields
+
+
+def _field_name(raw: str, colon: str) -> str:
+    if not colon or not raw or not _TOKEN.issuperset(raw):
+        raise ProtocolError(f"not an HTTP header line: {(raw + colon)[:80]!r}")
+    name = raw.lower()
+    if len(_known_names) < _KNOWN_NAMES_LIMIT:
+        _known_names[raw] = name
+    return name
+
+
+def _check_value(name: str, value: str) -> None:
+    # A bare CR, LF or NUL in a value is how one message is smuggled into another.
+    if "\r" in value or "\n" in value or "\0" in value:
+        raise ProtocolError(f"a control character in the value of HTTP header {name!r}")
+
+
+def body_length(status: int, headers: dict[str, str]) -> int:
+    """How many bytes of body follow the head, or CHUNKED, or UNTIL_CLOSE."""
+    if status < 200 or status == 204 or status == 304:
+        return 0
+    coding = headers.get("transfer-encoding")
+    if coding is not None:
+        if coding.lower() != "chunked":
+            raise ProtocolError(f"unknown Transfer-Encoding {coding[:80]!r}")
+        return CHUNKED
+    length = headers.get("content-length")
+    return UNTIL_CLOSE if length is None else _content_length(length)
+
+
+def _content_length(value: str) -> int:
+    # A repeated Content-Length is legal when every copy agrees.
+    first, *others = [part.strip(" \t") for part in value.split(",")]
+    if not (first.isascii() and first.isdigit()) or any(other != first for other in others):
+        raise ProtocolError(f"not a Content-Length: {value[:80]!r}")
+    return within_bounds(int(first) if len(first) < 16 else MAX_BODY + 1)
+
+
+def chunk_size(line: bytes) -> int:
+    """The size that a chunk's first line gives; extensions behind a ``;`` are ignored."""
+    digits = line.partition(b";")[0].rstrip(b" \t")
+    if not digits or not _HEX.issuperset(digits):
+        raise ProtocolError(f"not a chunk size: {line[:80]!r}")
+    return within_bounds(int(digits, 16) if len(digits) < 16 else MAX_BODY + 1)
+
+
+def within_bounds(size: int) -> int:
+    """The size itself, if a body may be that large."""
+    if size > MAX_BODY:
+        raise ProtocolError(f"a body of more than {MAX_BODY} bytes")
+    return size
+
+
+def quote(segment: str) -> str:
+    """One path segment, percent-encoded: whatever an id holds, it stays one segment of one line."""
+    if segment.isascii() and segment.replace("-", "").isalnum():
+        return segment
+    return "".join(
+        chr(byte)
+        if chr(byte).isascii() and (chr(byte).isalnum() or byte in b"-._~")
+        else f"%{byte:02X}"
+        for byte in segment.encode("utf-8", "surrogatepass")
+    )
+
+
+def field_value(value: str) -> str:
+    """A header value with whatever could end its line taken out."""
+    if value.isascii() and value.isprintable():
+        return value
+    return "".join(char if " " <= char <= "~" else "?" for char in value)

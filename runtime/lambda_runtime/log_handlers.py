@@ -1,0 +1,144 @@
+"""The handler and the formats that ``logging`` has on Lambda. Loaded with ``logging``, not before.
+
+The class names are part of the contract: Datadog looks for a handler class called exactly
+``LambdaLoggerHandler``, and leaves the one with frame types alone.
+"""
+
+import json
+import logging
+import time
+import traceback
+
+from lambda_runtime import logs
+
+_SECONDS = "%Y-%m-%dT%H:%M:%S"
+_TEXT = "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s\n"
+
+# What a record has of itself; all else in it came from ``extra`` and is logged.
+_OWN = frozenset(vars(logging.makeLogRecord({}))) | {
+    "aws_request_id",
+    "tenant_id",
+    "asctime",
+    "message",
+    "_frame_type",
+}
+
+_encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
+
+
+class LambdaLoggerHandler(logging.Handler):
+    """Hands formatted records to the sink as they are."""
+
+    def __init__(self, log_sink: "logs.Sink") -> None:
+        super().__init__()
+        self.log_sink = log_sink
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self.log_sink.log(self.format(record))
+        except Exception:
+            self.handleError(record)
+
+
+class LambdaLoggerHandlerWithFrameType(LambdaLoggerHandler):
+    """Hands them over with their level, by which the platform filters."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            message = self.format(record)
+            json_record = isinstance(self.formatter, JsonFormatter)
+            self.log_sink.log(message, logs.frame_type(record.levelno, json_record))
+        except Exception:
+            self.handleError(record)
+
+
+class LambdaLoggerFilter(logging.Filter):
+    """Stamps each record with the invocation that it belongs to."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.aws_request_id = logs.request_id
+        record.tenant_id = logs.tenant_id
+        return True
+
+
+class TextFormatter(logging.Formatter):
+    """The text format, which computes a second's timestamp once."""
+
+    def __init__(self) -> None:
+        super().__init__(_TEXT, _SECONDS)
+        self._second = -1
+        self._stamp = ""
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        second = int(record.created)
+        if second != self._second:
+            self._stamp, self._second = super().formatTime(record, datefmt), second
+        return self._stamp
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a record, in the fields of AWS's structured log format."""
+
+    def __init__(self) -> None:
+        super().__init__(datefmt=_SECONDS + "Z")
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields: dict[str, object] = {
+            "timestamp": self.formatTime(record, self.datefmt),
+            "level": logging.getLevelName(min(50, max(0, record.levelno)) // 10 * 10),
+            "message": _message(record),
+            "logger": record.name,
+            **_exception(record),
+            "requestId": getattr(record, "aws_request_id", None),
+            "location": _location(record),
+            "tenantId": getattr(record, "tenant_id", None),
+        }
+        for name, value in vars(record).items():
+            if name not in _OWN and name not in fields:
+                fields[name] = value
+        return _encode({name: value for name, value in fields.items() if value is not None}) + "\n"
+
+
+def _message(record: logging.LogRecord) -> object:
+    # A dict logged on its own stays an object, so that its keys can be searched.
+    return record.msg if isinstance(record.msg, dict) and not record.args else record.getMessage()
+
+
+def _exception(record: logging.LogRecord) -> dict[str, object]:
+    if not record.exc_info or record.exc_info[0] is None:
+        return {}
+    kind, value, trace = record.exc_info
+    return {
+        "stackTrace": traceback.format_tb(trace),
+        "errorType": kind.__name__,
+        "errorMessage": str(value),
+    }
+
+
+def _location(record: logging.LogRecord) -> str | None:
+    if not record.exc_info:
+        return None
+    return f"{record.pathname}:{record.funcName}:{record.lineno}"
+
+
+def install() -> None:
+    """Put the handler on the root logger, before any user code can."""
+    logging.Formatter.converter = time.gmtime
+    framed = logs.json_format or logs.level
+    handler = (LambdaLoggerHandlerWithFrameType if framed else LambdaLoggerHandler)(logs.sink)
+    handler.setFormatter(JsonFormatter() if logs.json_format else TextFormatter())
+    handler.addFilter(LambdaLoggerFilter())
+    root = logging.getLogger()
+    if logs.level in logging.getLevelNamesMapping():
+        root.setLevel(logs.level)
+    root.addHandler(handler)
+
+
+def write_through_logging(text: str) -> None:
+    """Write where the root logger's Lambda handler writes, or to standard output without one."""
+    for handler in logging.getLogger().handlers:
+        sink = getattr(handler, "log_sink", None)
+        if sink is not None:
+            sink.log(text)
+            return
+    logs.write(text)

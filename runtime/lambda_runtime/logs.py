@@ -1,0 +1,153 @@
+"""Where everything that is logged goes, and whose invocation it belongs to.
+
+Source: the log contract between runtimes and the platform, as awslambdaric and the Runtime Interface
+Emulator have it. ``logging`` itself is equipped by ``log_handlers`` when it is first imported.
+"""
+
+import posix
+import sys
+import time
+
+from lambda_runtime import settings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Sink(Protocol):
+        """Takes finished log text: a record, or the lines of one error report."""
+
+        def log(self, msg: str, frame_type: bytes | None = None) -> None: ...
+
+        def log_error(self, message_lines: list[str]) -> None: ...
+
+
+# Process-wide and not per thread or task: user code logs from threads of its own, and as long as one
+# invocation runs at a time, all of them work for that one.
+request_id = ""
+tenant_id: str | None = None
+
+json_format = (settings.get("AWS_LAMBDA_LOG_FORMAT") or "").upper() == "JSON"
+level = (settings.get("AWS_LAMBDA_LOG_LEVEL") or "").upper()
+if level == "TRACE":
+    level = "DEBUG"
+
+
+def frame_type(levelno: int, json: bool) -> bytes:
+    """The first four bytes of a frame: the kind of record and its level, 10 (DEBUG) to 50 (FATAL)."""
+    rank = min(levelno // 10, 5) + 1 if levelno >= 10 else 0
+    return (0xA55A0002 | rank << 2 | (0 if json else 1)).to_bytes(4, "big")
+
+
+class StreamSink:
+    """Log text on standard output, where the platform reads lines."""
+
+    def log(self, msg: str, frame_type: bytes | None = None) -> None:
+        write(msg)
+
+    def log_error(self, message_lines: list[str]) -> None:
+        # One record is one line: CloudWatch shows a carriage return as a line break.
+        write("\r".join(message_lines) + "\n")
+
+
+class FrameSink:
+    """Log text as frames on a descriptor of the platform's, each in a single write."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def log(self, msg: str, frame_type: bytes | None = None) -> None:
+        text = msg.encode("utf-8", "backslashreplace")
+        kind = frame_type or _PLAIN
+        stamp = (time.time_ns() // 1000).to_bytes(8, "big")
+        frame = b"".join((kind, len(text).to_bytes(4, "big"), stamp, text))
+        while frame:
+            frame = frame[posix.write(self.fd, frame) :]
+
+    def log_error(self, message_lines: list[str]) -> None:
+        self.log("\n".join(message_lines), frame_type(40, json_format))
+
+
+_PLAIN = frame_type(0, json=False)
+
+
+def _choose_sink() -> "Sink":
+    fd = settings.remove("_LAMBDA_TELEMETRY_LOG_FD")
+    return FrameSink(int(fd)) if fd and fd.isdigit() else StreamSink()
+
+
+sink: "Sink" = _choose_sink()
+
+
+def write(text: str) -> None:
+    """Put the text on standard output, whatever user code has made of it."""
+    try:
+        sys.stdout.write(text)
+    except UnicodeEncodeError:
+        sys.stdout.write(text.encode("utf-8", "backslashreplace").decode())
+    except (OSError, ValueError, AttributeError):
+        repair_streams()
+        sys.stdout.write(text)
+
+
+def prepare_streams() -> None:
+    """Have whole lines written at once: neither later, nor in pieces.
+
+    A crash then loses nothing but an unfinished line, and the lines of standard output and standard
+    error keep their order.
+    """
+    if sys.stdout is not None:
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+
+
+def flush() -> None:
+    """Write out what is still buffered: called before every answer."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            repair_streams()
+        except AttributeError:
+            pass  # replaced by an object of the user's own that needs no flushing, or None
+    if sys.stdout is not sys.__stdout__ and sys.__stdout__ is not None:
+        try:
+            sys.__stdout__.flush()
+        except (OSError, ValueError):
+            pass
+
+
+def repair_streams() -> None:
+    """Give closed descriptors and closed streams a working successor.
+
+    Handlers have closed standard output before (a stray ``with open(1)``); the next invocation's
+    lines should not pay for it. What the stream still held is written.
+    """
+    _repair_descriptor(1, 2)
+    _repair_descriptor(2, 1)
+    for name, fd in (("stdout", 1), ("stderr", 2)):
+        stream = getattr(sys, name)
+        if getattr(stream, "closed", True):
+            stream = open(fd, "w", encoding="utf-8", buffering=1, closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
+        else:
+            try:
+                stream.flush()
+            except (OSError, ValueError):
+                pass
+
+
+def _repair_descriptor(fd: int, twin: int) -> None:
+    try:
+        posix.fstat(fd)
+    except OSError:
+        try:
+            posix.dup2(twin, fd)
+        except OSError:
+            posix.dup2(posix.open("/dev/null", posix.O_WRONLY), fd)
+
+
+def equip_logging() -> None:
+    """Give ``logging`` its handler and format: once, right after its import."""
+    from lambda_runtime import log_handlers
+
+    log_handlers.install()

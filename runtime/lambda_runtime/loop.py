@@ -1,0 +1,131 @@
+"""From exec to the last invocation: init once, then next, run, answer.
+
+Libraries that monitor functions replace ``handle_event_request`` in this module and methods of
+``LambdaRuntimeClient``; both are looked up anew for every invocation.
+"""
+
+import gc
+import posix
+import sys
+
+from lambda_runtime import context, handlers, logs, settings, startup
+from lambda_runtime.api_client import Invocation, LambdaRuntimeClient, RuntimeApiError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+_pid = posix.getpid()
+
+
+def main(script: str) -> "NoReturn":
+    """Run the function that the environment describes, started by the script of this path.
+
+    Does not return: the process ends with the platform, or with an error that is logged.
+    """
+    startup.exec_wrapper(script)
+    address = settings.get("AWS_LAMBDA_RUNTIME_API")
+    if not address:
+        startup.exec_emulator(script)
+    prepare(script)
+    run(_client(address or ""))
+
+
+def prepare(script: str) -> None:
+    """Settle paths, environment, streams and hooks before any user code runs."""
+    folder = script.rpartition("/")[0]
+    home = __file__.rpartition("/")[0].rpartition("/")[0]
+    startup.set_environment(home)
+    startup.set_path(home, folder)
+    logs.prepare_streams()
+    startup.hook_imports(logs.equip_logging)
+    # Where awslambdaric has its module, and monitoring libraries look for it.
+    sys.modules["__main__"].bootstrap = sys.modules[__name__]  # type: ignore[attr-defined]
+    startup.customise()
+
+
+def run(client: LambdaRuntimeClient) -> "NoReturn":
+    """Initialise the function, then serve its invocations until the environment ends."""
+    try:
+        handler = initialise(client)
+        while True:
+            invocation = client.wait_next_invocation()
+            begin(invocation)
+            handle_event_request(client, handler, invocation)
+    except RuntimeApiError as error:
+        logs.flush()
+        startup.stop(str(error), 1)
+        raise AssertionError from error
+
+
+def initialise(client: LambdaRuntimeClient) -> "handlers.Handler":
+    """Import the handler, its garbage left to lie: what is loaded now stays until the end."""
+    gc.disable()
+    try:
+        handler = handlers.resolve(settings.get("_HANDLER") or "".join(sys.argv[1:2]))
+    except SystemExit:
+        raise
+    except BaseException as error:
+        from lambda_runtime import errors
+
+        errors.fail_init(client, error)
+        sys.exit(1)
+    gc.freeze()
+    gc.enable()
+    return handler
+
+
+def begin(invocation: Invocation) -> None:
+    """Make the invocation the one that logs and traces belong to."""
+    logs.request_id = invocation.request_id
+    logs.tenant_id = invocation.tenant_id
+    if invocation.trace_id is not None:
+        settings.put("_X_AMZN_TRACE_ID", invocation.trace_id)
+    else:
+        settings.remove("_X_AMZN_TRACE_ID")
+
+
+def handle_event_request(
+    client: LambdaRuntimeClient, request_handler: "handlers.Handler", invocation: Invocation
+) -> None:
+    """Run the handler and answer the invocation, whatever happens in it.
+
+    A SystemExit is answered as an error and then goes on to end the process; so does anything raised
+    in a child that the handler forked, which has no invocation to answer.
+    """
+    try:
+        invocation_context = context.make(invocation)
+        marshaller = client.marshaller
+        event = marshaller.unmarshal_request(invocation.body, invocation.content_type)
+        response = request_handler(event, invocation_context)
+        result, content_type = marshaller.marshal_response(response)
+    except BaseException as error:
+        if posix.getpid() != _pid:
+            raise
+        from lambda_runtime import errors
+
+        errors.answer(client, invocation, error)
+        if isinstance(error, SystemExit):
+            raise
+        return
+    logs.flush()
+    if posix.getpid() != _pid:
+        sys.exit()
+    client.post_invocation_result(
+        invocation.request_id, result, content_type, invocation.invocation_id
+    )
+
+
+def _client(address: str) -> LambdaRuntimeClient:
+    try:
+        return LambdaRuntimeClient(address)
+    except ValueError as error:
+        startup.stop(f"AWS_LAMBDA_RUNTIME_API: {error}", 1)
+        raise AssertionError from error
+
+
+def __getattr__(name: str) -> object:
+    """Names of awslambdaric.bootstrap that this module has no use for itself."""
+    from lambda_runtime import compat
+
+    return compat.attribute(name)

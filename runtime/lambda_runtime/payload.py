@@ -1,0 +1,178 @@
+"""Events in, results out: JSON, by whichever engine is cheapest. The values are the same.
+
+Three engines:
+
+- The interpreter's own C scanner and encoder (``_json``), there in every process without an import:
+  for small payloads made of the built-in types.
+- orjson, several times faster, but its import costs as much as a megabyte of the above, unless the
+  function has imported it anyway. So it takes over once it would have paid.
+- ``payload_exact``, in Python: for what the other two do not write as they should (a Decimal next to
+  a namedtuple, an integer beyond 64 bits, a lone surrogate), and to say where in a result the value
+  is that cannot be written at all.
+"""
+
+import _json
+import marshal
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Protocol
+
+    class Marshaller(Protocol):
+        """What may stand in for this module as a client's ``marshaller``."""
+
+        def unmarshal_request(
+            self, request: bytes, content_type: str | None = ..., /
+        ) -> object: ...
+
+        def marshal_response(self, response: object, /) -> tuple[bytes | str, str]: ...
+
+
+_WORTH_ORJSON = 1024 * 1024
+"""Bytes after which importing orjson would have paid (measured: 15 to 20 ms against 10 ns a byte)."""
+
+_SPACE = " \t\n\r"
+_LONG_NUMBER = b"0" * 19
+_DIGITS = bytes(ord("0") if chr(byte).isdigit() and byte < 128 else 32 for byte in range(256))
+
+_orjson: "Any" = None
+_handled = 0
+
+
+class _ScanSettings:
+    """What the C scanner reads its options from."""
+
+    strict = True
+    object_hook = None
+    object_pairs_hook = None
+    parse_float = float
+    parse_int = int
+
+    @staticmethod
+    def parse_constant(name: str) -> object:
+        raise ValueError(f"{name} is not JSON")
+
+
+_scan: "Callable[[str, int], tuple[object, int]]" = _json.make_scanner(_ScanSettings)
+
+
+def _undecided(value: object) -> object:
+    raise TypeError
+
+
+# The C encoder remembers in the first argument what it is inside of, to notice a circle.
+_markers: dict[int, object] = {}
+_encode: "Callable[[object, int], tuple[str, ...]]" = _json.make_encoder(
+    _markers, _undecided, _json.encode_basestring, None, ":", ",", False, False, False
+)
+
+
+def unmarshal_request(request: bytes | bytearray, content_type: str | None = None) -> object:
+    """The event: any JSON value, or the bytes themselves where the content type is not JSON.
+
+    Raises FaultException (``Runtime.UnmarshalError``) for what claims to be JSON and is not.
+    """
+    if content_type not in ("application/json", None) and not _is_json(content_type):
+        return bytes(request)
+    try:
+        return decode(request)
+    except Exception as error:
+        from lambda_runtime.errors import FaultException
+
+        raise FaultException(
+            "Runtime.UnmarshalError", f"Unable to unmarshal input: {error}"
+        ) from None
+
+
+def marshal_response(response: object) -> tuple[bytes, str]:
+    """The result as bytes and their content type; bytes pass through as they are.
+
+    Raises FaultException (``Runtime.MarshalError``) that names the place of what cannot be JSON.
+    """
+    if isinstance(response, bytes):
+        return response, "application/unknown"
+    return encode(response), "application/json"
+
+
+def _is_json(content_type: str | None) -> bool:
+    return (content_type or "").partition(";")[0].strip().lower() == "application/json"
+
+
+def decode(document: bytes | bytearray | str) -> object:
+    """The value of a JSON document, as the standard library reads it (NaN and Infinity refused).
+
+    Raises ValueError where it is not one, RecursionError where it is nested too deeply.
+    """
+    _weigh(len(document))
+    if _orjson is not None and not isinstance(document, str) and _fits_orjson(document):
+        try:
+            return _orjson.loads(document)
+        except ValueError:
+            pass  # a lone surrogate, an overflow to infinity, or really not JSON: see below
+    try:
+        text = document if isinstance(document, str) else document.decode()
+        value, end = _scan(text, 0)
+    except (StopIteration, ValueError):
+        return _decode_slowly(document)
+    if end != len(text) and text[end:].strip(_SPACE):
+        return _decode_slowly(document)
+    return value
+
+
+def encode(value: object) -> bytes:
+    """The value as a JSON document in UTF-8.
+
+    Raises FaultException (``Runtime.MarshalError``) for what has no form in JSON.
+    """
+    try:
+        if _orjson is not None:
+            from lambda_runtime.payload_exact import for_orjson
+
+            document: bytes = _orjson.dumps(value, for_orjson, _orjson.OPT_NON_STR_KEYS)
+            return document
+        # Of these only the built-in types themselves can be marshalled; a subclass may be a
+        # namedtuple, which the C encoder would write as an array.
+        marshal.dumps(value)
+        text = "".join(_encode(value, 0))
+    except (TypeError, ValueError, RecursionError):
+        from lambda_runtime import payload_exact
+
+        _markers.clear()
+        text = payload_exact.encode(value)
+    # A lone surrogate cannot be UTF-8; its backslash form is what JSON has for it.
+    document = text.encode("utf-8", "backslashreplace")
+    _weigh(len(document))
+    return document
+
+
+def _weigh(size: int) -> None:
+    """Count what the interpreter's engine has done, and change engines once it pays."""
+    global _handled
+    _handled += size
+    if _orjson is None and (_handled > _WORTH_ORJSON or "orjson" in sys.modules):
+        _adopt_orjson()
+
+
+def _adopt_orjson() -> None:
+    global _orjson, _handled
+    try:
+        import orjson
+    except ImportError:
+        # Not installed, or built for another interpreter: do without for as long as ints last.
+        _handled = -sys.maxsize
+    else:
+        _orjson = orjson
+
+
+def _fits_orjson(document: bytes | bytearray) -> bool:
+    """Whether no integer in it can be beyond 64 bits, which orjson would read as a float."""
+    return _LONG_NUMBER not in document.translate(_DIGITS)
+
+
+def _decode_slowly(document: bytes | bytearray | str) -> object:
+    """Other encodings than UTF-8, leading blanks, and errors that say where they are."""
+    import json
+
+    return json.loads(document, parse_constant=_ScanSettings.parse_constant)

@@ -1,0 +1,233 @@
+"""Makes the interpreter ready for user code, doing of ``site``'s work only what there is to do.
+
+Started with ``-S``, the interpreter has not looked for site-packages, ``.pth`` files and
+``sitecustomize``; half of what that costs is for nothing in a function. What users rely on is done
+here, and only where it exists.
+"""
+
+import posix
+import sys
+import time
+
+from lambda_runtime import settings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+    from typing import Any
+
+_VERSION = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+
+# AWS's own layers and the documentation put packages into these two.
+_LAYER_PATHS = (f"/opt/python/lib/{_VERSION}/site-packages", "/opt/python")
+
+_WRAPPED = "_LAMBDA_RUNTIME_WRAPPED"
+
+
+def exec_wrapper(script: str) -> None:
+    """Become the wrapper script that the function's configuration names, if it names one.
+
+    It is given the interpreter and the bootstrap as its arguments, as on AWS's runtimes, and is
+    expected to exec them; then this finds that its turn is over. Source: "Using wrapper scripts" in
+    the AWS Lambda Developer Guide.
+    """
+    wrapper = settings.get("AWS_LAMBDA_EXEC_WRAPPER")
+    if settings.remove(_WRAPPED) or not wrapper:
+        return
+    settings.put(_WRAPPED, "1")
+    try:
+        posix.execv(wrapper, [wrapper, sys.executable, script, *sys.argv[1:]])
+    except OSError as error:
+        stop(f"AWS_LAMBDA_EXEC_WRAPPER={wrapper}: cannot be executed: {error.strerror}", 1)
+
+
+def exec_emulator(script: str) -> None:
+    """There is no Runtime API to speak to: become the Runtime Interface Emulator where there is one."""
+    handler = settings.get("_HANDLER") or "".join(sys.argv[1:2])
+    if not handler:
+        stop("no handler: give it as module.function, as the argument or in _HANDLER", 2)
+    for folder in (settings.get("PATH") or "").split(":"):
+        emulator = f"{folder or '.'}/aws-lambda-rie"
+        if posix.access(emulator, posix.X_OK):
+            posix.execv(emulator, [emulator, *_command(script), handler])
+    stop(
+        "AWS_LAMBDA_RUNTIME_API is not set, so there is no Lambda to run under; to try a function on "
+        "this machine, put aws-lambda-rie (the Runtime Interface Emulator) on PATH",
+        2,
+    )
+
+
+def _command(script: str) -> list[str]:
+    no_site = ["-S"] if sys.flags.no_site else []
+    return [sys.executable, *no_site, script]
+
+
+def stop(message: str, status: int) -> None:
+    """End the process with a message to whoever started it."""
+    sys.stderr.write(f"lambda-runtime: {message}\n")
+    sys.exit(status)
+
+
+def set_environment(home: str) -> None:
+    """Set what Lambda's own runtimes set and the platform or an emulator may have left out."""
+    task_root = settings.get("LAMBDA_TASK_ROOT")
+    if task_root:
+        try:
+            posix.chdir(task_root)
+        except OSError as error:
+            stop(f"LAMBDA_TASK_ROOT={task_root}: {error.strerror}", 1)
+    for name, value in (
+        ("LAMBDA_TASK_ROOT", task_root or posix.getcwd()),
+        ("LAMBDA_RUNTIME_DIR", home),
+        ("AWS_EXECUTION_ENV", f"AWS_Lambda_{_VERSION}"),
+        ("LANG", "en_US.UTF-8"),
+    ):
+        if not settings.get(name):
+            settings.put(name, value)
+    if not settings.get("TZ"):
+        settings.put("TZ", ":UTC")
+        time.tzset()
+
+
+def set_path(home: str, script_folder: str) -> None:
+    """Order ``sys.path``: task root, layers, the interpreter's own, last the runtime's companions."""
+    own = [entry for entry in sys.path if entry not in (home, script_folder, "")]
+    task_root = settings.get("LAMBDA_TASK_ROOT") or posix.getcwd()
+    site_packages = _site_packages() if sys.flags.no_site else []
+    sys.path[:] = dict.fromkeys((task_root, *_LAYER_PATHS, *own, *site_packages, home))
+
+
+def _site_packages() -> list[str]:
+    """The folders that ``site`` would add; those that do not exist cost one look each later."""
+    environment = sys.executable.rpartition("/bin/")[0]
+    if environment and posix.access(f"{environment}/pyvenv.cfg", posix.F_OK):
+        return [f"{environment}/lib/{_VERSION}/site-packages"]
+    if sys.prefix == "/usr":  # Debian and its kin
+        return [f"/usr/local/lib/{_VERSION}/dist-packages", "/usr/lib/python3/dist-packages"]
+    return [f"{sys.prefix}/lib/{_VERSION}/site-packages"]
+
+
+def customise() -> None:
+    """Run the ``.pth`` files, ``sitecustomize`` and ``usercustomize`` that are on the path."""
+    _add_builtins()
+    # Looking for the modules fills the path entries' caches, which user imports need anyway and in
+    # which the .pth files then show without another system call.
+    names = [name for name in ("sitecustomize", "usercustomize") if _find(name) is not None]
+    for entry in list(sys.path):
+        if _has_pth(entry):
+            import site
+
+            site.addsitedir(entry)
+            names = ["sitecustomize", "usercustomize"]
+    for name in names:
+        _import_customisation(name)
+
+
+def _add_builtins() -> None:
+    import _sitebuiltins
+    import builtins
+
+    for name in ("quit", "exit"):
+        setattr(builtins, name, _sitebuiltins.Quitter(name, "Ctrl-D (i.e. EOF)"))
+
+
+def _find(name: str) -> "ModuleSpec | None":
+    for finder in sys.meta_path:
+        spec = finder.find_spec(name, None)
+        if spec is not None:
+            return spec
+    return None
+
+
+def _has_pth(entry: str) -> bool:
+    # The interpreter's library folders hold none, and are long to search.
+    if entry.endswith(("/lib-dynload", f"/lib/{_VERSION}", ".zip")):
+        return False
+    names: Any = getattr(sys.path_importer_cache.get(entry), "_path_cache", ())
+    return any(name.endswith(".pth") for name in names)
+
+
+def _import_customisation(name: str) -> None:
+    try:
+        __import__(name)
+    except ImportError as error:
+        if error.name != name:
+            _report_customisation(name, error)
+    except Exception as error:
+        # As the interpreter does it: said aloud, but the function may still work.
+        _report_customisation(name, error)
+
+
+def _report_customisation(name: str, error: Exception) -> None:
+    sys.stderr.write(f"lambda-runtime: error in {name}: {type(error).__name__}: {error}\n")
+
+
+class ImportHooks:
+    """A finder that lets the runtime act when somebody imports one of a few modules.
+
+    First on ``sys.meta_path``. It equips ``logging`` as soon as it is loaded, and answers for
+    ``awslambdaric``, of which libraries and users import parts.
+    """
+
+    def __init__(self, equip_logging: "Callable[[], None]") -> None:
+        self._equip_logging = equip_logging
+
+    def find_spec(
+        self, name: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
+    ) -> "ModuleSpec | None":
+        if name == "logging":
+            return self._find_logging(path)
+        if name == "awslambdaric":
+            from lambda_runtime import compat
+
+            return compat.spec()
+        return None
+
+    def _find_logging(self, path: "Sequence[str] | None") -> "ModuleSpec | None":
+        for finder in sys.meta_path:
+            if finder is not self and (spec := finder.find_spec("logging", path)) is not None:
+                spec.loader = _ThenCall(spec.loader, self._equip_logging)
+                return spec
+        return None
+
+
+class BootstrapName:
+    """Last on ``sys.meta_path``: ``import bootstrap`` is this runtime, unless users have their own."""
+
+    def find_spec(
+        self, name: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
+    ) -> "ModuleSpec | None":
+        if name != "bootstrap":
+            return None
+        from lambda_runtime import compat
+
+        return compat.bootstrap_spec()
+
+
+class _ThenCall:
+    """A loader that calls something when its module has been executed, and then steps aside."""
+
+    def __init__(self, loader: "Any", action: "Callable[[], None]") -> None:
+        self._loader = loader
+        self._action = action
+
+    def create_module(self, spec: "ModuleSpec") -> "ModuleType | None":
+        module: ModuleType | None = self._loader.create_module(spec)
+        return module
+
+    def exec_module(self, module: "ModuleType") -> None:
+        assert module.__spec__ is not None
+        module.__loader__ = module.__spec__.loader = self._loader
+        self._loader.exec_module(module)
+        self._action()
+
+
+def hook_imports(equip_logging: "Callable[[], None]") -> None:
+    """Have ``logging`` equipped now or when it is imported; answer for awslambdaric's names."""
+    if "logging" in sys.modules:
+        equip_logging()
+    hooks: list[Any] = sys.meta_path
+    hooks.insert(0, ImportHooks(equip_logging))
+    hooks.append(BootstrapName())
