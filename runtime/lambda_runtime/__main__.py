@@ -1,4 +1,4 @@
-"""``python -m lambda_runtime app.handler`` and the ``lambda-runtime`` command: any image's entry point."""
+"""``python -m lambda_runtime app.handler`` and the command ``lambda-runtime``: an image's entry."""
 
 import sys
 

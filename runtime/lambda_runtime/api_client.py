@@ -13,7 +13,7 @@ _XRAY_CAUSE_LIMIT = 1024 * 1024
 
 
 class RuntimeApiError(Exception):
-    """The Runtime API is gone or will not go on: this process has to end, and Lambda starts another."""
+    """The Runtime API is gone or will not go on: this process has to end."""
 
 
 class Invocation:
@@ -191,7 +191,9 @@ def _log_refusal(kind: str, invoke_id: str, size: int, reply: Reply) -> None:
 
     advice = ""
     if reply.status == 413:
-        advice = f": the {size} bytes are more than Lambda takes; return less, or a link to an object in S3"
+        advice = (
+            f": {size} bytes are more than Lambda takes; return less, or a link to an object in S3"
+        )
     logs.sink.log(
         f"[WARN]\tThe Runtime API refused the {kind} of {invoke_id} ({_said(reply)}){advice}\n"
     )

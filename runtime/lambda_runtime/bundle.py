@@ -8,6 +8,7 @@ on; in a checkout there is none, and the modules are imported as usual.
 import marshal
 import os
 import sys
+from types import CodeType
 
 COLD = (
     "lambda_runtime",
@@ -28,8 +29,8 @@ COLD = (
 def write(root: str) -> str:
     """Write the bundle for this interpreter into the package under ``root``; return its path.
 
-    The same sources and the same interpreter give the same bytes. Raises OSError for a root that has
-    no such package or cannot be written to.
+    The same sources and the same interpreter give the same bytes. Raises OSError for a root that
+    has no such package or cannot be written to.
     """
     modules = {name: _compile(root, name) for name in COLD}
     loader = _compile(root, "lambda_runtime.cold_loader")
@@ -40,7 +41,7 @@ def write(root: str) -> str:
     return path
 
 
-def _compile(root: str, name: str) -> object:
+def _compile(root: str, name: str) -> CodeType:
     path = name.replace(".", "/")
     if os.path.isdir(os.path.join(root, path)):
         path += "/__init__"

@@ -6,14 +6,14 @@ Never imported: ``bundle`` puts its byte-code first in the file, and ``bootstrap
 
 import sys
 from _frozen_importlib import ModuleSpec
-from _imp import _fix_co_filename
+from _imp import _fix_co_filename  # type: ignore[attr-defined]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import CodeType, ModuleType
 
-home: str
-modules: "dict[str, CodeType]"
+home: str = globals()["home"]
+modules: "dict[str, CodeType]" = globals()["modules"]
 
 
 class ColdFinder:
@@ -39,9 +39,9 @@ class ColdFinder:
     def exec_module(self, module: "ModuleType") -> None:
         code = modules.pop(module.__name__)
         if not modules:
-            sys.meta_path.remove(self)  # type: ignore[arg-type]
+            sys.meta_path.remove(self)
         _fix_co_filename(code, module.__file__)
         exec(code, vars(module))
 
 
-sys.meta_path.insert(0, ColdFinder())  # type: ignore[arg-type]
+sys.meta_path.insert(0, ColdFinder())

@@ -6,6 +6,7 @@ reach the invocations.
 """
 
 import sys
+from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
@@ -72,7 +73,7 @@ def bootstrap_spec() -> ModuleSpec:
     return ModuleSpec("bootstrap", _LoopLoader())
 
 
-class _PackageLoader:
+class _PackageLoader(Loader):
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         return None
 
@@ -90,7 +91,7 @@ def _add(package: ModuleType, name: str, part: ModuleType) -> None:
     setattr(package, name, part)
 
 
-class _LoopLoader:
+class _LoopLoader(Loader):
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         return ModuleType("bootstrap")
 

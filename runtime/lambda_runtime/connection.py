@@ -1,7 +1,7 @@
 """One keep-alive TCP connection to the Runtime API: sends requests, receives replies.
 
-Used by one thread at a time. There are no timeouts: an execution environment may be frozen for hours
-while it waits for a reply, and Lambda's own deadline ends whatever hangs.
+Used by one thread at a time. There are no timeouts: an execution environment may be frozen for
+hours while it waits for a reply, and Lambda's own deadline ends whatever hangs.
 """
 
 import _socket

@@ -29,12 +29,12 @@ _HERE = os.path.dirname(__file__) + os.sep
 _PLATFORM_TYPE = re.compile(r"(Runtime|Function)\.[A-Z][a-zA-Z]+")
 
 _WARNING = (
-    "LAMBDA_WARNING: Unhandled exception while the function was initialised, before its first event. "
-    "Most often its own code or its packaging is the cause; the error follows. If nothing of yours "
-    "has changed, compare the runtime's version with the last one that worked.\r"
+    "LAMBDA_WARNING: Unhandled exception while the function was initialised, before its first "
+    "event. Most often its own code or its packaging is the cause; the error follows. If nothing "
+    "of yours has changed, compare the runtime's version with the last one that worked.\r"
 )
 
-Frame = tuple[str, int | None, str, str | None]
+Frame = tuple[str, int, str, str | None]
 
 
 class FaultException(Exception):
@@ -118,7 +118,7 @@ def log(report: dict[str, object], error: BaseException) -> None:
 def user_frames(trace: "TracebackType | None") -> list[Frame]:
     """The traceback's frames from the user's first one on."""
     frames: list[Frame] = [
-        (frame.filename, frame.lineno, frame.name, frame.line)
+        (frame.filename, frame.lineno or 0, frame.name, frame.line)
         for frame in traceback.extract_tb(trace)
     ]
     for index, frame in enumerate(frames):

@@ -1,7 +1,8 @@
 """Where everything that is logged goes, and whose invocation it belongs to.
 
-Source: the log contract between runtimes and the platform, as awslambdaric and the Runtime Interface
-Emulator have it. ``logging`` itself is equipped by ``log_handlers`` when it is first imported.
+Source: the log contract between runtimes and the platform, as awslambdaric and the Runtime
+Interface Emulator have it. ``logging`` itself is equipped by ``log_handlers`` when it is first
+imported.
 """
 
 import posix
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
         def log_error(self, message_lines: list[str]) -> None: ...
 
 
-# Process-wide and not per thread or task: user code logs from threads of its own, and as long as one
-# invocation runs at a time, all of them work for that one.
+# Process-wide and not per thread or task: user code logs from threads of its own, and as long as
+# one invocation runs at a time, all of them work for that one.
 request_id = ""
 tenant_id: str | None = None
 
@@ -34,7 +35,7 @@ if level == "TRACE":
 
 
 def frame_type(levelno: int, json: bool) -> bytes:
-    """The first four bytes of a frame: the kind of record and its level, 10 (DEBUG) to 50 (FATAL)."""
+    """The first four bytes of a frame: the kind of record and its level, 10 (DEBUG) to 50."""
     rank = min(levelno // 10, 5) + 1 if levelno >= 10 else 0
     return (0xA55A0002 | rank << 2 | (0 if json else 1)).to_bytes(4, "big")
 

@@ -90,8 +90,8 @@ def handle_event_request(
 ) -> None:
     """Run the handler and answer the invocation, whatever happens in it.
 
-    A SystemExit is answered as an error and then goes on to end the process; so does anything raised
-    in a child that the handler forked, which has no invocation to answer.
+    A SystemExit is answered as an error and then goes on to end the process; so does anything
+    raised in a child that the handler forked, which has no invocation to answer.
     """
     try:
         invocation_context = context.make(invocation)

@@ -13,6 +13,7 @@ from lambda_runtime.errors import FaultException
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Any
 
 
 class _Unwritable(Exception):
@@ -59,7 +60,7 @@ def for_orjson(value: object) -> object:
     raise TypeError
 
 
-def _encode(value: object, inside: set[int]) -> str:
+def _encode(value: "Any", inside: set[int]) -> str:
     kind = type(value)
     if kind is str:
         return encode_basestring(value)

@@ -8,12 +8,13 @@ here, and only where it exists.
 import posix
 import sys
 import time
+from _frozen_importlib_external import PathFinder
 
 from lambda_runtime import settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from importlib.machinery import ModuleSpec
     from types import ModuleType
     from typing import Any
@@ -44,7 +45,7 @@ def exec_wrapper(script: str) -> None:
 
 
 def exec_emulator(script: str) -> None:
-    """There is no Runtime API to speak to: become the Runtime Interface Emulator where there is one."""
+    """There is no Runtime API to speak to: become the Runtime Interface Emulator, if it is here."""
     handler = settings.get("_HANDLER") or "".join(sys.argv[1:2])
     if not handler:
         stop("no handler: give it as module.function, as the argument or in _HANDLER", 2)
@@ -53,8 +54,8 @@ def exec_emulator(script: str) -> None:
         if posix.access(emulator, posix.X_OK):
             posix.execv(emulator, [emulator, *_command(script), handler])
     stop(
-        "AWS_LAMBDA_RUNTIME_API is not set, so there is no Lambda to run under; to try a function on "
-        "this machine, put aws-lambda-rie (the Runtime Interface Emulator) on PATH",
+        "AWS_LAMBDA_RUNTIME_API is not set, so there is no Lambda to run under; to try a function "
+        "on this machine, put aws-lambda-rie (the Runtime Interface Emulator) on PATH",
         2,
     )
 
@@ -92,8 +93,9 @@ def set_environment(home: str) -> None:
 
 
 def set_path(home: str, script_folder: str) -> None:
-    """Order ``sys.path``: task root, layers, the interpreter's own, last the runtime's companions."""
-    own = [entry for entry in sys.path if entry not in (home, script_folder, "")]
+    """Order ``sys.path``: task root, layers, the interpreter's own, the runtime's companions."""
+    ours = (home, script_folder, f"{script_folder}/runtime", "")
+    own = [entry for entry in sys.path if entry not in ours]
     task_root = settings.get("LAMBDA_TASK_ROOT") or posix.getcwd()
     site_packages = _site_packages() if sys.flags.no_site else []
     sys.path[:] = dict.fromkeys((task_root, *_LAYER_PATHS, *own, *site_packages, home))
@@ -112,17 +114,19 @@ def _site_packages() -> list[str]:
 def customise() -> None:
     """Run the ``.pth`` files, ``sitecustomize`` and ``usercustomize`` that are on the path."""
     _add_builtins()
-    # Looking for the modules fills the path entries' caches, which user imports need anyway and in
-    # which the .pth files then show without another system call.
-    names = [name for name in ("sitecustomize", "usercustomize") if _find(name) is not None]
-    for entry in list(sys.path):
-        if _has_pth(entry):
+    # Looking for the one fills the path entries' caches, which user imports need anyway and in
+    # which the rest then shows without another system call.
+    PathFinder.find_spec("sitecustomize")
+    listings = {entry: _listing(entry) for entry in sys.path}
+    for entry, names in listings.items():
+        if any(name.endswith(".pth") for name in names):
             import site
 
             site.addsitedir(entry)
-            names = ["sitecustomize", "usercustomize"]
-    for name in names:
-        _import_customisation(name)
+    listings |= {entry: _listing(entry) for entry in sys.path if entry not in listings}
+    for module in ("sitecustomize", "usercustomize"):
+        if any(name.startswith(module) for names in listings.values() for name in names):
+            _import_customisation(module)
 
 
 def _add_builtins() -> None:
@@ -133,20 +137,15 @@ def _add_builtins() -> None:
         setattr(builtins, name, _sitebuiltins.Quitter(name, "Ctrl-D (i.e. EOF)"))
 
 
-def _find(name: str) -> "ModuleSpec | None":
-    for finder in sys.meta_path:
-        spec = finder.find_spec(name, None)
-        if spec is not None:
-            return spec
-    return None
-
-
-def _has_pth(entry: str) -> bool:
-    # The interpreter's library folders hold none, and are long to search.
-    if entry.endswith(("/lib-dynload", f"/lib/{_VERSION}", ".zip")):
-        return False
-    names: Any = getattr(sys.path_importer_cache.get(entry), "_path_cache", ())
-    return any(name.endswith(".pth") for name in names)
+def _listing(entry: str) -> "Iterable[str]":
+    """The names in a folder of ``sys.path``; none for what is no folder."""
+    names: Iterable[str] | None = getattr(sys.path_importer_cache.get(entry), "_path_cache", None)
+    if names is not None:
+        return names
+    try:
+        return posix.listdir(entry)
+    except OSError:
+        return ()
 
 
 def _import_customisation(name: str) -> None:
@@ -188,13 +187,13 @@ class ImportHooks:
     def _find_logging(self, path: "Sequence[str] | None") -> "ModuleSpec | None":
         for finder in sys.meta_path:
             if finder is not self and (spec := finder.find_spec("logging", path)) is not None:
-                spec.loader = _ThenCall(spec.loader, self._equip_logging)
+                spec.loader = _ThenCall(spec.loader, self._equip_logging)  # type: ignore[assignment]
                 return spec
         return None
 
 
 class BootstrapName:
-    """Last on ``sys.meta_path``: ``import bootstrap`` is this runtime, unless users have their own."""
+    """Last on ``sys.meta_path``: ``import bootstrap`` is this runtime, unless users have one."""
 
     def find_spec(
         self, name: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
