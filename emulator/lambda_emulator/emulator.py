@@ -1,8 +1,8 @@
 """The emulator as a library: a function, its environments, and the ways to call it.
 
-async with Emulator(command=[sys.executable, "-m", "awslambdaric", "app.handler"], task_root=folder) as emulator:
-    reply = await emulator.invoke({"hello": "world"})
-    assert reply.json() == "hello world"
+async with Emulator(command=[sys.executable, "-m", "awslambdaric", "app.handler"],
+task_root=folder) as emulator: reply = await emulator.invoke({"hello": "world"}) assert
+reply.json() == "hello world"
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .logs import LogRecord, Logs
 
 
 class InitFailed(Exception):
-    """`Emulator.start` found that the function cannot be initialised; `failure` is what it reported."""
+    """The function cannot be initialised; `failure` is what it reported."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(f"{failure.error_type}: {failure.payload.decode('utf-8', 'replace')}")
@@ -35,11 +35,12 @@ class InitFailed(Exception):
 class Emulator:
     """One function behind Lambda's APIs.
 
-    `concurrency` is the number of environments; further invocations wait in a queue. `host` is the address
-    everything listens on, `api_port` and `url_port` the ports of the invoke API and of the function URL (0: a
-    free one), `runtime_api_port` that of the first environment's Runtime API. `faults` are put on order for the Runtime,
-    Extensions and Telemetry APIs. `url_mode` is the function URL's invoke mode, RESPONSE_STREAM or BUFFERED.
-    `on_log` is called with every log record. All other arguments are those of `Function`.
+    `concurrency` is the number of environments; further invocations wait in a queue. `host` is the
+    address everything listens on, `api_port` and `url_port` the ports of the invoke API and of the
+    function URL (0: a free one), `runtime_api_port` that of the first environment's Runtime API.
+    `faults` are put on order for the Runtime, Extensions and Telemetry APIs. `url_mode` is the
+    function URL's invoke mode, RESPONSE_STREAM or BUFFERED. `on_log` is called with every log
+    record. All other arguments are those of `Function`.
     """
 
     def __init__(
@@ -112,7 +113,7 @@ class Emulator:
 
     @property
     def runtime_api(self) -> str:
-        """host:port of the first environment's Runtime API, for a runtime that the emulator does not start."""
+        """host:port of the first environment's Runtime API, for a runtime started by hand."""
         return self.environments[0].server.address
 
     @property
@@ -128,7 +129,10 @@ class Emulator:
     # invoking
 
     async def start(self) -> None:
-        """Initialise every environment now instead of at its first invocation. Raises InitFailed."""
+        """Initialise every environment now instead of at its first invocation.
+
+        Raises InitFailed.
+        """
         failures = await asyncio.gather(*(environment.start() for environment in self.environments))
         for failure in failures:
             if failure is not None:
@@ -137,8 +141,8 @@ class Emulator:
     async def invoke(self, event: object, **options: Any) -> Reply:
         """Invoke and wait for the whole answer.
 
-        `event` is sent as it is if it is bytes, as JSON otherwise. The options are those of `Invocation`. A trace id
-        is made up unless one is given ("" for none).
+        `event` is sent as it is if it is bytes, as JSON otherwise. The options are those of
+        `Invocation`. A trace id is made up unless one is given ("" for none).
         """
         return await self.submit(event, **options).outcome
 

@@ -1,15 +1,15 @@
-"""An execution environment: the processes, the Runtime API they talk to, and the phases of its life.
+"""An execution environment: the processes, the Runtime API they talk to, and the phases of its
+life.
 
-Theory of operation
--------------------
-An environment is a slot. It is COLD until an invocation is assigned to it (or `start` is called), then INIT, then
-READY: invocations wait in `_pending` until the runtime polls and all extensions are ready, are delivered to
-a poll, and end when the runtime and the extensions have polled again. Whatever goes wrong (an exit, a
-timeout, an extension's crash) ends in `_reset`: the current invocation is answered with the error, the shutdown
-sequence runs, and the slot is COLD again.
+Theory of operation ------------------- An environment is a slot. It is COLD until an invocation is
+assigned to it (or `start` is called), then INIT, then READY: invocations wait in `_pending` until
+the runtime polls and all extensions are ready, are delivered to a poll, and end when the runtime
+and the extensions have polled again. Whatever goes wrong (an exit, a timeout, an extension's
+crash) ends in `_reset`: the current invocation is answered with the error, the shutdown sequence
+runs, and the slot is COLD again.
 
-There is no loop that drives this. Calls on the Runtime API, exits of processes and timers change the state,
-and each change ends by asking `_advance` what is possible now.
+There is no loop that drives this. Calls on the Runtime API, exits of processes and timers change
+the state, and each change ends by asking `_advance` what is possible now.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class Environment:
         await self.server.start(host, port)
 
     async def start(self) -> Failure | None:
-        """Initialise without an invocation, as provisioned concurrency does; the init error if it fails."""
+        """Initialise without an invocation, as provisioned concurrency does; the error if it fails."""
         if self.phase is Phase.COLD:
             self.phase = Phase.INIT
             return await self._initialise(self._init_timeout)

@@ -1,8 +1,8 @@
 """The framing of `InvokeWithResponseStream`: AWS's event stream encoding.
 
-A message is: total length and length of the headers (u32 each), CRC-32 of those eight bytes, the headers,
-the payload, CRC-32 of all before; big-endian. A header is: length of the name (u8), name, type 7 (string),
-length (u16), value. Source: AWS, 'Event stream encoding'.
+A message is: total length and length of the headers (u32 each), CRC-32 of those eight bytes, the
+headers, the payload, CRC-32 of all before; big-endian. A header is: length of the name (u8), name,
+type 7 (string), length (u16), value. Source: AWS, 'Event stream encoding'.
 """
 
 from __future__ import annotations

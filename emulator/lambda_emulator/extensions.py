@@ -86,7 +86,10 @@ class Extension:
 
 
 class Extensions:
-    """The extensions of one environment. `changed` is called when one polls; `failed` when one fails."""
+    """The extensions of one environment.
+
+    `changed` is called when one polls; `failed` when one fails.
+    """
 
     def __init__(
         self, changed: Callable[[], None], failed: Callable[[ExtensionFailed], None]
@@ -143,7 +146,10 @@ class Extensions:
         self._failed(ExtensionFailed("Extension.Crash", describe_exit(code)))
 
     def register(self, name: str, events: list[Any], *, managed: bool) -> Extension:
-        """Registration of an external extension by its file's name, else of an internal one. Raises Refused."""
+        """Registration of an external extension by its file's name, else of an internal one.
+
+        Raises Refused.
+        """
         extension = next((one for one in self._all if one.external and one.name == name), None)
         allowed = _INTERNAL_EVENTS if extension is None else _EXTERNAL_EVENTS
         if managed:
@@ -154,11 +160,7 @@ class Extensions:
         if extension is None:
             extension = self._create_internal(name)
         elif extension.state != "Started":
-            raise Refused(
-                "Extension.InvalidExtensionState",
-                f"State transition from {extension.state} to Registered failed for extension {name}. "
-                "Error: State transition is not allowed",
-            )
+            raise _illegal(extension, "Registered")
         extension.events = frozenset(events)
         extension.state = "Registered"
         self._changed()
@@ -199,11 +201,7 @@ class Extensions:
     async def next(self, extension: Extension) -> bytes:
         """event/next. Raises Refused when the extension has failed."""
         if extension.failed:
-            raise Refused(
-                "Extension.InvalidExtensionState",
-                f"State transition from {extension.state} to Ready failed for extension {extension.name}. "
-                "Error: State transition is not allowed",
-            )
+            raise _illegal(extension, "Ready")
         poll = extension.poll()
         self._changed()
         return await poll
@@ -212,11 +210,7 @@ class Extensions:
         """init/error or exit/error: the environment fails with it. Raises Refused."""
         legal = {"InitError": ("Registered",), "ExitError": ("Registered", "Ready", "Running")}
         if extension.state not in legal[state]:
-            raise Refused(
-                "Extension.InvalidExtensionState",
-                f"State transition from {extension.state} to {state} failed for extension {extension.name}. "
-                "Error: State transition is not allowed",
-            )
+            raise _illegal(extension, state)
         extension.state = state
         self._failed(ExtensionFailed(f"Extension.{state}", error_type))
 
@@ -228,7 +222,7 @@ class Extensions:
                 extension.tell(encoded)
 
     async def shutdown(self, reason: str, window: float) -> None:
-        """Tell of the shutdown, wait `window` seconds for those that want to know, kill what is left."""
+        """Tell of the shutdown, give those that want to know `window` seconds, kill what is left."""
         deadline = time.monotonic() + window
         event = {
             "eventType": "SHUTDOWN",
@@ -272,3 +266,11 @@ class Extensions:
         for extension in self._all:
             if extension.process is not None:
                 extension.process.thaw()
+
+
+def _illegal(extension: Extension, wanted: str) -> Refused:
+    return Refused(
+        "Extension.InvalidExtensionState",
+        f"State transition from {extension.state} to {wanted} failed for extension "
+        f"{extension.name}. Error: State transition is not allowed",
+    )

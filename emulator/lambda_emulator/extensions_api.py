@@ -1,4 +1,7 @@
-"""The Extensions API over HTTP. Source: AWS, 'Using the Lambda Extensions API to create extensions'."""
+"""The Extensions API over HTTP.
+
+Source: AWS, 'Using the Lambda Extensions API to create extensions'.
+"""
 
 from __future__ import annotations
 

@@ -26,19 +26,17 @@ STALE = sys.maxsize
 class Fault:
     """One way in which one exchange goes wrong.
 
-    Which exchange: the one named `call` (None: any), after `skip` of them went well, `times` times over
-    (None: for ever).
+    Which exchange: the one named `call` (None: any), after `skip` of them went well, `times` times
+    over (None: for ever).
 
-    What happens, every part optional and all of them combinable:
-    `status` answers this status with `body`; the call is read but not carried out.
-    `without` and `headers` take headers out of the answer and put others in; the bytes of a name or value
-    are sent as they stand, right or wrong.
-    `split` sends the answer in pieces of that many bytes, or cut at those offsets; `delay` seconds pass
-    after each piece.
-    `cut` ends the connection when that many bytes of the answer are sent (an answer that is shorter is
-    sent whole first: `STALE` leaves a stale keep-alive); `cut_request` ends it when that many bytes of
-    the request's body were read (0: as soon as the head is) and the call is not carried out. `end`
-    says how: "close" or "reset".
+    What happens, every part optional and all of them combinable: `status` answers this status with
+    `body`; the call is read but not carried out. `without` and `headers` take headers out of the
+    answer and put others in; the bytes of a name or value are sent as they stand, right or wrong.
+    `split` sends the answer in pieces of that many bytes, or cut at those offsets; `delay` seconds
+    pass after each piece. `cut` ends the connection when that many bytes of the answer are sent
+    (an answer that is shorter is sent whole first: `STALE` leaves a stale keep-alive);
+    `cut_request` ends it when that many bytes of the request's body were read (0: as soon as the
+    head is) and the call is not carried out. `end` says how: "close" or "reset".
     """
 
     call: str | None = None
@@ -111,8 +109,8 @@ class Faults:
 class RandomFaults(Faults):
     """Faults by chance, the same for the same seed and sequence of calls.
 
-    `rate` is the share of exchanges that are spoiled, 0 to 1. `span` bounds the byte at which an answer
-    is cut or split. Faults put on order by `add` still come first.
+    `rate` is the share of exchanges that are spoiled, 0 to 1. `span` bounds the byte at which an
+    answer is cut or split. Faults put on order by `add` still come first.
     """
 
     def __init__(self, seed: int, rate: float, span: int = 600) -> None:

@@ -12,8 +12,9 @@ from pathlib import Path
 class SnapStart:
     """The environment is initialised, frozen as a snapshot, and restored at its first invocation.
 
-    `pause` seconds lie between snapshot and restore at least; the processes are stopped in between, so that
-    their clocks jump. `drop_connections` closes every connection to the Runtime API but the waiting one.
+    `pause` seconds lie between snapshot and restore at least; the processes are stopped in
+    between, so that their clocks jump. `drop_connections` closes every connection to the Runtime
+    API but the waiting one.
     """
 
     pause: float = 0.1
@@ -24,12 +25,12 @@ class SnapStart:
 class Function:
     """A function's configuration.
 
-    `command` starts the runtime (empty: none is started, and a client connects by itself). Times are in
-    seconds, `memory_size` in MB. `environment` are the function's own variables; `inherit` lets the emulator's own
-    environment through as well, except what Lambda sets.
-    `freeze` stops the processes between invocations; `enforce_memory` kills an environment whose
-    resident memory passes `memory_size`. `log_fd` gives the runtime the framed log descriptor.
-    `max_concurrency` above 0 is managed-instances mode: so many invocations at once in one environment.
+    `command` starts the runtime (empty: none is started, and a client connects by itself). Times
+    are in seconds, `memory_size` in MB. `environment` are the function's own variables; `inherit`
+    lets the emulator's own environment through as well, except what Lambda sets. `freeze` stops
+    the processes between invocations; `enforce_memory` kills an environment whose resident memory
+    passes `memory_size`. `log_fd` gives the runtime the framed log descriptor. `max_concurrency`
+    above 0 is managed-instances mode: so many invocations at once in one environment.
     `chunked_from` is the size in bytes above which events are sent with chunked transfer encoding.
     """
 
@@ -76,7 +77,7 @@ class Function:
                 "_HANDLER": self.handler,
                 "LAMBDA_TASK_ROOT": str(self.task_root),
                 "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{self.name}",
-                "AWS_LAMBDA_LOG_STREAM_NAME": "2026/01/01/[$LATEST]00000000000000000000000000000000",
+                "AWS_LAMBDA_LOG_STREAM_NAME": "2026/01/01/[$LATEST]" + "0" * 32,
                 "AWS_LAMBDA_LOG_FORMAT": "JSON" if self.max_concurrency else self.log_format,
                 "TZ": ":UTC",
             }

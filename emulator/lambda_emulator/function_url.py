@@ -1,4 +1,5 @@
-"""A function URL: HTTP in, payload format 2.0 to the function, its response back out, streamed or whole.
+"""A function URL: HTTP in, payload format 2.0 to the function, its response back out, streamed or
+whole.
 
 Source: AWS, 'Invoking Lambda function URLs' and 'Response streaming for Lambda functions'.
 """

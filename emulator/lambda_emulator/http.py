@@ -1,12 +1,11 @@
 """HTTP/1.1 over asyncio, parsed by h11: a small server and a smaller client.
 
-Theory of operation
--------------------
-One `Connection` is one accepted socket. The transport hands bytes to h11 as they come; one task per
-connection pulls h11's events out, so a handler reads like straight code: take the request, read its
-body, send an answer. Nothing is read from the socket while a handler has bytes it has not asked for yet
-(`_HIGH_WATER`), and a writer waits while the peer does not read: back-pressure runs through in both
-directions. Everything that leaves goes through `transmit`, the one place where a `Fault` can spoil it.
+Theory of operation ------------------- One `Connection` is one accepted socket. The transport
+hands bytes to h11 as they come; one task per connection pulls h11's events out, so a handler reads
+like straight code: take the request, read its body, send an answer. Nothing is read from the
+socket while a handler has bytes it has not asked for yet (`_HIGH_WATER`), and a writer waits while
+the peer does not read: back-pressure runs through in both directions. Everything that leaves goes
+through `transmit`, the one place where a `Fault` can spoil it.
 """
 
 from __future__ import annotations
@@ -106,7 +105,7 @@ class Request:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def check_cut(self) -> None:
-        """Ends the connection here if a fault says that the request must not be read any further."""
+        """Ends the connection here if a fault says to read no further."""
         fault = self._fault
         if (
             fault is not None
@@ -339,7 +338,8 @@ class Connection(asyncio.Protocol):
 class Server:
     """Listens on one address and hands every request to `handler`.
 
-    `classify` names a request by its method and path, the name by which faults choose their victims.
+    `classify` names a request by its method and path, the name by which faults choose their
+    victims.
     """
 
     def __init__(

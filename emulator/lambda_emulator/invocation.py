@@ -35,8 +35,9 @@ class Reply:
     """What the caller of a buffered invocation gets.
 
     `function_error` is None or "Unhandled", the value of X-Amz-Function-Error; `error_type` is the
-    type the runtime gave in its header. `log_tail` holds the last 4 KB of the invocation's log when asked for.
-    `streamed` tells that the runtime answered in streaming mode and the emulator concatenated it.
+    type the runtime gave in its header. `log_tail` holds the last 4 KB of the invocation's log
+    when asked for. `streamed` tells that the runtime answered in streaming mode and the emulator
+    concatenated it.
     """
 
     request_id: str
@@ -53,10 +54,11 @@ class Reply:
 
 
 class StreamReply:
-    """What the caller of a streaming invocation gets: `content_type` first, then chunks as they arrive.
+    """What the caller of a streaming invocation gets: `content_type` first, then chunks as they
+    arrive.
 
-    At most `_LIMIT` bytes wait here for a slow reader; beyond that the runtime is not read from. After
-    the last chunk `failure` holds the error that ended the stream, if one did.
+    At most `_LIMIT` bytes wait here for a slow reader; beyond that the runtime is not read from.
+    After the last chunk `failure` holds the error that ended the stream, if one did.
     """
 
     _LIMIT = 64 * 1024
@@ -130,8 +132,8 @@ class StreamReply:
 class Invocation:
     """One event for the function, and the one answer it gets.
 
-    `trace_id`, `client_context` (JSON), `cognito_identity` (JSON), `tenant_id` and `invocation_id` become headers
-    of `next` when they are not None.
+    `trace_id`, `client_context` (JSON), `cognito_identity` (JSON), `tenant_id` and `invocation_id`
+    become headers of `next` when they are not None.
     """
 
     __slots__ = (
@@ -229,4 +231,5 @@ def encode_event(event: object) -> bytes:
 
 def new_trace_id() -> str:
     """A trace header in the form that the service sends, not sampled."""
-    return f"Root=1-{int(time.time()):08x}-{uuid.uuid4().hex[:24]};Parent={uuid.uuid4().hex[:16]};Sampled=0"
+    root = f"1-{int(time.time()):08x}-{uuid.uuid4().hex[:24]}"
+    return f"Root={root};Parent={uuid.uuid4().hex[:16]};Sampled=0"

@@ -1,4 +1,5 @@
-"""What the function and the extensions write: stdout and stderr as lines, the framed log descriptor as records.
+"""What the function and the extensions write: stdout and stderr as lines, the framed log
+descriptor as records.
 
 The framed form (`_LAMBDA_TELEMETRY_LOG_FD`) is a 16-byte big-endian header, type, length and
 microseconds, followed by the message; a message may hold newlines and is one record.
@@ -28,8 +29,8 @@ _KEPT = 10_000
 class LogRecord:
     """One log record: who wrote it ("function", an extension's name or "platform"), when, and what.
 
-    `level` and `framed` are filled only for records that came through the framed descriptor; `time` is Unix time
-    in seconds.
+    `level` and `framed` are filled only for records that came through the framed descriptor;
+    `time` is Unix time in seconds.
     """
 
     source: str
@@ -40,7 +41,7 @@ class LogRecord:
 
 
 class Logs:
-    """Where all records come together: kept (the last 10 000), tailed, and passed on to listeners."""
+    """Where all records meet: kept (the last 10 000), tailed, and passed on to listeners."""
 
     def __init__(self) -> None:
         self.records: deque[LogRecord] = deque(maxlen=_KEPT)

@@ -1,4 +1,5 @@
-"""The records of the platform's own events, for the Telemetry API and for the log's START and REPORT lines.
+"""The records of the platform's own events, for the Telemetry API and for the log's START and
+REPORT lines.
 
 Shapes: AWS, 'Lambda Telemetry API Event schema reference'. Durations in milliseconds, sizes in MB.
 """
@@ -126,8 +127,10 @@ def tail_lines(
     metrics = _metrics(environment, invocation, cold)
     begin = f"START RequestId: {request_id} Version: {environment.function.version}\n"
     end = (
-        f"END RequestId: {request_id}\nREPORT RequestId: {request_id}\tDuration: {metrics['durationMs']:.2f} ms\t"
-        f"Billed Duration: {metrics['billedDurationMs']} ms\tMemory Size: {metrics['memorySizeMB']} MB\t"
+        f"END RequestId: {request_id}\nREPORT RequestId: {request_id}\t"
+        f"Duration: {metrics['durationMs']:.2f} ms\t"
+        f"Billed Duration: {metrics['billedDurationMs']} ms\t"
+        f"Memory Size: {metrics['memorySizeMB']} MB\t"
         f"Max Memory Used: {metrics['maxMemoryUsedMB']} MB\t"
     )
     if cold is not None:

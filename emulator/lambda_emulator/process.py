@@ -1,4 +1,4 @@
-"""A process of the execution environment: started in a group of its own, watched, signalled, killed."""
+"""A process of the environment: started in a group of its own, watched, signalled, killed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from .logs import LogPipe
 
 
 class Process:
-    """The runtime or an extension. Everything it starts is in its process group and ends with it."""
+    """The runtime or an extension.
+
+    Everything it starts is in its process group and ends with it.
+    """
 
     def __init__(self, process: asyncio.subprocess.Process, pipes: Sequence[LogPipe]) -> None:
         self._process = process

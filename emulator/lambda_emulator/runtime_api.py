@@ -1,4 +1,7 @@
-"""The Runtime API: what a runtime asks, and what it is told. Source: AWS, 'Using the Lambda runtime API'."""
+"""The Runtime API: what a runtime asks, and what it is told.
+
+Source: AWS, 'Using the Lambda runtime API'.
+"""
 
 from __future__ import annotations
 
@@ -193,7 +196,7 @@ class RuntimeApi:
                 else:
                     parts.append(chunk)
         except BrokenPipeError:
-            # The caller is gone. The runtime learns it from its connection, as from any closed pipe.
+            # The caller is gone. The runtime learns it from its connection.
             self._environment.answer(invocation, b"", content_type, streamed=True)
             response.abort()
             raise Disconnected from None

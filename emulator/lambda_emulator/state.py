@@ -35,8 +35,8 @@ class Call(Enum):
     RESTORE_ERROR = "restore/error"
 
 
-# RUNNING + NEXT: the service hands out the same invocation again, so that a runtime whose connection
-# broke while the event was on its way can fetch it once more.
+# RUNNING + NEXT: the service hands out the same invocation again, so that a runtime whose
+# connection broke while the event was on its way can fetch it once more.
 ON_DEMAND: dict[tuple[State, Call], State] = {
     (State.STARTED, Call.NEXT): State.READY,
     (State.STARTED, Call.INIT_ERROR): State.INIT_ERROR,
@@ -56,8 +56,8 @@ SNAP_START: dict[tuple[State, Call], State] = {
     (State.RESTORING, Call.RESTORE_ERROR): State.RESTORE_ERROR,
 }
 
-# With several invocations at once the runtime as a whole is only started or ready; each invocation is
-# answered once, which `Environment` checks by its request id.
+# With several invocations at once the runtime as a whole is only started or ready; each
+# invocation is answered once, which `Environment` checks by its request id.
 MANAGED: dict[tuple[State, Call], State] = {
     (State.STARTED, Call.NEXT): State.READY,
     (State.STARTED, Call.INIT_ERROR): State.INIT_ERROR,

@@ -1,8 +1,8 @@
 """Telemetry: what happens is recorded, and delivered in batches to the extensions that subscribed.
 
-Until init is over every event is kept, so that an extension which subscribes late in init still gets the
-first ones. A subscriber that does not keep up loses events, and is told how many: `platform.logsDropped`.
-Source: AWS, 'Lambda Telemetry API reference' and 'Lambda Logs API'.
+Until init is over every event is kept, so that an extension which subscribes late in init still
+gets the first ones. A subscriber that does not keep up loses events, and is told how many:
+`platform.logsDropped`. Source: AWS, 'Lambda Telemetry API reference' and 'Lambda Logs API'.
 """
 
 from __future__ import annotations
@@ -54,7 +54,10 @@ class Subscription:
 
     @staticmethod
     def parse(name: str, api: str, body: bytes) -> Subscription:
-        """Read the body of PUT /telemetry or PUT /logs; `api` is "telemetry" or "logs". Raises Invalid."""
+        """Read the body of PUT /telemetry or PUT /logs; `api` is "telemetry" or "logs".
+
+        Raises Invalid.
+        """
         try:
             wish = json.loads(body)
         except ValueError as error:
@@ -225,7 +228,7 @@ class Subscriber:
 
     def _dropped_notice(self) -> bytes:
         record = {
-            "reason": "Consumer seems to have fallen behind as it has not acknowledged receipt of logs.",
+            "reason": "The subscriber does not keep up with the events.",
             "droppedRecords": self._dropped_records,
             "droppedBytes": self._dropped_bytes,
         }
@@ -290,7 +293,7 @@ class Telemetry:
         self.platform(f"platform.{kind}", lambda: record)
 
     def platform(self, kind: str, build: Callable[..., Any], *arguments: object) -> None:
-        """Record an event of the platform; `build(*arguments)` makes its record, if anyone wants it."""
+        """An event of the platform; `build(*arguments)` makes its record, if anyone wants it."""
         if self.active:
             self._emit("platform", kind, build(*arguments), time.time())
 

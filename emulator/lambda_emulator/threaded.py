@@ -18,9 +18,11 @@ _PATIENCE = 60.0
 
 
 class ThreadedEmulator:
-    """`with ThreadedEmulator(command=…) as emulator: emulator.invoke(event)`; arguments as for `Emulator`.
+    """`with ThreadedEmulator(command=…) as emulator: emulator.invoke(event)`; arguments as for
+    `Emulator`.
 
-    Everything waits 60 seconds at most, then raises TimeoutError. `emulator` is the asynchronous one.
+    Everything waits 60 seconds at most, then raises TimeoutError. `emulator` is the asynchronous
+    one.
     """
 
     def __init__(self, **arguments: Any) -> None:
