@@ -64,6 +64,7 @@ class Emulator:
         self._host = host
         self._runtime_api_port = runtime_api_port
         self._queue: deque[Invocation] = deque()
+        self._starts: list[asyncio.Task[Failure | None]] = []
         self._events: set[asyncio.Future[Reply]] = set()
         self._ports = (api_port, url_port)
         self._api = Server(InvokeApi(self).handle)
@@ -91,7 +92,6 @@ class Emulator:
         await self.close()
 
     async def _add_environments(self) -> None:
-        self._starts: list[asyncio.Task[Failure | None]] = []
         for number in range(self._concurrency):
             environment = Environment(self.function, self.faults, Logs(), self._dispatch)
             if self._on_log is not None:
@@ -197,6 +197,9 @@ class Emulator:
 
     async def close(self) -> None:
         """Shut everything down. Invocations that still wait are answered with an error."""
+        for start in self._starts:
+            start.cancel()
+        await asyncio.gather(*self._starts, return_exceptions=True)
         while self._queue:
             invocation = self._queue.popleft()
             invocation.fail(

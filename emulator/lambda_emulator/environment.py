@@ -91,6 +91,8 @@ class Environment:
         self._restored: asyncio.Future[Failure | None] | None = None
         self._log_socket: LogSocket | None = None
         self._frozen = False
+        self._snapshotting = False
+        self._reset_over = asyncio.Event()
         self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -128,7 +130,7 @@ class Environment:
         await self.server.start(host, port)
 
     async def start(self) -> Failure | None:
-        """Initialise without an invocation, as provisioned concurrency does; the error if it fails."""
+        """Initialise without an invocation; the error if that fails."""
         if self.phase is Phase.COLD:
             self.phase = Phase.INIT
             return await self._initialise(self._init_timeout)
@@ -140,6 +142,10 @@ class Environment:
         if self.phase is Phase.COLD:
             self.phase = Phase.INIT
             self._spawn(self._cold_start())
+        elif self.function.max_concurrency and self.phase is Phase.READY:
+            # All polls may be taken, or their workers dead: the caller does not wait for ever.
+            self._set_timer(invocation)
+            self._advance()
         else:
             self._advance()
 
@@ -149,11 +155,14 @@ class Environment:
 
     async def close(self) -> None:
         """The shutdown sequence, and the end of the environment."""
-        if self.phase is not Phase.COLD:
-            await self._reset("spindown")
-        for task in list(self._tasks):
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self.phase is not Phase.COLD:
+            self.phase = Phase.READY
+            await self._reset("spindown")
+        self._fail_pending(self._failure("Emulator.Closed", "the emulator was closed"))
         await self.server.stop()
 
     def freeze(self) -> None:
@@ -200,7 +209,7 @@ class Environment:
         self._init_error = None
         self._init_started = time.monotonic()
         self._init_done = loop.create_future()
-        self._restored = None
+        self._restore = self._restored = None
         self.extensions.open = True
         self.telemetry.begin()
         self.logs.start_tail()
@@ -277,6 +286,7 @@ class Environment:
         self.phase = Phase.READY
         self.telemetry.close_subscriptions()
         if self.function.snap_start is not None:
+            self._snapshotting = True
             self._spawn(self._snapshot())
         else:
             self._advance()
@@ -294,32 +304,36 @@ class Environment:
         """POST restore/error. Raises NotAllowed."""
         self._machine.call(Call.RESTORE_ERROR)
         self._init_error = failure
+        if not self.function.command and self._restored is not None:
+            self._restored.set_result(failure)
 
     async def _snapshot(self) -> None:
         """Freeze; wait for the pause to pass and for an invocation; restore."""
         snap_start = self.function.snap_start
         assert snap_start is not None
-        if self._machine.state is State.RESTORE_READY:
-            self.freeze()
-            if snap_start.drop_connections:
-                self._drop_idle_connections()
-            await asyncio.sleep(snap_start.pause)
-            await self._until(lambda: bool(self._pending))
-            self.thaw()
-            self._machine.state = State.RESTORING
-            failure = await self._wait_restored()
-            if failure is not None:
-                self._fail_pending(failure)
-                await self._recover("failure")
-                return
+        self.freeze()
+        if snap_start.drop_connections:
+            self._drop_idle_connections()
+        await asyncio.sleep(snap_start.pause)
+        await self._until(lambda: bool(self._pending))
+        self.thaw()
+        failure = await self._wait_restored()
+        self._snapshotting = False
+        if failure is not None:
+            self._fail_pending(failure)
+            await self._recover("failure")
         self._advance()
 
     async def _wait_restored(self) -> Failure | None:
         started = time.monotonic()
         self.telemetry.platform("platform.restoreStart", platform_events.restore_start, self)
         self._restored = asyncio.get_running_loop().create_future()
-        assert self._restore is not None
-        self._restore.set_result(None)
+        if self._restore is None:
+            # A runtime without hooks polls for its first event instead of asking to be restored.
+            self._restored.set_result(None)
+        else:
+            self._machine.state = State.RESTORING
+            self._restore.set_result(None)
         try:
             failure = await asyncio.wait_for(self._restored, _RESTORE_TIMEOUT)
         except TimeoutError:
@@ -457,6 +471,8 @@ class Environment:
         self._cold_milliseconds = None
 
     def _deliver(self) -> None:
+        if self._snapshotting:
+            return
         managed = bool(self.function.max_concurrency)
         while self._pending and self._polls and (managed or not self._running):
             poll, connection = self._polls.popleft()
@@ -468,12 +484,9 @@ class Environment:
             poll.set_result(invocation)
 
     def _begin(self, invocation: Invocation) -> None:
-        timeout = self.function.timeout
-        invocation.set_deadline(timeout)
+        invocation.set_deadline(self.function.timeout)
         self._running[invocation.request_id] = invocation
-        invocation.timer = asyncio.get_running_loop().call_later(
-            timeout, self._timed_out, invocation
-        )
+        self._set_timer(invocation)
         if not self.function.max_concurrency:
             self._machine.state = State.RUNNING
             if self._cold_milliseconds is None:
@@ -484,6 +497,12 @@ class Environment:
             self.telemetry.platform(
                 "platform.start", platform_events.start, self.function, invocation
             )
+
+    def _set_timer(self, invocation: Invocation) -> None:
+        if invocation.timer is not None:
+            invocation.timer.cancel()
+        loop = asyncio.get_running_loop()
+        invocation.timer = loop.call_later(self.function.timeout, self._timed_out, invocation)
 
     def _log_tail(self, invocation: Invocation, failure: Failure | None) -> bytes | None:
         if self._runtime is not None:
@@ -504,6 +523,8 @@ class Environment:
         )
         self.answer_failure(invocation, failure)
         if self.function.max_concurrency:
+            if invocation in self._pending:
+                self._pending.remove(invocation)
             self._end(invocation)
             self._expired.append(invocation.request_id)
             self._idle()
@@ -573,8 +594,11 @@ class Environment:
     async def _reset(self, reason: str) -> None:
         """Shutdown sequence, then cold: nothing of this life is left."""
         if self.phase is Phase.RESET:
+            await self._reset_over.wait()
             return
         self.phase = Phase.RESET
+        self._reset_over.clear()
+        self._finish_init(self._failure("Runtime.ExitError", "environment was shut down"))
         self.thaw()
         await self._stop_processes(reason)
         for invocation in list(self._running.values()):
@@ -594,7 +618,9 @@ class Environment:
                 Path(self._log_socket.path).parent.rmdir()
             self._log_socket = None
         self._runtime = None
+        self._snapshotting = False
         self.phase = Phase.COLD
+        self._reset_over.set()
 
     async def _stop_processes(self, reason: str) -> None:
         runtime = self._runtime

@@ -222,7 +222,7 @@ class Extensions:
                 extension.tell(encoded)
 
     async def shutdown(self, reason: str, window: float) -> None:
-        """Tell of the shutdown, give those that want to know `window` seconds, kill what is left."""
+        """Tell who wants to know of the shutdown, wait `window` seconds at most, kill the rest."""
         deadline = time.monotonic() + window
         event = {
             "eventType": "SHUTDOWN",

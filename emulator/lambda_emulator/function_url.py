@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from .http import BodyTooLarge, Disconnected, Request, Response
+from .http import BodyTooLarge, Disconnected, InvalidHead, Request, Response
 from .invocation import INTEGRATION_RESPONSE, StreamReply
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class FunctionUrl:
                 event, trace_id=request.header("x-amzn-trace-id")
             ) as reply:
                 await self._answer(request, response, reply)
-        except BadResponse:
+        except (BadResponse, InvalidHead):
             await _refuse(response, 502, "Internal Server Error")
         except Disconnected:
             return

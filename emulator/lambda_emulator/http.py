@@ -39,6 +39,10 @@ class BodyTooLarge(Exception):
     """The body is longer than the caller of `Request.body` allows."""
 
 
+class InvalidHead(ValueError):
+    """A status or header that HTTP does not allow; nothing has been sent."""
+
+
 class Request:
     """One request: `method`, decoded `path`, raw `query`, and the body as it arrives."""
 
@@ -127,23 +131,21 @@ class Response:
         self.started = False
 
     async def send(self, status: int, headers: Headers, body: bytes) -> None:
-        """A whole answer with its Content-Length."""
-        encoded = _encode(headers)
-        encoded.append((b"content-length", b"%d" % len(body)))
+        """A whole answer with its Content-Length. Raises InvalidHead."""
+        head = _response(status, headers, (b"content-length", b"%d" % len(body)))
         protocol = self._connection.protocol
         self.started = True
-        data = protocol.send(_response(status, encoded)) or b""
+        data = protocol.send(head) or b""
         if body:
             data += protocol.send(h11.Data(data=body)) or b""
         data += protocol.send(h11.EndOfMessage()) or b""
         await self._connection.transmit(data, self._fault, last=True)
 
     async def start(self, status: int, headers: Headers) -> None:
-        """The head of an answer whose length is not known yet."""
-        encoded = _encode(headers)
-        encoded.append((b"transfer-encoding", b"chunked"))
+        """The head of an answer whose length is not known yet. Raises InvalidHead."""
+        head = _response(status, headers, (b"transfer-encoding", b"chunked"))
         self.started = True
-        data = self._connection.protocol.send(_response(status, encoded)) or b""
+        data = self._connection.protocol.send(head) or b""
         await self._connection.transmit(data, self._fault)
 
     async def write(self, chunk: bytes) -> None:
@@ -288,7 +290,10 @@ class Connection(asyncio.Protocol):
         except Disconnected:
             pass
         except h11.RemoteProtocolError as error:
-            await self._refuse(error)
+            await self._refuse(error.error_status_hint, str(error))
+        except Exception as error:
+            self._loop.call_exception_handler({"message": "emulator error", "exception": error})
+            await self._refuse(500, "Internal Server Error")
         finally:
             self._transport.close()
 
@@ -321,13 +326,10 @@ class Connection(asyncio.Protocol):
     def _reusable(self) -> bool:
         return self.protocol.our_state is h11.DONE and self.protocol.their_state is h11.DONE
 
-    async def _refuse(self, error: h11.RemoteProtocolError) -> None:
-        if self.protocol.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
-            return
-        body = str(error).encode()
-        with contextlib.suppress(Disconnected):
-            status = error.error_status_hint
-            await Response(self, None).send(status, [("connection", "close")], body)
+    async def _refuse(self, status: int, text: str) -> None:
+        if self.protocol.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            with contextlib.suppress(Disconnected):
+                await Response(self, None).send(status, [("connection", "close")], text.encode())
 
     def stop(self) -> asyncio.Task[None]:
         """Cancel what is being served and close; the task ends soon after."""
@@ -461,14 +463,14 @@ _REASONS = {
 }
 
 
-def _response(status: int, headers: list[tuple[bytes, bytes]]) -> h11.Response:
-    return h11.Response(status_code=status, headers=headers, reason=_REASONS.get(status, b"Status"))
-
-
-def _encode(headers: Headers) -> list[tuple[bytes, bytes]]:
-    encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-    encoded.append((b"date", _date()))
-    return encoded
+def _response(status: int, headers: Headers, framing: tuple[bytes, bytes]) -> h11.Response:
+    try:
+        encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+        encoded += [(b"date", _date()), framing]
+        reason = _REASONS.get(status, b"Status")
+        return h11.Response(status_code=status, headers=encoded, reason=reason)
+    except (UnicodeEncodeError, h11.LocalProtocolError) as error:
+        raise InvalidHead(str(error)) from error
 
 
 _date_cache: tuple[int, bytes] = (0, b"")
