@@ -94,7 +94,7 @@ class Environment:
         self._snapshotting = False
         self._reset_over = asyncio.Event()
         self._changed = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
 
     @property
     def _table(self) -> dict[tuple[State, Call], State]:
@@ -133,7 +133,7 @@ class Environment:
         """Initialise without an invocation; the error if that fails."""
         if self.phase is Phase.COLD:
             self.phase = Phase.INIT
-            return await self._initialise(self._init_timeout)
+            return await self._cold_start()
         return None if self._init_done is None else await asyncio.shield(self._init_done)
 
     def assign(self, invocation: Invocation) -> None:
@@ -188,7 +188,7 @@ class Environment:
             _MANAGED_INIT_TIMEOUT if self.function.max_concurrency else self.function.init_timeout
         )
 
-    async def _cold_start(self) -> None:
+    async def _cold_start(self) -> Failure | None:
         failure = await self._initialise(self._init_timeout)
         if failure is not None and failure.error_type == "Sandbox.Timedout" and self._pending:
             # Init is tried a second time, now as part of the invocation and under its timeout.
@@ -197,6 +197,7 @@ class Environment:
         if failure is not None:
             self._fail_pending(failure)
             self._idle()
+        return failure
 
     def _fail_pending(self, failure: Failure) -> None:
         while self._pending:
@@ -638,7 +639,7 @@ class Environment:
             await runtime.kill()
         await self.extensions.shutdown(reason, max(0.0, window - (time.monotonic() - started)))
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, object]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -16,7 +16,6 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from email.utils import formatdate
-from urllib.parse import unquote
 
 import h11
 
@@ -44,7 +43,7 @@ class InvalidHead(ValueError):
 
 
 class Request:
-    """One request: `method`, decoded `path`, raw `query`, and the body as it arrives."""
+    """One request: `method`, `path` and `query` as they were sent, and the body as it arrives."""
 
     __slots__ = (
         "_fault",
@@ -60,8 +59,7 @@ class Request:
     def __init__(self, connection: Connection, event: h11.Request, fault: Fault | None) -> None:
         self.connection = connection
         self.method = event.method.decode("ascii")
-        path, _, self.query = event.target.decode("latin-1").partition("?")
-        self.path = unquote(path) if "%" in path else path
+        self.path, _, self.query = event.target.decode("latin-1").partition("?")
         self._headers = event.headers
         self._fault = fault
         self._received = 0

@@ -10,7 +10,7 @@ import binascii
 import json
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote
 
 from . import eventstream
 from .http import BodyTooLarge, Disconnected, Request, Response
@@ -61,7 +61,7 @@ class InvokeApi:
             raise ApiError(404, "UnknownOperationException", f"no such operation: {request.path}")
         if request.method != "POST":
             raise ApiError(405, "MethodNotAllowedException", "use POST")
-        self._check_name(match[1], request)
+        self._check_name(unquote(match[1]), request)
         await handler(request, response)
 
     def _check_name(self, name: str, request: Request) -> None:

@@ -10,6 +10,7 @@ import binascii
 import json
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from . import answers
 from .http import BodyTooLarge, Disconnected, Request, Response
@@ -62,7 +63,7 @@ class RuntimeApi:
         elif request.method != "POST":
             await answers.not_allowed(response)
         else:
-            await self._answer(request, response, words[1], Call(words[2]))
+            await self._answer(request, response, unquote(words[1]), Call(words[2]))
 
     # next
 
