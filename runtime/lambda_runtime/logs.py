@@ -110,6 +110,11 @@ def flush() -> None:
             repair_streams()
         except AttributeError:
             pass  # replaced by an object of the user's own that needs no flushing, or None
+    try:
+        posix.fstat(1)
+        posix.fstat(2)
+    except OSError:
+        repair_streams()
     if sys.stdout is not sys.__stdout__ and sys.__stdout__ is not None:
         try:
             sys.__stdout__.flush()
