@@ -140,7 +140,7 @@ def test_a_connection_closed_while_idle_is_opened_anew() -> None:
 
 
 def test_a_request_that_may_have_been_seen_is_not_repeated() -> None:
-    with peer(lambda accepted: None if request(accepted) else None) as connection:
+    with peer(answering()) as connection:
         with pytest.raises(Disconnected):
             connection.exchange(GET)
 
