@@ -44,11 +44,11 @@ class Client(_Shown):
     """The mobile app that called, as the AWS Mobile SDK describes it."""
 
     __slots__ = (
-        "app_package_name",
-        "app_title",
-        "app_version_code",
-        "app_version_name",
         "installation_id",
+        "app_title",
+        "app_version_name",
+        "app_version_code",
+        "app_package_name",
     )
 
     def __init__(self, fields: dict[str, object]) -> None:
@@ -59,7 +59,7 @@ class Client(_Shown):
 class ClientContext(_Shown):
     """What the caller sent as client context: ``custom`` and ``env`` mappings, ``client``."""
 
-    __slots__ = ("client", "custom", "env")
+    __slots__ = ("custom", "env", "client")
 
     def __init__(self, fields: dict[str, object]) -> None:
         self.custom = fields.get("custom")

@@ -38,6 +38,7 @@ _LONG_NUMBER = b"0" * 19
 _DIGITS = bytes(ord("0") if chr(byte).isdigit() and byte < 128 else 32 for byte in range(256))
 
 _orjson: "Any" = None
+_options = 0
 _handled = 0
 
 
@@ -114,7 +115,8 @@ def decode(document: bytes | bytearray | str) -> object:
     try:
         text = document if isinstance(document, str) else document.decode()
         value, end = _scan(text, 0)
-    except (StopIteration, ValueError):
+    except (StopIteration, ValueError, SystemError):
+        # SystemError: 3.11 to 3.13 cannot raise JSONDecodeError before json.decoder is loaded.
         return _decode_slowly(document)
     if end != len(text) and text[end:].strip(_SPACE):
         return _decode_slowly(document)
@@ -126,12 +128,16 @@ def encode(value: "Any") -> bytes:
 
     Raises FaultException (``Runtime.MarshalError``) for what has no form in JSON.
     """
-    try:
-        if _orjson is not None:
-            from lambda_runtime.payload_exact import for_orjson
+    if _orjson is not None:
+        from lambda_runtime.payload_exact import for_orjson
 
-            document: bytes = _orjson.dumps(value, for_orjson, _orjson.OPT_NON_STR_KEYS)
+        try:
+            document: bytes = _orjson.dumps(value, for_orjson, _options)
+        except TypeError:
+            pass  # an integer beyond 64 bits, a lone surrogate, a depth of 255, or no JSON at all
+        else:
             return document
+    try:
         # Of these only the built-in types themselves can be marshalled; a subclass may be a
         # namedtuple, which the C encoder would write as an array.
         marshal.dumps(value)
@@ -156,7 +162,7 @@ def _weigh(size: int) -> None:
 
 
 def _adopt_orjson() -> None:
-    global _orjson, _handled
+    global _orjson, _options, _handled
     try:
         import orjson
     except ImportError:
@@ -164,6 +170,8 @@ def _adopt_orjson() -> None:
         _handled = -sys.maxsize
     else:
         _orjson = orjson
+        # Its own form of a time with few microseconds is wrong (3.13.0: 10 000 of them as .10000).
+        _options = orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATETIME
 
 
 def _fits_orjson(document: bytes | bytearray) -> bool:

@@ -57,6 +57,8 @@ def for_orjson(value: object) -> object:
         return as_dict()
     if isinstance(value, tuple):
         return tuple(value)
+    if (text := _time(value)) is not None:
+        return text
     raise TypeError
 
 
@@ -107,8 +109,9 @@ def _container(value: object, inside: set[int]) -> str:
 
 def _members(value: dict[object, object], inside: set[int]) -> "Iterable[str]":
     for key, member in value.items():
+        name = _key(key)
         try:
-            yield f"{_key(key)}:{_encode(member, inside)}"
+            yield f"{name}:{_encode(member, inside)}"
         except _Unwritable as error:
             error.path.append(f"[{_shown(key)}]")
             raise
@@ -171,14 +174,25 @@ def _text(value: bytes) -> str:
 
 
 def _scalar(value: object) -> str:
-    for name in ("datetime", "date"):
-        if _is_instance(value, "datetime", name):
-            return f'"{value.isoformat()}"'  # type: ignore[attr-defined]
-    if _is_instance(value, "datetime", "time") and value.tzinfo is None:  # type: ignore[attr-defined]
-        return f'"{value.isoformat()}"'  # type: ignore[attr-defined]
+    text = _time(value)
+    if text is not None:
+        return f'"{text}"'
     if _is_instance(value, "uuid", "UUID"):
         return f'"{value}"'
     raise _Unwritable(f"object of type {type(value).__name__} is not JSON serializable")
+
+
+def _time(value: "Any") -> str | None:
+    """The ISO 8601 text of a date, a time or both; None for anything else.
+
+    A time of day in a zone has no meaning without its date, and orjson has no form for it either.
+    """
+    if _is_instance(value, "datetime", "date") or (
+        _is_instance(value, "datetime", "time") and value.tzinfo is None
+    ):
+        text: str = value.isoformat()
+        return text
+    return None
 
 
 def _is_dataclass(value: object) -> bool:

@@ -1,0 +1,203 @@
+"""The connection against a peer that is scripted byte by byte."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from lambda_runtime.connection import Connection, Disconnected, split_address
+from lambda_runtime.http1 import MAX_HEAD, ProtocolError
+
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+Script = Callable[[socket.socket], None]
+
+
+@contextmanager
+def peer(*scripts: Script) -> Iterator[Connection]:
+    """A connection to a server that plays one script for each connection it accepts."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(10)
+    failures: list[BaseException] = []
+
+    def serve() -> None:
+        try:
+            for script in scripts:
+                with listener.accept()[0] as accepted:
+                    accepted.settimeout(10)
+                    script(accepted)
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    connection = Connection(f"127.0.0.1:{listener.getsockname()[1]}")
+    try:
+        yield connection
+    finally:
+        connection.close()
+        thread.join(10)
+        listener.close()
+    assert not failures, failures
+
+
+def request(accepted: socket.socket) -> bytes:
+    """The next request, its body included."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += accepted.recv(65536)
+    head, _, body = data.partition(b"\r\n\r\n")
+    for line in head.lower().split(b"\r\n"):
+        if line.startswith(b"content-length:"):
+            while len(body) < int(line.split(b":")[1]):
+                body += accepted.recv(65536)
+    return head + b"\r\n\r\n" + body
+
+
+def answering(*pieces: bytes) -> Script:
+    def script(accepted: socket.socket) -> None:
+        request(accepted)
+        for piece in pieces:
+            accepted.sendall(piece)
+
+    return script
+
+
+def bytewise(reply: bytes) -> list[bytes]:
+    return [reply[index : index + 1] for index in range(len(reply))]
+
+
+SIZED = b"HTTP/1.1 200 OK\r\nX-A: 1\r\nContent-Length: 5\r\n\r\nhello"
+CHUNKED = (
+    b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+    b"5;ext=1\r\nhello\r\n6\r\n world\r\n0\r\nX-Trailer: t\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize("split", [lambda reply: [reply], bytewise], ids=["whole", "bytewise"])
+@pytest.mark.parametrize(
+    ("reply", "body"),
+    [
+        (SIZED, b"hello"),
+        (CHUNKED, b"hello world"),
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nLink: x\r\n\r\n" + SIZED, b"hello"),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", b""),
+        (b"HTTP/1.0 200 OK\r\n\r\nuntil the end", b"until the end"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b""),
+    ],
+)
+def test_replies_however_they_are_split(
+    reply: bytes, body: bytes, split: Callable[[bytes], list[bytes]]
+) -> None:
+    with peer(answering(*split(reply))) as connection:
+        received = connection.exchange(GET)
+    assert bytes(received.body) == body
+    assert received.trailers == ({"x-trailer": "t"} if reply == CHUNKED else {})
+
+
+@pytest.mark.parametrize("size", [0, 100, 40_000, 3_000_000])
+@pytest.mark.parametrize("coding", ["sized", "one chunk", "many chunks"])
+def test_bodies_of_every_size_go_both_ways(size: int, coding: str) -> None:
+    body = bytes(range(251)) * (size // 251 + 1)
+    body = body[:size]
+    seen = []
+
+    def script(accepted: socket.socket) -> None:
+        seen.append(request(accepted).partition(b"\r\n\r\n")[2])
+        if coding == "sized":
+            accepted.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (size, body))
+            return
+        step = max(size, 1) if coding == "one chunk" else 1000
+        accepted.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for start in range(0, size, step):
+            piece = body[start : start + step]
+            accepted.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
+        accepted.sendall(b"0\r\n\r\n")
+
+    with peer(script) as connection:
+        head = b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % size
+        assert connection.exchange(head, body).body == body
+    assert seen == [body]
+
+
+def test_one_connection_serves_many_requests() -> None:
+    def script(accepted: socket.socket) -> None:
+        for _ in range(5):
+            request(accepted)
+            accepted.sendall(SIZED)
+
+    with peer(script) as connection:
+        for _ in range(5):
+            assert connection.exchange(GET).body == b"hello"
+
+
+def test_a_connection_closed_while_idle_is_opened_anew() -> None:
+    with peer(answering(SIZED), answering(CHUNKED)) as connection:
+        assert connection.exchange(GET).body == b"hello"
+        assert connection._socket is not None
+        connection._socket.recv(1, socket.MSG_PEEK)  # until the peer's FIN is here
+        assert connection.exchange(GET).body == b"hello world"
+
+
+def test_a_request_that_may_have_been_seen_is_not_repeated() -> None:
+    with peer(answering()) as connection:
+        with pytest.raises(Disconnected):
+            connection.exchange(GET)
+
+
+def test_connection_close_is_honoured() -> None:
+    closing = SIZED.replace(b"X-A: 1", b"Connection: close")
+    with peer(answering(closing), answering(SIZED)) as connection:
+        connection.exchange(GET)
+        assert connection._socket is None
+        connection.exchange(GET)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello!\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffff\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: nine\r\n\r\n",
+        b"SSH-2.0-OpenSSH\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * (MAX_HEAD + 70_000),
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
+        + b"X: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\n" * 6000,
+    ],
+    ids=["101", "long chunk", "huge chunk", "length", "not http", "long head", "long trailers"],
+)
+def test_what_is_not_http_is_refused_and_the_next_request_starts_anew(reply: bytes) -> None:
+    def refused(accepted: socket.socket) -> None:
+        request(accepted)
+        try:
+            accepted.sendall(reply)
+            accepted.recv(1)
+        except OSError:
+            pass  # the client has had enough
+
+    with peer(refused, answering(SIZED)) as connection:
+        with pytest.raises(ProtocolError):
+            connection.exchange(GET)
+        assert connection.exchange(GET).body == b"hello"
+
+
+@pytest.mark.parametrize("end", range(1, len(SIZED)))
+def test_a_reply_cut_short_is_an_error(end: int) -> None:
+    with peer(answering(SIZED[:end])) as connection, pytest.raises(Disconnected):
+        connection.exchange(GET)
+
+
+def test_an_unsolicited_byte_ends_the_connection() -> None:
+    with peer(answering(SIZED + b"!"), answering(SIZED)) as connection:
+        connection.exchange(GET)
+        assert connection.exchange(GET).body == b"hello"
+
+
+def test_addresses() -> None:
+    assert split_address("127.0.0.1:9001") == ("127.0.0.1", 9001)
+    assert split_address("[::1]:9001") == ("::1", 9001)
+    assert split_address("localhost") == ("localhost", 80)
+    for wrong in ("", ":80", "host:", "host:http", "host:0", "host:65536"):
+        with pytest.raises(ValueError, match="is not host:port"):
+            split_address(wrong)

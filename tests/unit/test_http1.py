@@ -1,0 +1,142 @@
+"""The parser against h11, which is not ours, and against what must be refused."""
+
+import h11
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lambda_runtime import http1
+
+NAMES = st.text("!#$%&'*+-.^_`|~0123456789abcxyzABCXYZ", min_size=1, max_size=20)
+VALUES = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=40)
+
+
+def head_bytes(status: int, fields: list[tuple[str, str]]) -> bytes:
+    lines = [f"HTTP/1.1 {status} Some Reason", *(f"{name}: {value}" for name, value in fields)]
+    return "\r\n".join(lines).encode()
+
+
+def read_by_h11(block: bytes) -> tuple[int, dict[str, str]]:
+    connection = h11.Connection(h11.CLIENT)
+    connection.send(h11.Request(method="GET", target="/", headers=[("host", "x")]))
+    connection.send(h11.EndOfMessage())
+    connection.receive_data(block + b"\r\n\r\n")
+    event = connection.next_event()
+    assert isinstance(event, (h11.Response, h11.InformationalResponse)), event
+    fields: dict[str, str] = {}
+    for raw_name, raw_value in event.headers:
+        name, value = raw_name.decode(), raw_value.decode()
+        fields[name] = f"{fields[name]}, {value}" if name in fields else value
+    return event.status_code, fields
+
+
+@given(st.integers(200, 599), st.lists(st.tuples(NAMES, VALUES), max_size=8))
+def test_heads_read_as_h11_reads_them(status: int, fields: list[tuple[str, str]]) -> None:
+    framing = {"content-length", "transfer-encoding"}
+    block = head_bytes(status, [field for field in fields if field[0].lower() not in framing])
+    assert http1.parse_head(block) == read_by_h11(block)
+
+
+@given(st.binary(max_size=120))
+@settings(max_examples=500)
+def test_arbitrary_bytes_are_parsed_or_refused(block: bytes) -> None:
+    block = block.replace(b"\r\n\r\n", b"")
+    try:
+        status, headers = http1.parse_head(b"HTTP/1.1 200 OK\r\n" + block)
+        http1.body_length(status, headers)
+    except http1.ProtocolError:
+        return
+    assert status == 200
+    assert all(name == name.lower() and "\n" not in value for name, value in headers.items())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "HTTP/2 200 OK",
+        "HTTP/1.1 20 OK",
+        "HTTP/1.1 2000 OK",
+        "HTTP/1.1 099 low",
+        "HTTP/1.1 ２００ OK",
+        "HTTP/1.12 200 OK",
+        "ICY 200 OK",
+        "",
+    ],
+)
+def test_status_lines_that_are_not_one(line: str) -> None:
+    with pytest.raises(http1.ProtocolError):
+        http1.parse_status_line(line)
+
+
+@pytest.mark.parametrize("line", ["HTTP/1.1 204 ", "HTTP/1.1 204", "HTTP/1.0 204 No Content"])
+def test_a_reason_may_be_missing(line: str) -> None:
+    assert http1.parse_status_line(line) == 204
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["no colon", ": no name", "a b: blank", "a : blank", "a: b\rc: d", "a: \x00", " a: fold"],
+)
+def test_header_lines_that_are_not_one(line: str) -> None:
+    with pytest.raises(http1.ProtocolError):
+        http1.parse_fields([line])
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "length"),
+    [
+        (204, {"content-length": "5"}, 0),
+        (304, {}, 0),
+        (100, {}, 0),
+        (200, {"content-length": "5"}, 5),
+        (200, {"content-length": "5, 5"}, 5),
+        (200, {"transfer-encoding": "Chunked", "content-length": "5"}, http1.CHUNKED),
+        (200, {}, http1.UNTIL_CLOSE),
+    ],
+)
+def test_framing(status: int, headers: dict[str, str], length: int) -> None:
+    assert http1.body_length(status, headers) == length
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"content-length": "-1"},
+        {"content-length": "5, 6"},
+        {"content-length": ""},
+        {"content-length": "٥"},
+        {"content-length": str(http1.MAX_BODY + 1)},
+        {"content-length": "9" * 5000},
+        {"transfer-encoding": "gzip, chunked"},
+    ],
+)
+def test_framing_that_cannot_be_trusted(headers: dict[str, str]) -> None:
+    with pytest.raises(http1.ProtocolError):
+        http1.body_length(200, headers)
+
+
+@pytest.mark.parametrize(
+    ("line", "size"), [(b"0", 0), (b"a;x=y", 10), (b"00FF", 255), (b"1f  ", 31)]
+)
+def test_chunk_sizes(line: bytes, size: int) -> None:
+    assert http1.chunk_size(line) == size
+
+
+@pytest.mark.parametrize("line", [b"", b"-1", b"0x10", b"1_0", b" 1", b"g", b"f" * 5000])
+def test_chunk_sizes_that_are_not_one(line: bytes) -> None:
+    with pytest.raises(http1.ProtocolError):
+        http1.chunk_size(line)
+
+
+@given(st.text())
+def test_a_quoted_segment_stays_one_segment(segment: str) -> None:
+    from urllib.parse import unquote
+
+    quoted = http1.quote(segment)
+    assert quoted.isascii()
+    assert not set(quoted) & set("/? #\r\n")
+    assert unquote(quoted, errors="surrogatepass") == segment
+
+
+@given(st.text())
+def test_a_header_value_stays_on_its_line(value: str) -> None:
+    assert not set(http1.field_value(value)) & {"\r", "\n", "\0"}

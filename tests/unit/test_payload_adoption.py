@@ -1,0 +1,50 @@
+"""When orjson takes over: only then, and never if it cannot be had. Each in a fresh interpreter."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+RUNTIME = Path(__file__).parents[2] / "runtime"
+
+
+def run(code: str) -> str:
+    process = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": str(RUNTIME)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return process.stdout.strip()
+
+
+def test_small_payloads_never_load_it() -> None:
+    assert run(
+        "import sys; from lambda_runtime import payload\n"
+        "for _ in range(1000): payload.encode(payload.decode(b'{\"a\": [1, 2]}'))\n"
+        "print('orjson' in sys.modules, 'json' in sys.modules)"
+    ) == ("False False")
+
+
+def test_a_megabyte_in_all_does() -> None:
+    assert run(
+        "import sys; from lambda_runtime import payload\n"
+        "for _ in range(12): payload.decode(b'\"' + b'a' * 100_000 + b'\"')\n"
+        "print('orjson' in sys.modules)"
+    ) == ("True")
+
+
+def test_when_the_function_has_imported_it_it_serves_at_once() -> None:
+    assert run(
+        "import orjson; from lambda_runtime import payload\n"
+        "payload.decode(b'1'); print(payload._orjson is orjson)"
+    ) == ("True")
+
+
+def test_without_it_the_interpreters_engine_goes_on() -> None:
+    assert run(
+        "import sys; sys.modules['orjson'] = None; from lambda_runtime import payload\n"
+        "big = b'[' + b'1,' * 1_000_000 + b'1]'\n"
+        "print(len(payload.decode(big)), len(payload.encode([1] * 3)), payload._orjson)"
+    ) == ("1000001 7 None")
