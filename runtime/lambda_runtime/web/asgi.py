@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 _VERSIONS = {"version": "3.0", "spec_version": "2.3"}
 
-_LEAVE_SECONDS = 2.0
+_LEAVE_SECONDS = 1.0
 """How long an application may go on after it was told that its client is gone."""
 
 
@@ -160,9 +160,17 @@ class Exchange:
             _expect(kind, "http.response.start")
             self.status = message["status"]
             self.headers = list(message.get("headers", ()))
+            self._begin()
             return
         _expect(kind, "http.response.body")
         await self._take(message.get("body", b""), bool(message.get("more_body", False)))
+
+    def _begin(self) -> None:
+        """Have the head of an event stream leave now: its first event may be long in coming."""
+        kind = _field(self.headers, b"content-type")
+        if self._task is not None and kind.startswith("text/event-stream"):
+            self.streaming = True
+            self._wake()
 
     async def _take(self, body: bytes, more: bool) -> None:
         if not more:
@@ -180,7 +188,7 @@ class Exchange:
         if self._task is None:
             return False
         length = _field(self.headers, b"content-length")
-        return not self._settings.whole(self._request, length, not more)
+        return not self._settings.better_whole(length, not more)
 
     async def _hand_over(self, chunk: bytes) -> None:
         if self.gone:
@@ -197,6 +205,11 @@ class Exchange:
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
 
+    def _resume(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None and not writer.done():
+            writer.set_result(None)
+
     def _end(self) -> None:
         if self._over is not None:
             self._over.set()
@@ -205,7 +218,7 @@ class Exchange:
 
     async def answer(self, call: "Awaitable[None]") -> object:
         """Have the application's call run and give the invocation's answer."""
-        if self._settings.whole(self._request, "", False):
+        if not self._settings.can_stream(self._request):
             await self._run(call)
             return self._whole()
         loop = asyncio.get_running_loop()
@@ -250,16 +263,16 @@ class Exchange:
         task = self._task
         assert task is not None
         try:
-            while not task.done():
+            if self._writer is None:
+                yield b""  # has the head leave
+            while self._writer is not None or not task.done():
                 if self._writer is None:
                     self._reader = asyncio.get_running_loop().create_future()
-                    if self._writer is None and not task.done():
-                        await self._reader
+                    await self._reader
                     continue
-                writer, self._writer = self._writer, None
                 if self._chunk:
                     yield self._chunk
-                writer.set_result(None)
+                self._resume()
             await task
         finally:
             if not task.done():
@@ -269,8 +282,7 @@ class Exchange:
         """Tell the application that its client is gone, and see it end."""
         self.gone = True
         self._end()
-        if self._writer is not None and not self._writer.done():
-            self._writer.set_result(None)
+        self._resume()
         done, _ = await asyncio.wait([task], timeout=_LEAVE_SECONDS)
         if not done:
             task.cancel()

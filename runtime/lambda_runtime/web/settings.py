@@ -32,19 +32,21 @@ class WebSettings:
         if self.websocket_path is not None and not self.websocket_path.startswith("/"):
             raise _invalid(WEBSOCKET_PATH, self.websocket_path, "a path that begins with /")
 
-    def whole(self, request: "Request", content_length: str, in_one_piece: bool) -> bool:
-        """Whether the response has to be, or had better be, answered in one piece.
+    def can_stream(self, request: "Request") -> bool:
+        """Whether the request's answer may be a stream at all."""
+        if self.mode == "buffered" or not request.streams:
+            return False
+        return self.mode == "streaming" or request.streams_unasked
+
+    def better_whole(self, content_length: str, in_one_piece: bool) -> bool:
+        """Whether an answer that may be a stream had better not be one.
 
         ``content_length`` is the header's value, "" when unknown; ``in_one_piece`` says that the
         application has made all of the body already.
         """
-        if not request.streams or self.mode == "buffered":
-            return True
         if self.mode == "streaming":
             return False
-        if in_one_piece or not request.streams_unasked:
-            return True
-        return content_length.isdigit() and int(content_length) <= _WHOLE
+        return in_one_piece or (content_length.isdigit() and int(content_length) <= _WHOLE)
 
 
 def _invalid(name: str, value: str, expected: str) -> Exception:

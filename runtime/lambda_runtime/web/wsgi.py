@@ -40,14 +40,19 @@ class Server:
         exchange = Exchange(request)
         try:
             exchange.start(self._application(_environ(request, event, context), exchange.begin))
-            length = exchange.field(b"content-length")
-            if not self._settings.whole(request, length, exchange.in_one_piece):
+            if self._is_to_stream(request, exchange):
                 return exchange.stream()
             exchange.collect()
         except Exception as error:
             failures.log(error)
             return request.respond(failures.STATUS, failures.HEADERS, failures.BODY)
         return exchange.whole()
+
+    def _is_to_stream(self, request: "Request", exchange: "Exchange") -> bool:
+        if not self._settings.can_stream(request):
+            return False
+        length = exchange.field(b"content-length")
+        return not self._settings.better_whole(length, exchange.in_one_piece)
 
 
 class Exchange:
