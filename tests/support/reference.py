@@ -37,8 +37,10 @@ class ReferenceServer:
             content=request.body or None,
         )
         response = self._client.send(raw, stream=True)
-        with response:
+        try:
             body = b"".join(response.iter_raw())
+        finally:
+            response.close()
         headers = [
             (name, value)
             for name, value in response.headers.multi_items()

@@ -1,4 +1,7 @@
-"""Serves an application as its usual server does: `reference_server.py asgi|wsgi MODULE:NAME FD`."""
+"""Serves an application as its usual server does.
+
+`reference_server.py asgi|wsgi MODULE:NAME DESCRIPTOR`
+"""
 
 from __future__ import annotations
 

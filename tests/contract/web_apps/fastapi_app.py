@@ -83,7 +83,9 @@ async def binary() -> Response:
 
 @app.get("/latin")
 async def latin() -> Response:
-    return Response("gr\u00fcn".encode("latin-1"), headers={"content-type": "text/plain; charset=latin-1"})
+    return Response(
+        "gr\u00fcn".encode("latin-1"), headers={"content-type": "text/plain; charset=latin-1"}
+    )
 
 
 @app.get("/encoded")
