@@ -24,7 +24,7 @@ from support.http_events import (
     rest_api,
     websocket,
 )
-from support.reference import ReferenceServer, reference_server
+from support.reference import SAME_ORDER, ReferenceServer, reference_server
 
 ROOT = Path(__file__).resolve().parents[2]
 APPS = Path(__file__).parent / "web_apps"
@@ -104,7 +104,7 @@ class Pairs(dict[str, "tuple[Function, ReferenceServer]"]):
         return self
 
     def __missing__(self, name: str) -> tuple[Function, ReferenceServer]:
-        emulator = start(name)
+        emulator = start(name, environment=SAME_ORDER)
         server = reference_server(INTERFACES[name], name.replace(".", ":"), APPS)
         self[name] = Function(emulator.__enter__()), server.__enter__()
         self._open += [emulator, server]
@@ -244,7 +244,10 @@ SEVERAL = {
 def test_same_answers_for_its_own_routes(pairs: Pairs, name: str, source: str) -> None:
     function, server = pairs[name]
     for request in ITS_OWN[name]:
-        assert_same(function.ask(request, source), server(request), request)
+        ours, theirs = function.ask(request, source), server(request)
+        if source == "function url" and not theirs.values("content-type"):
+            ours.headers.remove(("content-type", "application/json"))  # added by the front door
+        assert_same(ours, theirs, request)
     # Without multi-value headers a load balancer itself drops all but the last value.
     if name in SEVERAL and source != "load balancer":
         assert_same(function.ask(SEVERAL[name], source), server(SEVERAL[name]), SEVERAL[name])
@@ -547,7 +550,7 @@ def test_time_to_the_first_byte(pairs: Pairs) -> None:
         theirs.append(first_byte(server.url))
     ratio = statistics.median(ours) / statistics.median(theirs)
     print(f"time to first byte: {ratio:.2f} times uvicorn's")
-    assert ratio < 5
+    assert ratio <= 1.5
 
 
 def test_nothing_of_web_is_loaded_for_a_plain_handler(tmp_path: Path, run: Any) -> None:

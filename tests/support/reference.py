@@ -17,6 +17,9 @@ from .http_events import HttpAnswer, HttpRequest
 
 _SERVER = Path(__file__).with_name("reference_server.py")
 
+# Frameworks put sets into headers.
+SAME_ORDER = {"PYTHONHASHSEED": "0"}
+
 # What the connection between these two processes needs, and the server says of itself.
 _OF_THE_SERVER = {"connection", "date", "keep-alive", "server", "transfer-encoding"}
 
@@ -62,7 +65,7 @@ def reference_server(interface: str, name: str, folder: Path) -> Iterator[Refere
         process = subprocess.Popen(
             [sys.executable, str(_SERVER), interface, name, str(fd)],
             cwd=folder,
-            env=os.environ | {"PYTHONPATH": str(folder)},
+            env=os.environ | {"PYTHONPATH": str(folder)} | SAME_ORDER,
             pass_fds=[fd],
             start_new_session=True,
             stderr=subprocess.DEVNULL,

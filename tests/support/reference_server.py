@@ -14,10 +14,13 @@ def main(interface: str, name: str, descriptor: str) -> None:
     """Serve the application on the listening socket of this descriptor, until killed."""
     module, _, attribute = name.partition(":")
     application = getattr(importlib.import_module(module), attribute)
+    listening = socket.socket(fileno=int(descriptor))
     if interface == "asgi":
         import uvicorn
 
-        uvicorn.run(application, fd=int(descriptor), log_level="critical", proxy_headers=False)
+        # Given as a descriptor, it would be taken for a Unix socket and be without TCP_NODELAY.
+        config = uvicorn.Config(application, log_level="critical", proxy_headers=False)
+        uvicorn.Server(config).run(sockets=[listening])
     else:
         from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -27,7 +30,7 @@ def main(interface: str, name: str, descriptor: str) -> None:
             def log(self, type: str, message: str, *args: object) -> None:
                 pass
 
-        host, port = socket.socket(fileno=int(descriptor)).getsockname()
+        host, port = listening.getsockname()
         make_server(host, port, application, True, 1, Handler, fd=int(descriptor)).serve_forever()
 
 

@@ -77,8 +77,10 @@ class Exchange:
         if exc_info is None and self._status:
             raise AssertionError("start_response was called again, without exc_info")
         self._status = status
+        # Blanks around a value are lost on the wire, and Django relies on that.
         self._headers = [
-            (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers
+            (name.lower().encode("latin-1"), value.strip(" \t").encode("latin-1"))
+            for name, value in headers
         ]
         return self._written.append
 
