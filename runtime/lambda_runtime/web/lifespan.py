@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from lambda_runtime.web.asgi import Application, Message
 
-_SHUTDOWN_SECONDS = 2.0
+_SHUTDOWN_SECONDS = 1.5
 """How long the shutdown may take; Lambda ends the process about as soon."""
 
 
@@ -31,6 +31,7 @@ class Lifespan:
         self._inbox: asyncio.Queue[Message] = asyncio.Queue()
         self._answer: asyncio.Future[Message] | None = None
         self._task: asyncio.Task[None] | None = None
+        self._error: Exception | None = None
 
     async def startup(self) -> None:
         """Start the application, where it has a start-up.
@@ -43,10 +44,8 @@ class Lifespan:
         if answer is None or answer["type"] != "lifespan.startup.failed":
             return
         await asyncio.wait([self._task], timeout=_SHUTDOWN_SECONDS)
-        if self._task.done() and not self._task.cancelled():
-            error = self._task.exception()
-            if error is not None:
-                raise error
+        if self._error is not None:
+            raise self._error
         from lambda_runtime.errors import FaultException
 
         raise FaultException(
@@ -58,20 +57,18 @@ class Lifespan:
         """Shut the application down, if it was started and has not ended; never raises for it."""
         if self._task is None or self._task.done():
             return
-        try:
-            async with asyncio.timeout(_SHUTDOWN_SECONDS):
-                await self._ask("lifespan.shutdown")
-                await self._task
-        except Exception as error:
-            failures.log(error)
+        await self._ask("lifespan.shutdown", _SHUTDOWN_SECONDS)
+        await asyncio.wait([self._task], timeout=_SHUTDOWN_SECONDS)
+        if self._error is not None:
+            failures.log(self._error)
 
-    async def _ask(self, kind: str) -> "Message | None":
-        """Send the message; the application's answer, or None when it ended without one."""
+    async def _ask(self, kind: str, timeout: float | None = None) -> "Message | None":
+        """Send the message; the application's answer, or None when none came."""
         assert self._task is not None
         self._answer = asyncio.get_running_loop().create_future()
         self._inbox.put_nowait({"type": kind})
         first: set[asyncio.Future[Any]] = {self._answer, self._task}
-        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(first, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         return self._answer.result() if self._answer.done() else None
 
     async def _run(self) -> None:
@@ -80,9 +77,14 @@ class Lifespan:
             "asgi": {"version": "3.0", "spec_version": "2.0"},
             "state": self.state,
         }
-        await self._application(scope, self._inbox.get, self._send)
+        try:
+            await self._application(scope, self._inbox.get, self._send)
+        except Exception as error:
+            self._error = error
 
     async def _send(self, message: "Message") -> None:
+        if not message["type"].startswith("lifespan."):
+            raise RuntimeError(f"{message['type']!r} is no message of the lifespan protocol")
         if self._answer is None or self._answer.done():
             raise RuntimeError(f"{message['type']!r} was sent out of turn")
         self._answer.set_result(message)
