@@ -121,7 +121,9 @@ async def stream() -> StreamingResponse:
 
 
 @app.get("/events")
-async def events(request: Request, pause: float = 0.0, count: int = 3) -> StreamingResponse:
+async def events(pause: float = 0.0, count: int = 3, work: float = 0.0) -> StreamingResponse:
+    await asyncio.sleep(work)
+
     async def parts() -> AsyncIterator[str]:
         for number in range(count):
             yield f"data: {number}\n\n"
