@@ -376,6 +376,14 @@ def test_failing_startup_is_an_init_error(run: Any, name: str, kind: str, messag
     assert "LAMBDA_WARNING" in function.emulator.logs()
 
 
+def test_the_end_of_the_process_is_the_shutdown(run: Any) -> None:
+    environment = {"LAMBDA_RUNTIME_EVENT_HANDLER": "plain_apps.leave"}
+    function = run("fastapi_app.app", environment=environment)
+    function.error({"leave": True})
+    assert function.get("/hello") == {"hello": "world"}  # of the next process
+    assert "shutdown seen" in function.emulator.logs()
+
+
 # Events that are not HTTP
 
 QUEUE = {"Records": [{"eventSource": "aws:sqs", "body": "x"}, {"eventSource": "aws:sqs"}]}

@@ -1,6 +1,7 @@
 """Applications without a framework, in every form that the two interfaces allow."""
 
 import functools
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -127,3 +128,7 @@ async def incomplete(scope: Message, receive: Receive, send: Send) -> None:
 
 async def on_event(event: Any, context: Any) -> dict[str, Any]:
     return {"seen": event}
+
+
+def leave(event: Any, context: Any) -> None:
+    sys.exit(0)
