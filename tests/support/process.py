@@ -37,10 +37,13 @@ class Outcome:
         return json.loads([body for body in bodies if body][-1])
 
 
-def event(body: bytes = b"{}", request_id: str = "id-1") -> bytes:
+def event(body: bytes, request_id: str, headers: dict[str, str]) -> bytes:
     """A reply to next that carries an event."""
+    more = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     return (
-        f"HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: {request_id}\r\n"
+        f"HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: {request_id}\r\n{more}"
+        "Lambda-Runtime-Invoked-Function-Arn: "
+        "arn:aws:lambda:eu-west-1:123456789012:function:orders\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     ).encode() + body
 
@@ -50,6 +53,7 @@ def run_function(
     handler: str = "app.handler",
     *,
     events: Sequence[bytes] = (b"{}",),
+    headers: dict[str, str] | None = None,
     environment: dict[str, str] | None = None,
     command: Sequence[str] | None = None,
     task: Path | None = None,
@@ -60,7 +64,9 @@ def run_function(
     seen: list[bytes] = []
 
     def script(accepted: socket.socket) -> None:
-        replies = [event(body, f"id-{number}") for number, body in enumerate(events, 1)]
+        replies = [
+            event(body, f"id-{number}", headers or {}) for number, body in enumerate(events, 1)
+        ]
         while True:
             try:
                 seen.append(request(accepted))

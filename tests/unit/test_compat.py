@@ -27,7 +27,9 @@ def test_awslambdarics_modules_are_made_of_ours_when_asked_for() -> None:
             BaseLambdaRuntimeClient.marshaller = Shouting()
             return [
                 before, isinstance(context, LambdaContext),
-                LambdaContext("i", None, None, 0).identity is not None, awslambdaric.bootstrap is __main__.bootstrap, awslambdaric.__version__,
+                LambdaContext("i", None, None, 0).identity is not None,
+                awslambdaric.bootstrap is __main__.bootstrap,
+                awslambdaric.__version__,
                 _get_handler("app.handler") is handler, FaultException.__name__,
             ]
         """
