@@ -7,17 +7,26 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 
-.PHONY: help setup clean
+.PHONY: help setup test lint clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: $(VENV)/.ready ## the virtual environment that everything below uses
 
-$(VENV)/.ready: tests/requirements.txt
+$(VENV)/.ready: tests/requirements.txt tests/requirements-unit.txt
 	@tests/support/setup.sh $(PYTHON) $(VENV)
 	@touch $@
 
+test: setup ## all tests, under the real Runtime Interface Emulator too; unit tests on every CPython here
+	$(PY) -m pytest
+	$(PY) tests/support/interpreters.py
+
+lint: setup ## what .ci/run checks besides the tests
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+
 clean: ## remove what the other commands made in this folder
-	rm -rf $(VENV) build dist .hypothesis .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .venvs build dist .hypothesis .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
