@@ -16,9 +16,9 @@ REQUIREMENTS = ROOT / "tests" / "requirements-unit.txt"
 
 def candidates(version: str) -> Iterator[str]:
     """Where an interpreter of this version may be: on PATH, or in pyenv's folder."""
-    for folder in os.environ.get("PATH", "").split(os.pathsep):
-        yield f"{folder}/python{version}"
-    for folder in sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin")):
+    folders = os.environ.get("PATH", "").split(os.pathsep)
+    folders += map(str, sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin")))
+    for folder in folders:
         yield f"{folder}/python{version}"
 
 
@@ -41,8 +41,8 @@ def environment(version: str, interpreter: str) -> str:
     wanted = REQUIREMENTS.read_text()
     if not ready.exists() or ready.read_text() != wanted:
         subprocess.run([interpreter, "-m", "venv", "--clear", folder], check=True)
-        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "-r", REQUIREMENTS], check=True)
+        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "-r", str(REQUIREMENTS)], check=True)
         ready.write_text(wanted)
     return str(python)
 
