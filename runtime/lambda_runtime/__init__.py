@@ -7,14 +7,17 @@ costs nothing.
 __version__ = "0.1.0"
 
 _NAMES = {
+    "HttpResponse": "lambda_runtime.streaming",
     "LambdaContext": "lambda_runtime.context",
+    "stream": "lambda_runtime.streaming",
 }
 
-__all__ = ["LambdaContext", "__version__"]
+__all__ = ["HttpResponse", "LambdaContext", "__version__", "stream"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lambda_runtime.context import LambdaContext
+    from lambda_runtime.streaming import HttpResponse, stream
 
 
 def __getattr__(name: str) -> object:

@@ -9,7 +9,18 @@ from lambda_runtime import __version__, payload
 from lambda_runtime.connection import Connection, Disconnected, Reply
 from lambda_runtime.http1 import ProtocolError, field_value, quote
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lambda_runtime.upload import Upload
+
 _XRAY_CAUSE_LIMIT = 1024 * 1024
+
+
+_STREAMING = (
+    "Lambda-Runtime-Function-Response-Mode: streaming\r\n"
+    "Trailer: Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body\r\n"
+    "Transfer-Encoding: chunked\r\n\r\n"
+)
 
 
 class RuntimeApiError(Exception):
@@ -20,7 +31,8 @@ class Invocation:
     """One event as the Runtime API delivered it.
 
     ``deadline_ms`` is Unix time in milliseconds, 0 when the platform named none. Everything but the
-    request id and the body may be None, as any header may be absent.
+    request id and the body may be None, as any header may be absent. ``upload`` is the response
+    while it is streamed.
     """
 
     __slots__ = (
@@ -34,6 +46,7 @@ class Invocation:
         "request_id",
         "tenant_id",
         "trace_id",
+        "upload",
     )
 
     def __init__(self, reply: Reply) -> None:
@@ -51,6 +64,7 @@ class Invocation:
         self.cognito_identity = header("lambda-runtime-cognito-identity")
         self.tenant_id = header("lambda-runtime-aws-tenant-id")
         self.invocation_id = header("lambda-runtime-invocation-id")
+        self.upload: Upload | None = None
 
 
 def _milliseconds(value: str | None) -> int:
@@ -108,6 +122,23 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
         body = result_data if isinstance(result_data, bytes) else result_data.encode()
         self._answer("response", invoke_id, body, content_type, _echo(invocation_id))
 
+    def open_upload(self, invocation: Invocation, content_type: str, prelude: bytes) -> "Upload":
+        """Make ready to stream the invocation's response; nothing is sent as yet.
+
+        The prelude, if there is one, goes before the first chunk. ``judge`` takes the reply.
+        """
+        from lambda_runtime.upload import Upload
+
+        head = self._post_head(
+            f"invocation/{quote(invocation.request_id)}/response",
+            content_type,
+            f"{_echo(invocation.invocation_id)}{_STREAMING}",
+        ).encode()
+        if prelude:
+            head += b"%x\r\n%b\r\n" % (len(prelude), prelude)
+        invocation.upload = Upload(self._connection, head, invocation.deadline_ms)
+        return invocation.upload
+
     def post_invocation_error(
         self,
         invoke_id: str,
@@ -151,20 +182,27 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
     ) -> None:
         path = f"invocation/{quote(invoke_id)}/{kind}"
         reply = self._post(path, self._post_head(path, content_type, extra), body)
+        self.judge(kind, invoke_id, len(body), reply)
+
+    def judge(self, kind: str, invoke_id: str, size: int, reply: Reply) -> None:
+        """Take the Runtime API's reply to an answer of so many bytes.
+
+        A refusal is logged. Raises RuntimeApiError when the environment is to end.
+        """
         if reply.status == 202:
             return
         if reply.status >= 500:
             raise RuntimeApiError(f"the Runtime API failed at an answer: {_said(reply)}")
-        _log_refusal(kind, invoke_id, len(body), reply)
+        _log_refusal(kind, invoke_id, size, reply)
 
     def _post_head(self, path: str, content_type: str, extra: str) -> str:
         return (
             f"POST /2018-06-01/runtime/{path} HTTP/1.1\r\n{self._common}"
-            f"Content-Type: {field_value(content_type)}\r\n{extra}Content-Length: "
+            f"Content-Type: {field_value(content_type)}\r\n{extra}"
         )
 
     def _post(self, path: str, head: str, body: bytes) -> Reply:
-        return self._exchange(path, f"{head}{len(body)}\r\n\r\n".encode(), body)
+        return self._exchange(path, f"{head}Content-Length: {len(body)}\r\n\r\n".encode(), body)
 
     def _exchange(self, path: str, head: bytes, body: bytes = b"") -> Reply:
         try:

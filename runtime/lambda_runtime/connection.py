@@ -75,14 +75,37 @@ class Connection:
         """
         try:
             self._send(head, body)
-            reply = self._receive_head()
-            self._receive_body(reply)
+            reply = self.receive()
         except BaseException:
             # Whatever is still under way on this connection belongs to a request given up.
             self.close()
             raise
         if self._at != len(self._buffer) or reply.headers.get("connection", "").lower() == "close":
             self.close()
+        return reply
+
+    def begin(self, message: tuple[bytes, ...], flags: int = 0) -> tuple[_socket.socket, int]:
+        """Send the first bytes of a request; return the socket for the rest, and their number.
+
+        A connection found dead is opened anew as in ``exchange``. Raises OSError when there is none
+        to be had.
+        """
+        kept = self._usable()
+        if kept is not None:
+            try:
+                return kept, kept.sendmsg(message, (), flags)
+            except (BrokenPipeError, ConnectionResetError):
+                self.close()  # not a byte was taken
+        fresh = self._open()
+        return fresh, fresh.sendmsg(message, (), flags)
+
+    def receive(self) -> Reply:
+        """The reply to the request that has been sent. Raises as ``exchange`` does.
+
+        After an exception the connection is of no more use, and to be closed.
+        """
+        reply = self._receive_head()
+        self._receive_body(reply)
         return reply
 
     def close(self) -> None:
@@ -119,16 +142,8 @@ class Connection:
 
     def _send(self, head: bytes, body: bytes) -> None:
         message = (head + body,) if len(body) < _SMALL else (head, body)
-        kept = self._usable()
-        if kept is not None:
-            try:
-                sent = kept.sendmsg(message)
-            except (BrokenPipeError, ConnectionResetError):
-                self.close()  # not a byte was taken
-            else:
-                return _send_rest(kept, message, sent)
-        fresh = self._open()
-        _send_rest(fresh, message, fresh.sendmsg(message))
+        connection, sent = self.begin(message)
+        _send_rest(connection, message, sent)
 
     def _more(self) -> None:
         """Add what has arrived to the buffer, dropping from it what has been read."""

@@ -23,6 +23,7 @@ _XRAY_LIMIT = 64 * 1024
 _XRAY_MESSAGE_LIMIT = 4 * 1024
 _XRAY_FRAMES = 50
 _RELATED_LIMIT = 20
+_TRAILER_LIMIT = 6 * 1024
 _NO_BREAK_SPACE = "\u00a0"
 
 _HERE = os.path.dirname(__file__) + os.sep
@@ -51,11 +52,16 @@ class FaultException(Exception):
 
 
 def answer(client: "LambdaRuntimeClient", invocation: "Invocation", error: BaseException) -> None:
-    """Log the error and make it the invocation's answer. Raises what the client raises."""
+    """Log the error and make it the invocation's answer, or the end of a response that has begun.
+
+    Raises what the client raises.
+    """
     frames = user_frames(error.__traceback__)
     report = describe(error, frames, invocation.request_id)
     log(report, error)
     logs.flush()
+    if invocation.upload is not None and invocation.upload.started:
+        return invocation.upload.fail(platform_type(report), _encode_trailer(report))
     client.post_invocation_error(
         invocation.request_id,
         payload.encode(report),
@@ -218,6 +224,17 @@ def _member_lines(title: str, member: object) -> list[str]:
 
 def _list(value: object) -> list[object]:
     return value if isinstance(value, list) else []
+
+
+def _encode_trailer(report: dict[str, object]) -> bytes:
+    """The document in the size of a header: the frames nearest to the error, as many as fit."""
+    message = _crop(str(report["errorMessage"]), _TRAILER_LIMIT // 4)
+    stack = list(map(str, _list(report["stackTrace"])))
+    while True:
+        document = payload.encode(report | {"errorMessage": message, "stackTrace": stack})
+        if len(document) <= _TRAILER_LIMIT or not stack:
+            return document
+        del stack[: (len(stack) + 1) // 2]
 
 
 def _xray_cause(error: BaseException, report: dict[str, object], frames: list[Frame]) -> str:

@@ -1,4 +1,4 @@
-"""Finds the function that ``_HANDLER`` names.
+"""Finds the function that ``_HANDLER`` names, and says what kind it is.
 
 The errors and their types are awslambdaric's, each with what to do next.
 """
@@ -8,9 +8,19 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import ModuleType
+    from types import CodeType, ModuleType
 
     Handler = Callable[[object, object], object]
+
+# co_flags, as the module inspect names them.
+_GENERATOR = 0x20
+_COROUTINE = 0x80 | 0x100
+_ASYNC_GENERATOR = 0x200
+
+_MAX_WRAPPINGS = 8
+
+PLAIN = frozenset((dict, list, str, type(None), int, float, bool, bytes, tuple))
+"""The types of results that need no second look."""
 
 
 def resolve(name: str) -> "Handler":
@@ -34,6 +44,49 @@ def resolve(name: str) -> "Handler":
 
         raise handler_errors.missing(module_name, function, module) from None
     return handler
+
+
+def adapt(handler: "Handler") -> "Handler":
+    """What the loop is to call for this handler, with all that its kind needs made in init.
+
+    Raises ValueError when the response mode of a handler that streams is not one.
+    """
+    code = code_of(handler)
+    flags = code.co_flags if code is not None else 0
+    if flags & (_COROUTINE | _ASYNC_GENERATOR):
+        from lambda_runtime import aio
+
+        aio.prepare()
+    if flags & (_GENERATOR | _ASYNC_GENERATOR):
+        from lambda_runtime import streaming
+
+        streaming.is_buffered()
+    return handler
+
+
+def code_of(handler: object) -> "CodeType | None":
+    """The code that a call of the handler runs: of a function, a method, a partial, an object."""
+    for _ in range(_MAX_WRAPPINGS):
+        code: CodeType | None = getattr(handler, "__code__", None)
+        if code is not None or not callable(handler):
+            return code
+        is_partial = type(handler).__module__ == "functools" and hasattr(handler, "func")
+        handler = handler.func if is_partial else type(handler).__call__  # type: ignore[attr-defined]
+    return None
+
+
+def is_awaitable(response: object) -> bool:
+    """Whether the response is still to be awaited."""
+    return hasattr(type(response), "__await__")
+
+
+def is_stream(response: object) -> bool:
+    """Whether the response comes in chunks: a generator of either kind, or an HttpResponse."""
+    kind = type(response)
+    if hasattr(kind, "throw" if hasattr(kind, "__next__") else "athrow"):
+        return True
+    streaming = sys.modules.get("lambda_runtime.streaming")
+    return streaming is not None and isinstance(response, streaming.StreamResponse)
 
 
 def _import(module_name: str) -> "ModuleType":

@@ -56,7 +56,7 @@ class LambdaLoggerFilter(logging.Filter):
     """Stamps each record with the invocation that it belongs to."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.aws_request_id = logs.request_id
+        record.aws_request_id = logs.current_request_id()
         record.tenant_id = logs.tenant_id
         return True
 

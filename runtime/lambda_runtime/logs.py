@@ -13,6 +13,7 @@ from lambda_runtime import settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Protocol
 
     class Sink(Protocol):
@@ -27,6 +28,14 @@ if TYPE_CHECKING:
 # one invocation runs at a time, all of them work for that one.
 request_id = ""
 tenant_id: str | None = None
+
+
+def _request_id() -> str:
+    return request_id
+
+
+# ``aio`` knows better whose a task is that has outlived its invocation.
+current_request_id: "Callable[[], str]" = _request_id
 
 json_format = (settings.get("AWS_LAMBDA_LOG_FORMAT") or "").upper() == "JSON"
 level = (settings.get("AWS_LAMBDA_LOG_LEVEL") or "").upper()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 _pid = posix.getpid()
+_ANSWERED = object()
 
 
 def main(script: str) -> "NoReturn":
@@ -62,7 +63,7 @@ def initialise(client: LambdaRuntimeClient) -> "handlers.Handler":
     """Import the handler, its garbage left to lie: what is loaded now stays until the end."""
     gc.disable()
     try:
-        handler = handlers.resolve(settings.get("_HANDLER") or "".join(sys.argv[1:2]))
+        handler = handlers.adapt(_resolve())
     except SystemExit:
         raise
     except BaseException as error:
@@ -73,6 +74,10 @@ def initialise(client: LambdaRuntimeClient) -> "handlers.Handler":
     gc.freeze()
     gc.enable()
     return handler
+
+
+def _resolve() -> "handlers.Handler":
+    return handlers.resolve(settings.get("_HANDLER") or "".join(sys.argv[1:2]))
 
 
 def begin(invocation: Invocation) -> None:
@@ -98,7 +103,13 @@ def handle_event_request(
         marshaller = client.marshaller
         event = marshaller.unmarshal_request(invocation.body, invocation.content_type)
         response = request_handler(event, invocation_context)
+        if type(response) not in handlers.PLAIN:
+            response = _settle(client, invocation, response)
+            if response is _ANSWERED:
+                return
         result, content_type = marshaller.marshal_response(response)
+    except RuntimeApiError:
+        raise
     except BaseException as error:
         if posix.getpid() != _pid:
             raise
@@ -114,6 +125,22 @@ def handle_event_request(
     client.post_invocation_result(
         invocation.request_id, result, content_type, invocation.invocation_id
     )
+
+
+def _settle(client: LambdaRuntimeClient, invocation: Invocation, response: object) -> object:
+    """What a response that is no plain value comes to; _ANSWERED once it has been streamed."""
+    if handlers.is_awaitable(response):
+        from lambda_runtime import aio
+
+        response = aio.run(response)  # type: ignore[arg-type]
+    if not handlers.is_stream(response):
+        return response
+    from lambda_runtime import streaming
+
+    if streaming.is_buffered():
+        return streaming.collect(response)
+    streaming.send(client, invocation, response)
+    return _ANSWERED
 
 
 def _client(address: str) -> LambdaRuntimeClient:

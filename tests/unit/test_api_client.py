@@ -57,6 +57,7 @@ def test_an_event_with_every_header() -> None:
         "cognito_identity": "{}",
         "tenant_id": "t",
         "invocation_id": "i",
+        "upload": None,
     }
 
 

@@ -1,0 +1,115 @@
+"""`lambda-emulator`: run a function behind Lambda's APIs until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import sys
+from pathlib import Path
+
+from .emulator import Emulator
+from .function import SnapStart
+from .logs import LogRecord
+
+_BOOTSTRAP = Path(__file__).resolve().parents[2] / "bootstrap"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    words = sys.argv[1:] if arguments is None else arguments
+    end = words.index("--") if "--" in words else len(words)
+    parser = _parser()
+    options = parser.parse_args(words[:end])
+    options.command = words[end + 1 :]
+    if not options.handler and not options.command:
+        parser.error("name a handler (app.handler), or a command after --")
+    for folder in (options.task_root, options.extensions):
+        if folder is not None and not folder.is_dir():
+            parser.error(f"{folder} is not a folder")
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(_serve(options))
+    except OSError as error:
+        print(f"lambda-emulator: cannot listen: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lambda-emulator",
+        description="Runs a function behind Lambda's APIs on this machine.",
+        usage="%(prog)s [options] HANDLER  |  %(prog)s [options] -- COMMAND ...",
+    )
+    add = parser.add_argument
+    add("handler", nargs="?", help="module.function, run by this checkout's runtime")
+    add("--task-root", type=Path, default=Path.cwd(), help="the function's folder (default: here)")
+    add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    add("--port", type=int, default=9000, help="port of the invoke API (default: %(default)s)")
+    add(
+        "--url-port", type=int, default=9001, help="port of the function URL (default: %(default)s)"
+    )
+    add("--name", default="function", help="name of the function (default: %(default)s)")
+    add("--timeout", type=float, default=3.0, help="seconds (default: %(default)s)")
+    add("--memory", type=int, default=128, help="MB, enforced (default: %(default)s)")
+    add("--env", action="append", default=[], type=_pair, metavar="NAME=VALUE", help="variable")
+    add("--extensions", type=Path, help="folder of external extensions")
+    add("--concurrency", type=int, default=1, help="environments (default: %(default)s)")
+    add("--max-concurrency", type=int, default=0, help="invocations at once in one environment")
+    add("--buffered", action="store_true", help="the function URL collects streams")
+    add("--freeze", action="store_true", help="stop the processes between invocations")
+    add(
+        "--snap-start", action="store_true", help="snapshot after init, restore at first invocation"
+    )
+    return parser
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, value
+
+
+def _emulator(options: argparse.Namespace) -> Emulator:
+    return Emulator(
+        command=options.command or [sys.executable, "-S", str(_BOOTSTRAP)],
+        handler=options.handler or "",
+        task_root=options.task_root.resolve(),
+        host=options.host,
+        api_port=options.port,
+        url_port=options.url_port,
+        name=options.name,
+        timeout=options.timeout,
+        memory_size=options.memory,
+        enforce_memory=True,
+        environment=dict(options.env),
+        extensions=options.extensions,
+        concurrency=options.concurrency,
+        max_concurrency=options.max_concurrency,
+        url_mode="BUFFERED" if options.buffered else "RESPONSE_STREAM",
+        freeze=options.freeze,
+        snap_start=SnapStart() if options.snap_start else None,
+        on_log=_print,
+    )
+
+
+def _print(record: LogRecord) -> None:
+    prefix = "" if record.source == "function" else f"[{record.source}] "
+    print(f"{prefix}{record.text}", flush=True)
+
+
+async def _serve(options: argparse.Namespace) -> None:
+    async with _emulator(options) as emulator:
+        print(f"invoke:       {emulator.endpoint}  (function name: {options.name})")
+        print(f"function URL: {emulator.function_url}", flush=True)
+        stopped = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+        await stopped.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,210 @@
+"""The emulator as a library: a function, its environments, and the ways to call it.
+
+async with Emulator(command=[sys.executable, "-m", "awslambdaric", "app.handler"],
+task_root=folder) as emulator: reply = await emulator.invoke({"hello": "world"}) assert
+reply.json() == "hello world"
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from types import TracebackType
+from typing import Any
+
+from .environment import Environment
+from .faults import Faults
+from .function import Function
+from .function_url import FunctionUrl
+from .http import Server
+from .invocation import Failure, Invocation, Reply, StreamReply, encode_event, new_trace_id
+from .invoke_api import InvokeApi
+from .logs import LogRecord, Logs
+
+
+class InitFailed(Exception):
+    """The function cannot be initialised; `failure` is what it reported."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(f"{failure.error_type}: {failure.payload.decode('utf-8', 'replace')}")
+        self.failure = failure
+
+
+class Emulator:
+    """One function behind Lambda's APIs.
+
+    `concurrency` is the number of environments; further invocations wait in a queue. `host` is the
+    address everything listens on, `api_port` and `url_port` the ports of the invoke API and of the
+    function URL (0: a free one), `runtime_api_port` that of the first environment's Runtime API.
+    `faults` are put on order for the Runtime, Extensions and Telemetry APIs. `url_mode` is the
+    function URL's invoke mode, RESPONSE_STREAM or BUFFERED. `on_log` is called with every log
+    record. All other arguments are those of `Function`.
+    """
+
+    def __init__(
+        self,
+        *,
+        concurrency: int = 1,
+        host: str = "127.0.0.1",
+        api_port: int = 0,
+        url_port: int = 0,
+        runtime_api_port: int = 0,
+        faults: Faults | None = None,
+        url_mode: str = "RESPONSE_STREAM",
+        on_log: Callable[[LogRecord], None] | None = None,
+        **function: Any,
+    ) -> None:
+        self.function = Function(**function)
+        self.faults = faults or Faults()
+        self.environments: list[Environment] = []
+        self._on_log = on_log
+        self._concurrency = concurrency
+        self._host = host
+        self._runtime_api_port = runtime_api_port
+        self._queue: deque[Invocation] = deque()
+        self._starts: list[asyncio.Task[Failure | None]] = []
+        self._events: set[asyncio.Future[Reply]] = set()
+        self._ports = (api_port, url_port)
+        self._api = Server(InvokeApi(self).handle)
+        self._url = Server(FunctionUrl(self, buffered=url_mode == "BUFFERED").handle)
+
+    async def __aenter__(self) -> Emulator:
+        try:
+            await self._api.start(self._host, self._ports[0])
+            await self._url.start(self._host, self._ports[1])
+            await self._add_environments()
+            if not self.function.command:
+                for environment in self.environments:
+                    self._starts.append(asyncio.create_task(environment.start()))
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def _add_environments(self) -> None:
+        for number in range(self._concurrency):
+            environment = Environment(self.function, self.faults, Logs(), self._dispatch)
+            if self._on_log is not None:
+                environment.logs.listeners.append(self._on_log)
+            self.environments.append(environment)
+            await environment.open(self._host, 0 if number else self._runtime_api_port)
+
+    # where it listens
+
+    @property
+    def endpoint(self) -> str:
+        """The URL for `aws lambda … --endpoint-url` and for boto3's endpoint_url."""
+        return f"http://{self._api.address}"
+
+    @property
+    def function_url(self) -> str:
+        """The function URL, with its final slash."""
+        return f"http://{self._url.address}/"
+
+    @property
+    def runtime_api(self) -> str:
+        """host:port of the first environment's Runtime API, for a runtime started by hand."""
+        return self.environments[0].server.address
+
+    @property
+    def environment(self) -> Environment:
+        """The first environment."""
+        return self.environments[0]
+
+    @property
+    def logs(self) -> Logs:
+        """The logs of the first environment."""
+        return self.environments[0].logs
+
+    # invoking
+
+    async def start(self) -> None:
+        """Initialise every environment now instead of at its first invocation.
+
+        Raises InitFailed.
+        """
+        failures = await asyncio.gather(*(environment.start() for environment in self.environments))
+        for failure in failures:
+            if failure is not None:
+                raise InitFailed(failure)
+
+    async def invoke(self, event: object, **options: Any) -> Reply:
+        """Invoke and wait for the whole answer.
+
+        `event` is sent as it is if it is bytes, as JSON otherwise. The options are those of
+        `Invocation`. A trace id is made up unless one is given ("" for none).
+        """
+        return await self.submit(event, **options).outcome
+
+    @contextlib.asynccontextmanager
+    async def stream(self, event: object, **options: Any) -> AsyncIterator[StreamReply]:
+        """Invoke and read the answer as it arrives; leaving the block early abandons it."""
+        invocation = self.submit(event, streaming=True, **options)
+        assert invocation.stream is not None
+        try:
+            yield invocation.stream
+        finally:
+            invocation.stream.abandon()
+
+    def send(self, event: object, **options: Any) -> None:
+        """Invoke and wait for nothing, as the invocation type Event does."""
+        outcome = self.submit(event, **options).outcome
+        self._events.add(outcome)
+        outcome.add_done_callback(self._events.discard)
+
+    def submit(self, event: object, **options: Any) -> Invocation:
+        """Queue an invocation; its `outcome` will be the reply."""
+        if options.get("trace_id") is None:
+            options["trace_id"] = new_trace_id()
+        invocation = Invocation(encode_event(event), **options)
+        self._queue.append(invocation)
+        self._dispatch()
+        return invocation
+
+    def _dispatch(self) -> None:
+        while self._queue:
+            environment = self._choose()
+            if environment is None:
+                return
+            environment.assign(self._queue.popleft())
+
+    def _choose(self) -> Environment | None:
+        """A warm environment if one is free, else a cold one."""
+        cold = None
+        for environment in self.environments:
+            if environment.available:
+                if environment.warm:
+                    return environment
+                cold = cold or environment
+        return cold
+
+    # the end
+
+    async def restart(self, reason: str = "spindown") -> None:
+        """The shutdown sequence for every environment; the next invocations find cold ones."""
+        await asyncio.gather(*(environment.shutdown(reason) for environment in self.environments))
+        self._dispatch()
+
+    async def close(self) -> None:
+        """Shut everything down. Invocations that still wait are answered with an error."""
+        for start in self._starts:
+            start.cancel()
+        await asyncio.gather(*self._starts, return_exceptions=True)
+        while self._queue:
+            invocation = self._queue.popleft()
+            invocation.fail(
+                Failure.of("Emulator.Closed", "the emulator was closed", invocation.request_id)
+            )
+        await asyncio.gather(*(environment.close() for environment in self.environments))
+        await self._api.stop()
+        await self._url.stop()

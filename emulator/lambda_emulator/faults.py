@@ -1,0 +1,166 @@
+"""Faults on order: what goes wrong with an exchange on the Runtime API, declared, not programmed.
+
+    emulator.faults.add(Fault(call="next", cut=40, end="reset"))        # reset after 40 bytes
+    emulator.faults.add(Fault(call="response", status=500))             # refuse
+    emulator.faults.add(Fault(call="next", split=1, delay=0.001))       # slow drip, byte by byte
+
+The names of calls are the last words of their paths: "next", "response", "error", "init/error",
+"restore/next", "restore/error", "register", "event/next", "exit/error", "telemetry", "logs".
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+End = Literal["close", "reset"]
+
+STALE = sys.maxsize
+"""As `cut`: the whole answer is sent and the kept-alive connection then closed without a word."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One way in which one exchange goes wrong.
+
+    Which exchange: the one named `call` (None: any), after `skip` of them went well, `times` times
+    over (None: for ever).
+
+    What happens, every part optional and all of them combinable: `status` answers this status with
+    `body`; the call is read but not carried out. `without` and `headers` take headers out of the
+    answer and put others in; the bytes of a name or value are sent as they stand, right or wrong.
+    `split` sends the answer in pieces of that many bytes, or cut at those offsets; `delay` seconds
+    pass after each piece. `cut` ends the connection when that many bytes of the answer are sent
+    (an answer that is shorter is sent whole first: `STALE` leaves a stale keep-alive);
+    `cut_request` ends it when that many bytes of the request's body were read (0: as soon as the
+    head is) and the call is not carried out. `end` says how: "close" or "reset".
+    """
+
+    call: str | None = None
+    skip: int = 0
+    times: int | None = 1
+    status: int | None = None
+    body: bytes = b'{"errorMessage":"Fault on order","errorType":"Fault"}'
+    without: Sequence[str] = ()
+    headers: Sequence[tuple[str, str]] = ()
+    split: int | Sequence[int] = 0
+    delay: float = 0.0
+    cut: int | None = None
+    cut_request: int | None = None
+    end: End = "close"
+
+    def spoil_head(self, data: bytes, sent: int) -> bytes:
+        """The bytes with the answer's headers edited, if these are the answer's first bytes."""
+        if sent or not (self.without or self.headers):
+            return data
+        head, blank, body = data.partition(b"\r\n\r\n")
+        unwanted = tuple(f"{name.lower()}:".encode("latin-1") for name in self.without)
+        lines = [line for line in head.split(b"\r\n") if not line.lower().startswith(unwanted)]
+        lines += [f"{name}: {value}".encode("latin-1") for name, value in self.headers]
+        return b"\r\n".join(lines) + blank + body
+
+    def pieces(self, data: bytes, sent: int) -> Iterator[bytes]:
+        """The bytes, `sent` bytes into the answer, in the pieces that `split` asks for."""
+        if isinstance(self.split, int):
+            size = self.split or max(1, len(data))
+            yield from (data[start : start + size] for start in range(0, len(data), size))
+            return
+        start = 0
+        for offset in sorted(self.split):
+            if start < offset - sent < len(data):
+                yield data[start : offset - sent]
+                start = offset - sent
+        if data[start:]:
+            yield data[start:]
+
+
+class Faults:
+    """The faults on order; each exchange suffers the first one that fits it."""
+
+    def __init__(self) -> None:
+        self._waiting: list[_Waiting] = []
+
+    @property
+    def armed(self) -> bool:
+        """Whether any fault may still strike."""
+        return bool(self._waiting)
+
+    def add(self, *faults: Fault) -> None:
+        """Put faults on order, after those that are."""
+        self._waiting.extend(_Waiting(fault) for fault in faults)
+
+    def clear(self) -> None:
+        """Forget every fault."""
+        self._waiting.clear()
+
+    def pick(self, call: str) -> Fault | None:
+        """The fault for the exchange that begins now, which is thereby used up."""
+        for waiting in self._waiting:
+            if waiting.fits(call):
+                if waiting.spent:
+                    self._waiting.remove(waiting)
+                return waiting.fault
+        return None
+
+
+class RandomFaults(Faults):
+    """Faults by chance, the same for the same seed and sequence of calls.
+
+    `rate` is the share of exchanges that are spoiled, 0 to 1. `span` bounds the byte at which an
+    answer is cut or split. Faults put on order by `add` still come first.
+    """
+
+    def __init__(self, seed: int, rate: float, span: int = 600) -> None:
+        super().__init__()
+        self.seed = seed
+        self.struck = 0
+        self._random = random.Random(seed)
+        self._rate = rate
+        self._span = span
+
+    @property
+    def armed(self) -> bool:
+        return True
+
+    def pick(self, call: str) -> Fault | None:
+        ordered = super().pick(call)
+        if ordered is not None or self._random.random() >= self._rate:
+            return ordered
+        self.struck += 1
+        return self._invent()
+
+    def _invent(self) -> Fault:
+        dice = self._random
+        end: End = dice.choice(("close", "reset"))
+        kind = dice.randrange(5)
+        if kind == 0:
+            return Fault(cut=dice.randrange(self._span), end=end)
+        if kind == 1:
+            return Fault(cut=STALE, end=end)
+        if kind == 2:
+            return Fault(cut_request=0, end=end)
+        if kind == 3:
+            return Fault(split=dice.randrange(1, 64))
+        return Fault(split=[dice.randrange(self._span) for _ in range(dice.randrange(1, 6))])
+
+
+class _Waiting:
+    """A fault on order and how many exchanges it has let pass or struck."""
+
+    def __init__(self, fault: Fault) -> None:
+        self.fault = fault
+        self._seen = 0
+
+    def fits(self, call: str) -> bool:
+        if self.fault.call not in (None, call):
+            return False
+        self._seen += 1
+        return self._seen > self.fault.skip
+
+    @property
+    def spent(self) -> bool:
+        times = self.fault.times
+        return times is not None and self._seen >= self.fault.skip + times

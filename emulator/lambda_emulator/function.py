@@ -1,0 +1,119 @@
+"""What is configured about the function: everything Lambda keeps about it, and how to run it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class SnapStart:
+    """The environment is initialised, frozen as a snapshot, and restored at its first invocation.
+
+    `pause` seconds lie between snapshot and restore at least; the processes are stopped in
+    between, so that their clocks jump. `drop_connections` closes every connection to the Runtime
+    API but the waiting one.
+    """
+
+    pause: float = 0.1
+    drop_connections: bool = True
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function's configuration.
+
+    `command` starts the runtime (empty: none is started, and a client connects by itself). Times
+    are in seconds, `memory_size` in MB. `environment` are the function's own variables; `inherit`
+    lets the emulator's own environment through as well, except what Lambda sets. `freeze` stops
+    the processes between invocations; `enforce_memory` kills an environment whose resident memory
+    passes `memory_size`. `log_fd` gives the runtime the framed log descriptor. `max_concurrency`
+    above 0 is managed-instances mode: so many invocations at once in one environment.
+    `chunked_from` is the size in bytes above which events are sent with chunked transfer encoding.
+    """
+
+    command: Sequence[str] = ()
+    handler: str = "app.handler"
+    task_root: Path = field(default_factory=Path.cwd)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    inherit: bool = True
+    name: str = "function"
+    version: str = "$LATEST"
+    region: str = "us-east-1"
+    account_id: str = "123456789012"
+    memory_size: int = 128
+    timeout: float = 3.0
+    init_timeout: float = 10.0
+    extensions: Path | None = None
+    freeze: bool = False
+    enforce_memory: bool = False
+    log_fd: bool = False
+    log_format: str = "Text"
+    max_concurrency: int = 0
+    snap_start: SnapStart | None = None
+    chunked_from: int = 2048
+    response_limit: int = 6_291_556
+    stream_limit: int = 200 * 1024 * 1024
+
+    @property
+    def arn(self) -> str:
+        """The ARN of the function, without a qualifier."""
+        return f"arn:aws:lambda:{self.region}:{self.account_id}:function:{self.name}"
+
+    @property
+    def initialization_type(self) -> str:
+        """The value of AWS_LAMBDA_INITIALIZATION_TYPE."""
+        if self.snap_start is not None:
+            return "snap-start"
+        return "lambda-managed-instances" if self.max_concurrency else "on-demand"
+
+    def runtime_environment(self, address: str) -> dict[str, str]:
+        """The variables of the runtime process, whose Runtime API is at `address`."""
+        variables = self.extension_environment(address)
+        variables.update(
+            {
+                "_HANDLER": self.handler,
+                "LAMBDA_TASK_ROOT": str(self.task_root),
+                "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{self.name}",
+                "AWS_LAMBDA_LOG_STREAM_NAME": "2026/01/01/[$LATEST]" + "0" * 32,
+                "AWS_LAMBDA_LOG_FORMAT": "JSON" if self.max_concurrency else self.log_format,
+                "TZ": ":UTC",
+            }
+        )
+        if self.max_concurrency:
+            variables["AWS_LAMBDA_MAX_CONCURRENCY"] = str(self.max_concurrency)
+        variables.update(self.environment)
+        return variables
+
+    def extension_environment(self, address: str) -> dict[str, str]:
+        """The variables that extensions see too."""
+        variables = dict(os.environ) if self.inherit else {"PATH": os.environ.get("PATH", "")}
+        for name in _NEVER_INHERITED:
+            variables.pop(name, None)
+        variables.setdefault("AWS_ACCESS_KEY_ID", "emulator")
+        variables.setdefault("AWS_SECRET_ACCESS_KEY", "emulator")
+        variables.setdefault("LANG", "en_US.UTF-8")
+        variables.update(
+            {
+                "AWS_LAMBDA_RUNTIME_API": address,
+                "AWS_LAMBDA_FUNCTION_NAME": self.name,
+                "AWS_LAMBDA_FUNCTION_VERSION": self.version,
+                "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(self.memory_size),
+                "AWS_LAMBDA_INITIALIZATION_TYPE": self.initialization_type,
+                "AWS_REGION": self.region,
+                "AWS_DEFAULT_REGION": self.region,
+            }
+        )
+        return variables
+
+
+_NEVER_INHERITED = (
+    "_HANDLER",
+    "_LAMBDA_TELEMETRY_LOG_FD",
+    "_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET",
+    "_X_AMZN_TRACE_ID",
+    "AWS_LAMBDA_MAX_CONCURRENCY",
+    "AWS_LAMBDA_LOG_LEVEL",
+)

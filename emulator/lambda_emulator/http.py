@@ -1,0 +1,482 @@
+"""HTTP/1.1 over asyncio, parsed by h11: a small server and a smaller client.
+
+Theory of operation ------------------- One `Connection` is one accepted socket. The transport
+hands bytes to h11 as they come; one task per connection pulls h11's events out, so a handler reads
+like straight code: take the request, read its body, send an answer. Nothing is read from the
+socket while a handler has bytes it has not asked for yet (`_HIGH_WATER`), and a writer waits while
+the peer does not read: back-pressure runs through in both directions. Everything that leaves goes
+through `transmit`, the one place where a `Fault` can spoil it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from email.utils import formatdate
+
+import h11
+
+from .faults import Fault, Faults
+
+Headers = Iterable[tuple[str, str]]
+Handler = Callable[["Request", "Response"], Awaitable[None]]
+Classify = Callable[[str, str], str]
+
+_HIGH_WATER = 256 * 1024
+# A runtime may send an X-Ray cause of up to 1 MiB in one header.
+_LARGEST_HEAD = 4 * 1024 * 1024
+
+
+class Disconnected(Exception):
+    """The peer closed the connection, or a fault did, before the exchange was over."""
+
+
+class BodyTooLarge(Exception):
+    """The body is longer than the caller of `Request.body` allows."""
+
+
+class InvalidHead(ValueError):
+    """A status or header that HTTP does not allow; nothing has been sent."""
+
+
+class Request:
+    """One request: `method`, `path` and `query` as they were sent, and the body as it arrives."""
+
+    __slots__ = (
+        "_fault",
+        "_headers",
+        "_received",
+        "connection",
+        "method",
+        "path",
+        "query",
+        "trailers",
+    )
+
+    def __init__(self, connection: Connection, event: h11.Request, fault: Fault | None) -> None:
+        self.connection = connection
+        self.method = event.method.decode("ascii")
+        self.path, _, self.query = event.target.decode("latin-1").partition("?")
+        self._headers = event.headers
+        self._fault = fault
+        self._received = 0
+        self.trailers: dict[str, str] = {}
+
+    def header(self, name: str) -> str | None:
+        """The header's value; several of one name are joined by a comma; None when absent."""
+        wanted = name.lower().encode("ascii")
+        values = [value.decode("latin-1") for key, value in self._headers if key == wanted]
+        return ", ".join(values) if values else None
+
+    def headers(self) -> dict[str, str]:
+        """Every header by its lower-case name; several of one name are joined by a comma."""
+        joined: dict[str, str] = {}
+        for key, value in self._headers:
+            name, text = key.decode("ascii"), value.decode("latin-1")
+            joined[name] = f"{joined[name]}, {text}" if name in joined else text
+        return joined
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body piece by piece; afterwards `trailers` is filled. Raises Disconnected."""
+        while True:
+            event = await self.connection.next_event()
+            if isinstance(event, h11.Data):
+                self._received += len(event.data)
+                await self.check_cut()
+                yield bytes(event.data)
+            elif isinstance(event, h11.EndOfMessage):
+                self.trailers = {
+                    key.decode("ascii"): value.decode("latin-1") for key, value in event.headers
+                }
+                return
+            else:
+                raise Disconnected
+
+    async def body(self, limit: int) -> bytes:
+        """The whole body. Raises BodyTooLarge beyond `limit` bytes, and Disconnected."""
+        parts: list[bytes] = []
+        size = 0
+        async for chunk in self.chunks():
+            size += len(chunk)
+            if size > limit:
+                raise BodyTooLarge
+            parts.append(chunk)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def check_cut(self) -> None:
+        """Ends the connection here if a fault says to read no further."""
+        fault = self._fault
+        if (
+            fault is not None
+            and fault.cut_request is not None
+            and self._received >= fault.cut_request
+        ):
+            self.connection.end(fault.end)
+            raise Disconnected
+
+
+class Response:
+    """The answer to one request: either `send`, or `start`, `write` …, `finish`."""
+
+    __slots__ = ("_connection", "_fault", "started")
+
+    def __init__(self, connection: Connection, fault: Fault | None) -> None:
+        self._connection = connection
+        self._fault = fault
+        self.started = False
+
+    async def send(self, status: int, headers: Headers, body: bytes) -> None:
+        """A whole answer with its Content-Length. Raises InvalidHead."""
+        head = _response(status, headers, (b"content-length", b"%d" % len(body)))
+        protocol = self._connection.protocol
+        self.started = True
+        data = protocol.send(head) or b""
+        if body:
+            data += protocol.send(h11.Data(data=body)) or b""
+        data += protocol.send(h11.EndOfMessage()) or b""
+        await self._connection.transmit(data, self._fault, last=True)
+
+    async def start(self, status: int, headers: Headers) -> None:
+        """The head of an answer whose length is not known yet. Raises InvalidHead."""
+        head = _response(status, headers, (b"transfer-encoding", b"chunked"))
+        self.started = True
+        data = self._connection.protocol.send(head) or b""
+        await self._connection.transmit(data, self._fault)
+
+    async def write(self, chunk: bytes) -> None:
+        """A piece of the body; waits while the peer does not read. Raises Disconnected."""
+        if chunk:
+            data = self._connection.protocol.send(h11.Data(data=chunk)) or b""
+            await self._connection.transmit(data, self._fault)
+
+    async def finish(self) -> None:
+        """The end of the body."""
+        data = self._connection.protocol.send(h11.EndOfMessage()) or b""
+        await self._connection.transmit(data, self._fault, last=True)
+
+    def abort(self) -> None:
+        """Break off: the peer sees that the body is incomplete."""
+        self._connection.end("reset")
+
+
+class Connection(asyncio.Protocol):
+    """One accepted socket with h11 and the task that serves its requests, one after the other."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self.protocol = h11.Connection(h11.SERVER, max_incomplete_event_size=_LARGEST_HEAD)
+        self.closed = False
+        self.busy = False
+        self._unread = 0
+        self._sent = 0
+        self._paused = False
+        self._readable: asyncio.Future[None] | None = None
+        self._writable: asyncio.Future[None] | None = None
+
+    # asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._server.connections.add(self)
+        self._task = self._loop.create_task(self._serve())
+
+    def data_received(self, data: bytes) -> None:
+        if self.protocol.their_state is h11.ERROR:
+            return
+        self.protocol.receive_data(data)
+        self._unread += len(data)
+        if self._unread > _HIGH_WATER and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+        if self._readable is not None and not self._readable.done():
+            self._readable.set_result(None)
+
+    def pause_writing(self) -> None:
+        self._writable = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        self._writable = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed = True
+        self._server.connections.discard(self)
+        for waiter in (self._readable, self._writable):
+            if waiter is not None and not waiter.done():
+                waiter.set_result(None)
+
+    # the handler's side
+
+    @property
+    def peer(self) -> str:
+        """The client's IP address."""
+        return str(self._transport.get_extra_info("peername")[0])
+
+    async def next_event(self) -> object:
+        """h11's next event. Raises Disconnected when the peer is gone."""
+        while True:
+            event = self.protocol.next_event()
+            if event is not h11.NEED_DATA:
+                return event
+            if self.protocol.they_are_waiting_for_100_continue:
+                go_on = h11.InformationalResponse(status_code=100, headers=[])
+                self._transport.write(self.protocol.send(go_on) or b"")
+            await self._more()
+
+    async def _more(self) -> None:
+        self._unread = 0
+        if self._paused:
+            self._paused = False
+            self._transport.resume_reading()
+        if self.closed:
+            raise Disconnected
+        self._readable = self._loop.create_future()
+        await self._readable
+        if self.closed and not self._unread:
+            raise Disconnected
+
+    async def transmit(self, data: bytes, fault: Fault | None, *, last: bool = False) -> None:
+        """Send bytes of an answer, spoiled as `fault` says; waits while the peer does not read."""
+        if fault is None:
+            self._write(data)
+        else:
+            await self._transmit_spoiled(fault.spoil_head(data, self._sent), fault, last)
+        if self._writable is not None:
+            await self._writable
+            if self.closed:
+                raise Disconnected
+
+    async def _transmit_spoiled(self, data: bytes, fault: Fault, last: bool) -> None:
+        whole = len(data)
+        cut = self._sent + whole + 1 if fault.cut is None else fault.cut
+        data = data[: max(0, cut - self._sent)]
+        for piece in fault.pieces(data, self._sent):
+            self._write(piece)
+            await asyncio.sleep(fault.delay)
+        self._sent += whole
+        if self._sent > cut or (last and fault.cut is not None):
+            self.end(fault.end)
+            raise Disconnected
+
+    def _write(self, data: bytes) -> None:
+        if self.closed or self._transport.is_closing():
+            raise Disconnected
+        self._transport.write(data)
+
+    def end(self, how: str) -> None:
+        """Close the connection ("close": what was written still goes out) or reset it ("reset")."""
+        if how == "reset":
+            with contextlib.suppress(OSError):
+                linger = struct.pack("ii", 1, 0)
+                sock = self._transport.get_extra_info("socket")
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            self._transport.abort()
+        else:
+            self._transport.close()
+
+    async def _serve(self) -> None:
+        try:
+            while await self._serve_one():
+                self.protocol.start_next_cycle()
+        except Disconnected:
+            pass
+        except h11.RemoteProtocolError as error:
+            await self._refuse(error.error_status_hint, str(error))
+        except Exception as error:
+            self._loop.call_exception_handler({"message": "emulator error", "exception": error})
+            await self._refuse(500, "Internal Server Error")
+        finally:
+            self._transport.close()
+
+    async def _serve_one(self) -> bool:
+        event = await self.next_event()
+        if not isinstance(event, h11.Request):
+            return False
+        fault = self._server.pick_fault(event)
+        request = Request(self, event, fault)
+        response = Response(self, fault)
+        self._sent = 0
+        self.busy = True
+        if fault is not None:
+            await request.check_cut()
+            if fault.status is not None:
+                await self._discard()
+                await response.send(
+                    fault.status, [("content-type", "application/json")], fault.body
+                )
+                return self._reusable()
+        await self._server.handler(request, response)
+        await self._discard()
+        self.busy = False
+        return self._reusable()
+
+    async def _discard(self) -> None:
+        while self.protocol.their_state is h11.SEND_BODY:
+            await self.next_event()
+
+    def _reusable(self) -> bool:
+        return self.protocol.our_state is h11.DONE and self.protocol.their_state is h11.DONE
+
+    async def _refuse(self, status: int, text: str) -> None:
+        if self.protocol.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            with contextlib.suppress(Disconnected):
+                await Response(self, None).send(status, [("connection", "close")], text.encode())
+
+    def stop(self) -> asyncio.Task[None]:
+        """Cancel what is being served and close; the task ends soon after."""
+        self._task.cancel()
+        return self._task
+
+
+class Server:
+    """Listens on one address and hands every request to `handler`.
+
+    `classify` names a request by its method and path, the name by which faults choose their
+    victims.
+    """
+
+    def __init__(
+        self, handler: Handler, faults: Faults | None = None, classify: Classify | None = None
+    ) -> None:
+        self.handler = handler
+        self.connections: set[Connection] = set()
+        self._faults = faults
+        self._classify = classify
+        self._server: asyncio.Server | None = None
+        self.host = ""
+        self.port = 0
+
+    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
+        """Listen; port 0 takes a free one. Raises OSError if the address is taken."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: Connection(self), host, port, backlog=1024)
+        self.host, self.port = self._server.sockets[0].getsockname()[:2]
+
+    @property
+    def address(self) -> str:
+        """`host:port`, as AWS_LAMBDA_RUNTIME_API wants it."""
+        return f"{self.host}:{self.port}"
+
+    def pick_fault(self, event: h11.Request) -> Fault | None:
+        """The fault that this request must suffer, if any."""
+        if self._faults is None or self._classify is None or not self._faults.armed:
+            return None
+        path = event.target.decode("latin-1").partition("?")[0]
+        return self._faults.pick(self._classify(event.method.decode("ascii"), path))
+
+    async def stop(self) -> None:
+        """Stop listening, cut every connection and wait for their handlers to end."""
+        if self._server is not None:
+            self._server.close()
+        tasks = [connection.stop() for connection in list(self.connections)]
+        if tasks:
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Client:
+    """One keep-alive connection to an HTTP server, used to post batches of telemetry."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host = host
+        self._port = port
+        self._protocol: h11.Connection | None = None
+
+    async def post(self, path: str, body: bytes) -> int:
+        """POST a JSON body and return the status. Raises OSError when the server is not there."""
+        reused = self._protocol is not None
+        try:
+            return await self._exchange(path, body)
+        except (OSError, h11.ProtocolError):
+            self.close()
+            if not reused:
+                raise OSError(f"no valid answer from {self._host}:{self._port}") from None
+            return await self._exchange(path, body)
+
+    async def _exchange(self, path: str, body: bytes) -> int:
+        protocol = await self._connected()
+        request = h11.Request(
+            method="POST",
+            target=path,
+            headers=[
+                ("host", f"{self._host}:{self._port}"),
+                ("content-type", "application/json"),
+                ("content-length", str(len(body))),
+            ],
+        )
+        data = protocol.send(request) or b""
+        data += protocol.send(h11.Data(data=body)) or b""
+        data += protocol.send(h11.EndOfMessage()) or b""
+        self._writer.write(data)
+        await self._writer.drain()
+        status = await self._answer(protocol)
+        if protocol.our_state is h11.DONE and protocol.their_state is h11.DONE:
+            protocol.start_next_cycle()
+        else:
+            self.close()
+        return status
+
+    async def _connected(self) -> h11.Connection:
+        if self._protocol is None:
+            self._reader, self._writer = await asyncio.open_connection(self._host, self._port)
+            self._protocol = h11.Connection(h11.CLIENT)
+        return self._protocol
+
+    async def _answer(self, protocol: h11.Connection) -> int:
+        status = 0
+        while True:
+            event = protocol.next_event()
+            if event is h11.NEED_DATA:
+                protocol.receive_data(await self._reader.read(65536))
+            elif isinstance(event, h11.Response):
+                status = event.status_code
+            elif isinstance(event, h11.EndOfMessage | h11.ConnectionClosed):
+                return status
+
+    def close(self) -> None:
+        """Drop the connection."""
+        if self._protocol is not None:
+            self._writer.close()
+            self._protocol = None
+
+
+_REASONS = {
+    200: b"OK",
+    202: b"Accepted",
+    204: b"No Content",
+    400: b"Bad Request",
+    403: b"Forbidden",
+    404: b"Not Found",
+    405: b"Method Not Allowed",
+    410: b"Gone",
+    413: b"Request Entity Too Large",
+    500: b"Internal Server Error",
+    502: b"Bad Gateway",
+}
+
+
+def _response(status: int, headers: Headers, framing: tuple[bytes, bytes]) -> h11.Response:
+    try:
+        encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+        encoded += [(b"date", _date()), framing]
+        reason = _REASONS.get(status, b"Status")
+        return h11.Response(status_code=status, headers=encoded, reason=reason)
+    except (UnicodeEncodeError, h11.LocalProtocolError) as error:
+        raise InvalidHead(str(error)) from error
+
+
+_date_cache: tuple[int, bytes] = (0, b"")
+
+
+def _date() -> bytes:
+    global _date_cache
+    now = int(asyncio.get_running_loop().time())
+    if _date_cache[0] != now:
+        _date_cache = (now, formatdate(usegmt=True).encode("ascii"))
+    return _date_cache[1]

@@ -1,0 +1,235 @@
+"""An invocation on its way through the emulator, and the replies its caller gets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+INTEGRATION_RESPONSE = "application/vnd.awslambda.http-integration-response"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A function error: its type, and the JSON document that describes it."""
+
+    error_type: str
+    payload: bytes
+
+    @staticmethod
+    def of(error_type: str, message: str, request_id: str) -> Failure:
+        """The platform's own errors have this shape."""
+        text = f"RequestId: {request_id} Error: {message}"
+        return Failure(
+            error_type, json.dumps({"errorType": error_type, "errorMessage": text}).encode()
+        )
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the caller of a buffered invocation gets.
+
+    `function_error` is None or "Unhandled", the value of X-Amz-Function-Error; `error_type` is the
+    type the runtime gave in its header. `log_tail` holds the last 4 KB of the invocation's log
+    when asked for. `streamed` tells that the runtime answered in streaming mode and the emulator
+    concatenated it.
+    """
+
+    request_id: str
+    payload: bytes
+    content_type: str = "application/json"
+    function_error: str | None = None
+    error_type: str | None = None
+    log_tail: bytes | None = None
+    streamed: bool = False
+
+    def json(self) -> Any:
+        """The payload, decoded. Raises ValueError if it is not JSON."""
+        return json.loads(self.payload)
+
+
+class StreamReply:
+    """What the caller of a streaming invocation gets: `content_type` first, then chunks as they
+    arrive.
+
+    At most `_LIMIT` bytes wait here for a slow reader; beyond that the runtime is not read from.
+    After the last chunk `failure` holds the error that ended the stream, if one did.
+    """
+
+    _LIMIT = 64 * 1024
+
+    def __init__(self, request_id: str) -> None:
+        self.request_id = request_id
+        self.content_type = ""
+        self.streamed = False
+        self.failure: Failure | None = None
+        self.log_tail: bytes | None = None
+        self.abandoned = False
+        self._chunks: deque[bytes] = deque()
+        self._size = 0
+        self._started = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._space = asyncio.Event()
+        self._ended = False
+
+    async def started(self) -> None:
+        """Returns when the runtime has begun to answer, or the invocation has failed."""
+        await self._started.wait()
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._read()
+
+    async def _read(self) -> AsyncIterator[bytes]:
+        while True:
+            while self._chunks:
+                chunk = self._chunks.popleft()
+                self._size -= len(chunk)
+                self._space.set()
+                yield chunk
+            if self._ended:
+                return
+            self._changed.clear()
+            await self._changed.wait()
+
+    def abandon(self) -> None:
+        """The caller went away: whoever writes here gets BrokenPipeError from now on."""
+        self.abandoned = True
+        self._chunks.clear()
+        self._space.set()
+
+    # the emulator's side
+
+    def begin(self, content_type: str, *, streamed: bool) -> None:
+        """The runtime has begun to answer."""
+        self.content_type = content_type
+        self.streamed = streamed
+        self._started.set()
+
+    async def write(self, chunk: bytes) -> None:
+        """Pass a chunk on; waits while the caller does not read. Raises BrokenPipeError."""
+        self._chunks.append(chunk)
+        self._size += len(chunk)
+        self._changed.set()
+        while self._size > self._LIMIT and not self.abandoned:
+            self._space.clear()
+            await self._space.wait()
+        if self.abandoned:
+            raise BrokenPipeError("the caller no longer reads the stream")
+
+    def end(self, failure: Failure | None) -> None:
+        """No more chunks will come."""
+        self.failure = failure
+        self._ended = True
+        self._started.set()
+        self._changed.set()
+
+
+class Invocation:
+    """One event for the function, and the one answer it gets.
+
+    `trace_id`, `client_context` (JSON), `cognito_identity` (JSON), `tenant_id` and `invocation_id`
+    become headers of `next` when they are not None.
+    """
+
+    __slots__ = (
+        "answered",
+        "answering",
+        "client_context",
+        "cognito_identity",
+        "deadline_ms",
+        "delivered_at",
+        "event",
+        "failure",
+        "invocation_id",
+        "log_tail_wanted",
+        "outcome",
+        "produced",
+        "request_id",
+        "stream",
+        "tenant_id",
+        "timer",
+        "trace_id",
+    )
+
+    def __init__(
+        self,
+        event: bytes,
+        *,
+        request_id: str | None = None,
+        trace_id: str | None = None,
+        client_context: str | None = None,
+        cognito_identity: str | None = None,
+        tenant_id: str | None = None,
+        invocation_id: str | None = None,
+        log_tail: bool = False,
+        streaming: bool = False,
+    ) -> None:
+        self.event = event
+        self.request_id = request_id or str(uuid.uuid4())
+        self.trace_id = trace_id
+        self.client_context = client_context
+        self.cognito_identity = cognito_identity
+        self.tenant_id = tenant_id
+        self.invocation_id = invocation_id
+        self.log_tail_wanted = log_tail
+        self.outcome: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self.stream = StreamReply(self.request_id) if streaming else None
+        self.timer: asyncio.TimerHandle | None = None
+        self.answered = False
+        self.answering = False
+        self.failure: Failure | None = None
+        self.produced = 0
+        self.deadline_ms = 0
+        self.delivered_at = 0.0
+
+    def succeed(
+        self, payload: bytes, content_type: str, log_tail: bytes | None, *, streamed: bool = False
+    ) -> None:
+        """Answer with a payload."""
+        reply = Reply(self.request_id, payload, content_type, log_tail=log_tail, streamed=streamed)
+        self._answer(reply, None)
+
+    def fail(self, failure: Failure, log_tail: bytes | None = None) -> None:
+        """Answer with an error."""
+        reply = Reply(
+            self.request_id,
+            failure.payload,
+            function_error="Unhandled",
+            error_type=failure.error_type,
+            log_tail=log_tail,
+        )
+        self._answer(reply, failure)
+
+    def _answer(self, reply: Reply, failure: Failure | None) -> None:
+        if self.answered:
+            return
+        self.answered = True
+        self.failure = failure
+        if not self.outcome.done():
+            self.outcome.set_result(reply)
+        if self.stream is not None:
+            self.stream.log_tail = reply.log_tail
+            self.stream.end(failure)
+
+    def set_deadline(self, timeout: float) -> None:
+        """The clock starts now; `timeout` in seconds."""
+        self.delivered_at = time.monotonic()
+        self.deadline_ms = int((time.time() + timeout) * 1000)
+
+
+def encode_event(event: object) -> bytes:
+    """The bytes of an event: bytes as they are, anything else as JSON."""
+    if isinstance(event, bytes | bytearray):
+        return bytes(event)
+    return json.dumps(event, separators=(",", ":")).encode()
+
+
+def new_trace_id() -> str:
+    """A trace header in the form that the service sends, not sampled."""
+    root = f"1-{int(time.time()):08x}-{uuid.uuid4().hex[:24]}"
+    return f"Root={root};Parent={uuid.uuid4().hex[:16]};Sampled=0"

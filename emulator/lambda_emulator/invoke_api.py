@@ -1,0 +1,179 @@
+"""The invoke side of the Lambda service, for boto3, the AWS CLI and plain HTTP clients.
+
+Source: AWS, 'Invoke' and 'InvokeWithResponseStream' in the Lambda API reference.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, unquote
+
+from . import eventstream
+from .http import BodyTooLarge, Disconnected, Request, Response
+from .invocation import Reply, StreamReply
+
+if TYPE_CHECKING:
+    from .emulator import Emulator
+
+_INVOKE = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
+_STREAM = re.compile(r"/2021-11-15/functions/([^/]+)/response-streaming-invocations")
+_SYNCHRONOUS_LIMIT = 6 * 1024 * 1024
+_EVENT_LIMIT = 1024 * 1024
+_NAME = re.compile(r"(?:arn:[^:]+:lambda:[^:]*:\d*:function:|\d+:function:)?([^:]+)(?::([^:]+))?")
+
+
+class ApiError(Exception):
+    """An error of the service itself, with its HTTP status and its name."""
+
+    def __init__(self, status: int, name: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.name = name
+
+
+class InvokeApi:
+    """What listens at the emulator's endpoint."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self._emulator = emulator
+
+    async def handle(self, request: Request, response: Response) -> None:
+        """Serve one call."""
+        try:
+            await self._route(request, response)
+        except ApiError as error:
+            body = json.dumps(
+                {"Type": "User", "Message": str(error), "message": str(error)}
+            ).encode()
+            headers = [("content-type", "application/json"), ("x-amzn-errortype", error.name)]
+            await response.send(error.status, headers, body)
+
+    async def _route(self, request: Request, response: Response) -> None:
+        if match := _INVOKE.fullmatch(request.path):
+            handler = self._invoke
+        elif match := _STREAM.fullmatch(request.path):
+            handler = self._stream
+        else:
+            raise ApiError(404, "UnknownOperationException", f"no such operation: {request.path}")
+        if request.method != "POST":
+            raise ApiError(405, "MethodNotAllowedException", "use POST")
+        self._check_name(unquote(match[1]), request)
+        await handler(request, response)
+
+    def _check_name(self, name: str, request: Request) -> None:
+        function = self._emulator.function
+        match = _NAME.fullmatch(name)
+        qualifier = parse_qs(request.query).get("Qualifier", [match[2] if match else None])[0]
+        known = match is not None and match[1] == function.name
+        if not known or qualifier not in (None, "$LATEST", function.version):
+            text = f"Function not found: {function.arn.rsplit(':', 1)[0]}:{name}"
+            raise ApiError(404, "ResourceNotFoundException", text)
+
+    # buffered
+
+    async def _invoke(self, request: Request, response: Response) -> None:
+        kind = request.header("x-amz-invocation-type") or "RequestResponse"
+        if kind not in ("RequestResponse", "Event", "DryRun"):
+            raise ApiError(
+                400, "InvalidParameterValueException", f"unknown invocation type: {kind}"
+            )
+        event = await _event(request, _EVENT_LIMIT if kind == "Event" else _SYNCHRONOUS_LIMIT)
+        if kind == "DryRun":
+            await response.send(204, [], b"")
+            return
+        options = _options(request)
+        if kind == "Event":
+            self._emulator.send(event, **options)
+            await response.send(202, [], b"")
+            return
+        reply = await self._emulator.invoke(event, **options)
+        await response.send(200, self._headers(reply), reply.payload)
+
+    def _headers(self, reply: Reply) -> list[tuple[str, str]]:
+        headers = [
+            ("content-type", "application/json"),
+            ("x-amzn-requestid", reply.request_id),
+            ("x-amz-executed-version", self._emulator.function.version),
+        ]
+        if reply.function_error is not None:
+            headers.append(("x-amz-function-error", reply.function_error))
+        if reply.log_tail is not None:
+            headers.append(("x-amz-log-result", base64.b64encode(reply.log_tail).decode("ascii")))
+        return headers
+
+    # streaming
+
+    async def _stream(self, request: Request, response: Response) -> None:
+        event = await _event(request, _SYNCHRONOUS_LIMIT)
+        if request.header("x-amz-invocation-type") == "DryRun":
+            await response.send(204, [], b"")
+            return
+        async with self._emulator.stream(event, **_options(request)) as reply:
+            await reply.started()
+            await response.start(200, self._stream_headers(reply))
+            try:
+                async for chunk in reply:
+                    await response.write(eventstream.payload_chunk(chunk))
+                await response.write(_completion(reply))
+                await response.finish()
+            except Disconnected:
+                # Leaving the block tells the runtime that nobody reads any more.
+                return
+
+    def _stream_headers(self, reply: StreamReply) -> list[tuple[str, str]]:
+        return [
+            ("content-type", eventstream.CONTENT_TYPE),
+            ("x-amzn-requestid", reply.request_id),
+            ("x-amz-executed-version", self._emulator.function.version),
+        ]
+
+
+def _completion(reply: StreamReply) -> bytes:
+    log_tail = None if reply.log_tail is None else base64.b64encode(reply.log_tail)
+    failure = reply.failure
+    if failure is None:
+        return eventstream.invoke_complete(None, None, log_tail)
+    details = failure.payload.decode("utf-8", "replace")
+    return eventstream.invoke_complete(failure.error_type, details, log_tail)
+
+
+async def _event(request: Request, limit: int) -> bytes:
+    try:
+        body = await request.body(limit)
+    except BodyTooLarge:
+        text = f"Request must be smaller than {limit} bytes for this invocation type"
+        raise ApiError(413, "RequestTooLargeException", text) from None
+    if not body:
+        return b"{}"
+    try:
+        json.loads(body)
+    except ValueError as error:
+        text = f"Could not parse request body into json: {error}"
+        raise ApiError(400, "InvalidRequestContentException", text) from error
+    return body
+
+
+def _options(request: Request) -> dict[str, object]:
+    return {
+        "trace_id": request.header("x-amzn-trace-id"),
+        "client_context": _client_context(request.header("x-amz-client-context")),
+        "tenant_id": request.header("x-amz-tenant-id"),
+        "log_tail": request.header("x-amz-log-type") == "Tail",
+    }
+
+
+def _client_context(encoded: str | None) -> str | None:
+    if encoded is None:
+        return None
+    try:
+        text = base64.b64decode(encoded, validate=True).decode()
+        json.loads(text)
+    except (binascii.Error, ValueError) as error:
+        raise ApiError(
+            400, "InvalidRequestContentException", f"client context is not base64 of JSON: {error}"
+        ) from error
+    return json.dumps(json.loads(text), separators=(",", ":"))

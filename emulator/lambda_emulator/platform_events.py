@@ -1,0 +1,170 @@
+"""The records of the platform's own events, for the Telemetry API and for the log's START and
+REPORT lines.
+
+Shapes: AWS, 'Lambda Telemetry API Event schema reference'. Durations in milliseconds, sizes in MB.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+from .function import Function
+from .invocation import Failure, Invocation
+
+if TYPE_CHECKING:
+    from .environment import Environment
+
+Record = dict[str, Any]
+
+RUNTIME_VERSION_ARN = "arn:aws:lambda:{region}::runtime:emulator"
+
+
+def init_start(environment: Environment) -> Record:
+    """platform.initStart"""
+    function = environment.function
+    return {
+        "initializationType": function.initialization_type,
+        "phase": "init",
+        "functionName": function.name,
+        "functionVersion": function.version,
+        "instanceId": environment.server.address,
+        "instanceMaxMemory": function.memory_size * 1024 * 1024,
+    }
+
+
+def init_runtime_done(environment: Environment, failure: Failure | None) -> Record:
+    """platform.initRuntimeDone"""
+    return {
+        "initializationType": environment.function.initialization_type,
+        "phase": "init",
+        **_status(failure),
+    }
+
+
+def init_report(environment: Environment, milliseconds: float, failure: Failure | None) -> Record:
+    """platform.initReport"""
+    return {
+        **init_runtime_done(environment, failure),
+        "metrics": {"durationMs": round(milliseconds, 3)},
+    }
+
+
+def restore_start(environment: Environment) -> Record:
+    """platform.restoreStart"""
+    function = environment.function
+    return {
+        "functionName": function.name,
+        "functionVersion": function.version,
+        "instanceId": environment.server.address,
+        "instanceMaxMemory": function.memory_size * 1024 * 1024,
+        "runtimeVersion": "emulator",
+        "runtimeVersionArn": RUNTIME_VERSION_ARN.format(region=function.region),
+    }
+
+
+def restore_runtime_done(failure: Failure | None) -> Record:
+    """platform.restoreRuntimeDone"""
+    return _status(failure)
+
+
+def restore_report(milliseconds: float, failure: Failure | None) -> Record:
+    """platform.restoreReport"""
+    return {**_status(failure), "metrics": {"durationMs": round(milliseconds, 3)}}
+
+
+def start(function: Function, invocation: Invocation) -> Record:
+    """platform.start"""
+    return {
+        "requestId": invocation.request_id,
+        "version": function.version,
+        **_tracing(invocation),
+    }
+
+
+def runtime_done(invocation: Invocation, failure: Failure | None) -> Record:
+    """platform.runtimeDone"""
+    return {
+        "requestId": invocation.request_id,
+        **_status(failure),
+        "metrics": {
+            "durationMs": round(_elapsed(invocation), 3),
+            "producedBytes": invocation.produced,
+        },
+        **_tracing(invocation),
+    }
+
+
+def report(environment: Environment, invocation: Invocation, cold: float | None) -> Record:
+    """platform.report; `cold` is the init's duration if this was the first invocation."""
+    return {
+        "requestId": invocation.request_id,
+        **_status(invocation.failure),
+        "metrics": _metrics(environment, invocation, cold),
+        **_tracing(invocation),
+    }
+
+
+def invoke_event(function: Function, invocation: Invocation) -> Record:
+    """The INVOKE event of the Extensions API."""
+    event: Record = {
+        "eventType": "INVOKE",
+        "deadlineMs": invocation.deadline_ms,
+        "requestId": invocation.request_id,
+        "invokedFunctionArn": function.arn,
+    }
+    if invocation.trace_id:
+        event["tracing"] = {"type": "X-Amzn-Trace-Id", "value": invocation.trace_id}
+    return event
+
+
+def tail_lines(
+    environment: Environment, invocation: Invocation, cold: float | None
+) -> tuple[bytes, bytes]:
+    """The lines that the platform writes before and after those of the function."""
+    request_id = invocation.request_id
+    metrics = _metrics(environment, invocation, cold)
+    begin = f"START RequestId: {request_id} Version: {environment.function.version}\n"
+    end = (
+        f"END RequestId: {request_id}\nREPORT RequestId: {request_id}\t"
+        f"Duration: {metrics['durationMs']:.2f} ms\t"
+        f"Billed Duration: {metrics['billedDurationMs']} ms\t"
+        f"Memory Size: {metrics['memorySizeMB']} MB\t"
+        f"Max Memory Used: {metrics['maxMemoryUsedMB']} MB\t"
+    )
+    if cold is not None:
+        end += f"Init Duration: {cold:.2f} ms\t"
+    return begin.encode(), end.encode() + b"\n"
+
+
+def _metrics(environment: Environment, invocation: Invocation, cold: float | None) -> Record:
+    elapsed = _elapsed(invocation)
+    metrics: Record = {
+        "durationMs": round(elapsed, 3),
+        "billedDurationMs": math.ceil(elapsed + (cold or 0.0)),
+        "memorySizeMB": environment.function.memory_size,
+        "maxMemoryUsedMB": environment.peak_memory() // (1024 * 1024),
+    }
+    if cold is not None:
+        metrics["initDurationMs"] = round(cold, 3)
+    return metrics
+
+
+def _elapsed(invocation: Invocation) -> float:
+    return (time.monotonic() - invocation.delivered_at) * 1000
+
+
+def _status(failure: Failure | None) -> Record:
+    if failure is None:
+        return {"status": "success"}
+    if failure.error_type == "Sandbox.Timedout":
+        return {"status": "timeout"}
+    crashed = failure.error_type.startswith(("Runtime.ExitError", "Extension."))
+    return {"status": "failure" if crashed else "error", "errorType": failure.error_type}
+
+
+def _tracing(invocation: Invocation) -> Record:
+    if not invocation.trace_id:
+        return {}
+    return {"tracing": {"type": "X-Amzn-Trace-Id", "value": invocation.trace_id}}

@@ -1,0 +1,146 @@
+"""A process of the environment: started in a group of its own, watched, signalled, killed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from .logs import LogPipe
+
+
+class Process:
+    """The runtime or an extension.
+
+    Everything it starts is in its process group and ends with it.
+    """
+
+    def __init__(self, process: asyncio.subprocess.Process, pipes: Sequence[LogPipe]) -> None:
+        self._process = process
+        self._pipes = pipes
+        self._frozen = False
+
+    @classmethod
+    async def start(
+        cls,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        cwd: Path,
+        output: LogPipe,
+        *more: LogPipe,
+    ) -> Process:
+        """Start `command`; stdout and stderr go to `output`, further pipes are inherited by number.
+
+        Raises OSError if it cannot be started.
+        """
+        pipes = (output, *more)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output.write_fd,
+                stderr=output.write_fd,
+                env=dict(environment),
+                cwd=cwd,
+                start_new_session=True,
+                pass_fds=[pipe.write_fd for pipe in more],
+            )
+        except BaseException:
+            for pipe in pipes:
+                pipe.close_writer()
+                pipe.close()
+            raise
+        for pipe in pipes:
+            pipe.close_writer()
+        return cls(process, pipes)
+
+    @property
+    def pid(self) -> int:
+        """The process id, which is the group's id too."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has not been seen to end."""
+        return self._process.returncode is None
+
+    async def wait(self) -> int:
+        """The exit code, negative for a signal."""
+        code = await self._process.wait()
+        self.drain()
+        return code
+
+    async def ended_within(self, seconds: float) -> bool:
+        """Whether it ends within so many seconds."""
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(asyncio.shield(self._process.wait()), max(0.0, seconds))
+        return not self.alive
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the whole group."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
+
+    def freeze(self) -> None:
+        """SIGSTOP to the group."""
+        if not self._frozen:
+            self._frozen = True
+            self.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT to the group."""
+        if self._frozen:
+            self._frozen = False
+            self.signal(signal.SIGCONT)
+
+    async def kill(self) -> None:
+        """SIGKILL to the group; returns when the process is gone and its output is read."""
+        self.signal(signal.SIGKILL)
+        await self._process.wait()
+        for pipe in self._pipes:
+            pipe.drain()
+            pipe.close()
+
+    def drain(self) -> None:
+        """Read what it has written so far."""
+        for pipe in self._pipes:
+            pipe.drain()
+
+
+def describe_exit(code: int) -> str:
+    """An exit code in the words of the service: "exit status 1", "signal: killed"."""
+    if code >= 0:
+        return f"exit status {code}"
+    names = {
+        signal.SIGKILL: "killed",
+        signal.SIGTERM: "terminated",
+        signal.SIGSEGV: "segmentation fault",
+    }
+    return f"signal: {names.get(signal.Signals(-code), signal.Signals(-code).name)}"
+
+
+def resident_memory(pid: int) -> int:
+    """Bytes resident in a process and its descendants; 0 when it is gone."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError, IndexError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE") + sum(
+        resident_memory(int(child)) for child in children
+    )
+
+
+def peak_memory(pid: int) -> int:
+    """The largest number of bytes a process has had resident; 0 when it is gone."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    for line in status.splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return 0

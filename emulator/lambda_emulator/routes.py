@@ -1,0 +1,50 @@
+"""Which path belongs to which API."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from . import answers
+from .extensions_api import ExtensionsApi
+from .http import Request, Response
+from .runtime_api import RuntimeApi
+from .telemetry_api import TelemetryApi
+
+if TYPE_CHECKING:
+    from .environment import Environment
+
+
+class Router:
+    """What listens at AWS_LAMBDA_RUNTIME_API."""
+
+    def __init__(self, environment: Environment) -> None:
+        runtime = RuntimeApi(environment)
+        extensions = ExtensionsApi(environment)
+        telemetry = TelemetryApi(environment)
+        self._apis = {
+            "/2018-06-01/runtime/": runtime.handle,
+            "/2020-01-01/extension/": extensions.handle,
+            "/2020-08-15/logs": telemetry.handle_logs,
+            "/2022-07-01/telemetry": telemetry.handle_telemetry,
+        }
+
+    async def handle(self, request: Request, response: Response) -> None:
+        """Hand the request to its API; 404 for a path that none has."""
+        for prefix, handler in self._apis.items():
+            if request.path.startswith(prefix):
+                await handler(request, response, request.path[len(prefix) :])
+                return
+        await answers.not_found(response)
+
+
+def classify(method: str, path: str) -> str:
+    """The name by which faults call an exchange: the last words of its path."""
+    words = path.strip("/").split("/")
+    if words[-1] in ("next", "error") and words[-2:-1] in (
+        ["init"],
+        ["exit"],
+        ["restore"],
+        ["event"],
+    ):
+        return "/".join(words[-2:])
+    return words[-1]

@@ -1,0 +1,92 @@
+"""The states of a runtime as Lambda sees it, and which call takes it from one to the next.
+
+A call that is not in the table is refused with 403 `InvalidStateTransition`. Facts: AWS, 'Using the
+Lambda runtime API' and 'Lambda execution environment lifecycle', and what the Runtime Interface
+Emulator answers.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class State(Enum):
+    """Where a runtime is in its life; the names are those of the real service's error messages."""
+
+    STARTED = "Started"
+    INIT_ERROR = "InitError"
+    RESTORE_READY = "RestoreReady"
+    RESTORING = "Restoring"
+    RESTORE_ERROR = "RestoreError"
+    READY = "Ready"
+    RUNNING = "Running"
+    RESPONDING = "InvocationResponse"
+    RESPONSE_SENT = "ResponseSent"
+
+
+class Call(Enum):
+    """What a runtime may ask of the Runtime API."""
+
+    NEXT = "next"
+    RESPONSE = "response"
+    ERROR = "error"
+    INIT_ERROR = "init/error"
+    RESTORE_NEXT = "restore/next"
+    RESTORE_ERROR = "restore/error"
+
+
+# RUNNING + NEXT: the service hands out the same invocation again, so that a runtime whose
+# connection broke while the event was on its way can fetch it once more.
+ON_DEMAND: dict[tuple[State, Call], State] = {
+    (State.STARTED, Call.NEXT): State.READY,
+    (State.STARTED, Call.INIT_ERROR): State.INIT_ERROR,
+    (State.READY, Call.NEXT): State.READY,
+    (State.RUNNING, Call.NEXT): State.RUNNING,
+    (State.RUNNING, Call.RESPONSE): State.RESPONDING,
+    (State.RUNNING, Call.ERROR): State.RESPONDING,
+    (State.RESPONSE_SENT, Call.NEXT): State.READY,
+}
+
+SNAP_START: dict[tuple[State, Call], State] = {
+    **ON_DEMAND,
+    (State.STARTED, Call.RESTORE_NEXT): State.RESTORE_READY,
+    (State.RESTORE_READY, Call.RESTORE_NEXT): State.RESTORE_READY,
+    (State.RESTORE_READY, Call.INIT_ERROR): State.INIT_ERROR,
+    (State.RESTORING, Call.NEXT): State.READY,
+    (State.RESTORING, Call.RESTORE_ERROR): State.RESTORE_ERROR,
+}
+
+# With several invocations at once the runtime as a whole is only started or ready; each
+# invocation is answered once, which `Environment` checks by its request id.
+MANAGED: dict[tuple[State, Call], State] = {
+    (State.STARTED, Call.NEXT): State.READY,
+    (State.STARTED, Call.INIT_ERROR): State.INIT_ERROR,
+    (State.READY, Call.NEXT): State.READY,
+    (State.READY, Call.RESPONSE): State.READY,
+    (State.READY, Call.ERROR): State.READY,
+}
+
+
+class NotAllowed(Exception):
+    """The call is not allowed in the state the runtime is in; str() says which."""
+
+    def __init__(self, state: State, call: Call) -> None:
+        super().__init__(
+            f"State transition from {state.value} by {call.value} failed for runtime. "
+            "Error: State transition is not allowed"
+        )
+
+
+class Machine:
+    """A state and the table that says where it may go."""
+
+    def __init__(self, table: dict[tuple[State, Call], State]) -> None:
+        self._table = table
+        self.state = State.STARTED
+
+    def call(self, call: Call) -> None:
+        """Take the transition of `call`. Raises NotAllowed."""
+        try:
+            self.state = self._table[self.state, call]
+        except KeyError:
+            raise NotAllowed(self.state, call) from None

@@ -1,0 +1,60 @@
+"""Subscriptions to telemetry over HTTP, by the Telemetry API and by the older Logs API."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from . import answers
+from .extensions import Refused
+from .http import Request, Response
+from .telemetry import Invalid, Subscription
+
+if TYPE_CHECKING:
+    from .environment import Environment
+
+_LARGEST_BODY = 256 * 1024
+
+
+class TelemetryApi:
+    """PUT /2022-07-01/telemetry and PUT /2020-08-15/logs of one environment."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+
+    async def handle_telemetry(self, request: Request, response: Response, path: str) -> None:
+        """A subscription by the Telemetry API."""
+        await self._handle(request, response, path, "telemetry")
+
+    async def handle_logs(self, request: Request, response: Response, path: str) -> None:
+        """A subscription by the Logs API."""
+        await self._handle(request, response, path, "logs")
+
+    async def _handle(self, request: Request, response: Response, path: str, api: str) -> None:
+        if path not in ("", "/"):
+            await answers.not_found(response)
+        elif request.method != "PUT":
+            await answers.not_allowed(response)
+        else:
+            await self._subscribe(request, response, api)
+
+    async def _subscribe(self, request: Request, response: Response, api: str) -> None:
+        try:
+            identifier = request.header("lambda-extension-identifier")
+            extension = self._environment.extensions.find(identifier)
+            subscription = Subscription.parse(
+                extension.name, api, await request.body(_LARGEST_BODY)
+            )
+        except Refused as error:
+            await answers.forbidden(response, error.error_type, str(error))
+            return
+        except Invalid as error:
+            await answers.error(response, 400, "ValidationError", str(error))
+            return
+        if not self._environment.telemetry.open:
+            name = api.capitalize()
+            await answers.forbidden(
+                response, f"{name}.SubscriptionClosed", f"{name} API subscription is closed already"
+            )
+            return
+        self._environment.telemetry.subscribe(subscription)
+        await response.send(200, answers.JSON, b'"OK"')

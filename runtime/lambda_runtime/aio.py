@@ -1,0 +1,114 @@
+"""Async handlers: one event loop for the life of the environment.
+
+The loop is made in init and runs only while an invocation does. What a handler made at its first
+call (clients, pools, locks) works at the next one; tasks that it left behind go on then, as threads
+do in an environment that Lambda freezes between two invocations.
+"""
+
+import asyncio
+import atexit
+import os
+from contextvars import Context, ContextVar, copy_context
+
+from lambda_runtime import logs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Iterable
+    from typing import Any, TypeVar
+
+    T = TypeVar("T")
+
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+"""The request id of the invocation for which the current task was started, whenever it runs."""
+
+_LEAVE_SECONDS = 1.0
+"""How long cancelled tasks may clean up; Lambda ends the process about as soon."""
+
+_loop: asyncio.AbstractEventLoop | None = None
+_context: Context | None = None
+_context_of: str | None = None
+
+
+def prepare() -> asyncio.AbstractEventLoop:
+    """The environment's event loop, made now if there is none.
+
+    It comes from the policy that the user's code may have set (uvloop does).
+    """
+    global _loop
+    if _loop is None:
+        # Whoever closes it loses what was made on it, not the invocations to come.
+        atexit.register(_close, os.getpid())
+        logs.current_request_id = _request_id
+    if _loop is None or _loop.is_closed():
+        _loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(_loop)
+    return _loop
+
+
+def run(awaitable: "Awaitable[T]") -> "T":
+    """Run the event loop until the awaitable is done, and return or raise what came of it.
+
+    Everything run for one invocation shares one context, a copy of init's. Raises
+    asyncio.CancelledError when the awaitable was cancelled.
+    """
+    if asyncio.isfuture(awaitable):
+        # Made by sync code on a loop of its own, which is then the only one that can finish it.
+        future: asyncio.Future[T] = awaitable
+        return _finish(future.get_loop(), future)
+    loop = prepare()
+    return _finish(loop, loop.create_task(_wait_for(awaitable), context=_invocation_context()))
+
+
+async def _wait_for(awaitable: "Awaitable[T]") -> "T":
+    return await awaitable
+
+
+def _finish(loop: asyncio.AbstractEventLoop, future: "asyncio.Future[T]") -> "T":
+    # Not run_until_complete: its frames would come before the user's in every stack trace.
+    future.add_done_callback(_stop)
+    try:
+        while not future.done():
+            loop.run_forever()
+    except (SystemExit, KeyboardInterrupt):
+        if not future.done():
+            _cancel(loop, [future])
+            raise
+    return future.result()
+
+
+def _stop(future: "asyncio.Future[Any]") -> None:
+    future.get_loop().stop()
+
+
+def _cancel(loop: asyncio.AbstractEventLoop, futures: "Iterable[asyncio.Future[Any]]") -> None:
+    """Cancel them and give them a moment for their ``finally`` blocks."""
+    pending = [future for future in futures if future.cancel()]
+    if pending:
+        loop.run_until_complete(asyncio.wait(pending, timeout=_LEAVE_SECONDS))
+
+
+def _invocation_context() -> Context:
+    """The context of the present invocation, made when it first needs one."""
+    global _context, _context_of
+    # Compared by identity: a retried event has the request id of the first attempt again, but it
+    # was read from another reply.
+    if _context is None or _context_of is not logs.request_id:
+        _context, _context_of = copy_context(), logs.request_id
+        _context.run(request_id.set, logs.request_id)
+    return _context
+
+
+def _request_id() -> str:
+    return request_id.get() or logs.request_id
+
+
+def _close(owner: int) -> None:
+    """At the process's end, let tasks and async generators run their ``finally`` blocks."""
+    loop = _loop
+    # A forked child shares the parent's selector, which it must not change.
+    if loop is None or loop.is_closed() or loop.is_running() or os.getpid() != owner:
+        return
+    _cancel(loop, asyncio.all_tasks(loop))
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()

@@ -1,0 +1,261 @@
+"""Responses that are sent while the handler still makes them.
+
+Source: "Response streaming for Lambda functions" in the AWS Lambda Developer Guide. What is sent is
+what a generator or an async generator yields: bytes, or str as UTF-8. One chunk is on its way
+before the next is asked for, so a slow reader slows the generator down and nothing piles up.
+"""
+
+from base64 import b64encode
+from collections.abc import AsyncIterable, Iterable, Mapping
+
+from lambda_runtime import logs, payload, settings
+from lambda_runtime.errors import FaultException
+from lambda_runtime.upload import Gone, Upload, too_late
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from lambda_runtime.api_client import Invocation, LambdaRuntimeClient
+
+Chunk = bytes | str
+Body = Chunk | Iterable[Chunk] | AsyncIterable[Chunk]
+
+_HTTP = "application/vnd.awslambda.http-integration-response"
+_END_OF_PRELUDE = bytes(8)
+_MODE = "LAMBDA_RUNTIME_RESPONSE_MODE"
+
+
+class StreamResponse:
+    """A body to stream, of any kind that has chunks, and its content type.
+
+    What ``stream`` makes. Raises TypeError for a body that is neither bytes, str nor an iterable
+    of them.
+    """
+
+    def __init__(self, body: Body, content_type: str = "application/octet-stream") -> None:
+        if isinstance(body, Mapping) or not isinstance(body, (bytes, str, Iterable, AsyncIterable)):
+            raise TypeError(
+                f"a body is bytes, str, or an iterable of these, not {type(body).__name__}"
+            )
+        self.body = body
+        self.content_type = content_type
+
+    def prelude(self) -> bytes:
+        """What goes before the body."""
+        return b""
+
+    def buffered(self, body: bytes) -> object:
+        """The handler's result when the whole body is to be returned at once."""
+        return body
+
+
+class HttpResponse(StreamResponse):
+    """An HTTP response for a function URL or API Gateway: return it from the handler.
+
+    ``body`` is bytes, str, or an iterable or async iterable of them (a generator streams), and
+    ``cookies`` are values of Set-Cookie: ``"a=1; Secure"``. Source: "Response payloads" in
+    "Invoking Lambda function URLs", AWS Lambda Developer Guide. Raises TypeError for a body or
+    headers that are something else, ValueError for a status that is no HTTP status.
+    """
+
+    def __init__(
+        self,
+        body: Body = b"",
+        status: int = 200,
+        headers: "Mapping[str, str] | None" = None,
+        cookies: Iterable[str] = (),
+    ) -> None:
+        super().__init__(body, _HTTP)
+        if not isinstance(status, int) or not 100 <= status <= 599:
+            raise ValueError(f"status is an integer from 100 to 599, not {status!r}")
+        if isinstance(cookies, str):
+            raise TypeError("cookies is a list of str, not one str")
+        self.status = int(status)
+        self.headers = {str(name): str(value) for name, value in (headers or {}).items()}
+        self.cookies = [str(cookie) for cookie in cookies]
+
+    def prelude(self) -> bytes:
+        return payload.encode(self._fields()) + _END_OF_PRELUDE
+
+    def buffered(self, body: bytes) -> object:
+        """The response in the form that integrations without streaming read, as JSON."""
+        try:
+            text, encoded = body.decode(), False
+        except UnicodeDecodeError:
+            text, encoded = b64encode(body).decode(), True
+        return {**self._fields(), "body": text, "isBase64Encoded": encoded}
+
+    def _fields(self) -> dict[str, object]:
+        return {"statusCode": self.status, "headers": self.headers, "cookies": self.cookies}
+
+
+def stream(body: Body, content_type: str = "application/octet-stream") -> StreamResponse:
+    """Stream the body: for a content type of one's own, or an iterable that is no generator.
+
+    Raises TypeError for a body that is neither bytes, str nor an iterable of them.
+    """
+    return StreamResponse(body, content_type)
+
+
+def is_buffered() -> bool:
+    """Whether streams are to be put together and returned as one result.
+
+    ``LAMBDA_RUNTIME_RESPONSE_MODE`` says so: ``buffered`` or ``streaming``, the default. Raises
+    ValueError for anything else.
+    """
+    mode = settings.get(_MODE) or "streaming"
+    if mode not in ("buffered", "streaming"):
+        raise ValueError(f"{_MODE} is {mode!r}: it may be 'streaming' or 'buffered'")
+    return mode == "buffered"
+
+
+def collect(response: object) -> object:
+    """The result of a handler whose stream is to be returned in one piece."""
+    whole = _as_stream(response)
+    parts: list[bytes] = []
+    if isinstance(whole.body, AsyncIterable):
+        from lambda_runtime import aio
+
+        async def keep(part: bytes) -> None:
+            parts.append(part)
+
+        aio.run(_each_async(whole.body, keep))
+    else:
+        _each(whole.body, parts.append)
+    return whole.buffered(b"".join(parts))
+
+
+def send(client: "LambdaRuntimeClient", invocation: "Invocation", response: object) -> None:
+    """Answer the invocation with the chunks of a generator, async generator or HttpResponse.
+
+    An exception of the generator's goes through, and so does FaultException for a chunk that is
+    neither bytes nor str; ``invocation.upload`` then knows whether the response had started. When
+    nobody reads any more, the generator is closed and the log says so. Raises RuntimeApiError when
+    the environment is to end.
+    """
+    whole = _as_stream(response)
+    upload = client.open_upload(invocation, whole.content_type, whole.prelude())
+    try:
+        if isinstance(whole.body, AsyncIterable):
+            from lambda_runtime import aio
+
+            aio.run(_send_async(whole.body, upload))
+        else:
+            _each(whole.body, upload.send)
+        reply = upload.finish()
+    except Gone as gone:
+        upload.abort()
+        if gone.reply is None:
+            return _log_unread(invocation, upload)
+        reply = gone.reply
+    client.judge("response", invocation.request_id, upload.size, reply)
+
+
+def _log_unread(invocation: "Invocation", upload: Upload) -> None:
+    logs.sink.log(
+        f"[WARN]\tNobody read the response of {invocation.request_id} to its end: the connection "
+        f"was closed after {upload.size} bytes of it\n"
+    )
+
+
+def _as_stream(response: object) -> StreamResponse:
+    return response if isinstance(response, StreamResponse) else StreamResponse(response)  # type: ignore[arg-type]
+
+
+def _each(body: "Chunk | Iterable[Chunk]", sink: "Callable[[bytes], None]") -> None:
+    """Hand every chunk to the sink; close the body's iterator whatever happens."""
+    chunks = iter((body,) if isinstance(body, (bytes, str)) else body)
+    try:
+        for number, chunk in enumerate(chunks, 1):
+            sink(_encode(chunk, number))
+    finally:
+        close = getattr(chunks, "close", None)
+        if close is not None:
+            close()
+
+
+async def _each_async(
+    body: AsyncIterable[Chunk], sink: "Callable[[bytes], Awaitable[None]]"
+) -> None:
+    chunks = aiter(body)
+    number = 0
+    try:
+        async for chunk in chunks:
+            number += 1
+            await sink(_encode(chunk, number))
+    finally:
+        close = getattr(chunks, "aclose", None)
+        if close is not None:
+            await close()
+
+
+async def _send_async(body: AsyncIterable[Chunk], upload: Upload) -> None:
+    """Send every chunk, and stop waiting for the next one when nobody reads or time is up."""
+    import asyncio
+
+    watch = _Watch(upload)
+
+    async def sink(part: bytes) -> None:
+        await upload.asend(part, watch.loop)
+        watch.start()
+
+    try:
+        async with asyncio.timeout(upload.seconds_left()) as limit:
+            await _each_async(body, sink)
+    except TimeoutError:
+        if limit.expired():
+            raise too_late() from None
+        raise
+    except asyncio.CancelledError:
+        if watch.gone is not None:
+            raise watch.gone from None
+        raise
+    finally:
+        watch.stop()
+
+
+class _Watch:
+    """Cancels the current task when the Runtime API ends the upload between two chunks."""
+
+    def __init__(self, upload: Upload) -> None:
+        import asyncio
+
+        task = asyncio.current_task()
+        assert task is not None
+        self.loop = asyncio.get_running_loop()
+        self.gone: Gone | None = None
+        self._task = task
+        self._upload = upload
+        self._fd = -1
+
+    def start(self) -> None:
+        """Begin to watch, once the upload has a connection."""
+        if self._fd < 0:
+            self._fd = self._upload.fileno()
+            self.loop.add_reader(self._fd, self._look)
+
+    def stop(self) -> None:
+        """Watch no longer."""
+        if self._fd >= 0:
+            self.loop.remove_reader(self._fd)
+
+    def _look(self) -> None:
+        # Once is enough: a reply that is no refusal stays unread until the end.
+        self.stop()
+        try:
+            self._upload.check()
+        except Gone as gone:
+            self.gone = gone
+            self._task.cancel()
+
+
+def _encode(chunk: object, number: int) -> bytes:
+    if isinstance(chunk, bytes):
+        return chunk
+    if isinstance(chunk, str):
+        return chunk.encode()
+    raise FaultException(
+        "Runtime.MarshalError",
+        f"Unable to stream: chunk {number} is of type {type(chunk).__name__}; yield bytes or str",
+    )

@@ -1,0 +1,214 @@
+"""A response that goes to the Runtime API in pieces, as one chunked request.
+
+Source: "Response streaming" in "Building a custom runtime for AWS Lambda", AWS Lambda Developer
+Guide. The connection is used up by it: the next request opens another.
+"""
+
+import _socket
+import posix
+import sys
+import time
+from base64 import b64encode
+
+from lambda_runtime import logs
+from lambda_runtime.connection import Connection, Disconnected, Reply
+from lambda_runtime.errors import FaultException
+from lambda_runtime.http1 import ProtocolError, field_value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Iterator
+
+_AT_ONCE = _socket.MSG_DONTWAIT | _socket.MSG_NOSIGNAL
+_PEEK = _socket.MSG_PEEK | _socket.MSG_DONTWAIT
+_ACCEPTED = b"HTTP/1.1 202"
+_LONGEST_WAIT = 24 * 3600.0
+
+
+class Gone(Exception):
+    """Nobody reads the rest: the caller went away, or the Runtime API refused what it got.
+
+    ``reply`` is the refusal, None where the connection just ended.
+    """
+
+    def __init__(self, reply: Reply | None = None) -> None:
+        super().__init__(reply)
+        self.reply = reply
+
+
+class Upload:
+    """One streamed response. Nothing is sent before the first chunk or the end.
+
+    ``size`` counts the bytes of the response; ``started`` says whether any part of it is on its
+    way. The deadline is Unix time in milliseconds, 0 for none: no wait for a slow reader goes
+    beyond it. After any exception the upload can only be failed or aborted.
+    """
+
+    def __init__(self, connection: Connection, head: bytes, deadline_ms: int) -> None:
+        self._connection = connection
+        self._head = head
+        self._deadline_ms = deadline_ms
+        self._owner = posix.getpid()
+        self._socket: _socket.socket | None = None
+        self._accepted = False
+        self._in_chunk = False
+        self.started = False
+        self.size = 0
+
+    def send(self, chunk: bytes) -> None:
+        """Send a chunk, waiting while the reader is slow; an empty one sends just the head.
+
+        Raises Gone, and FaultException (``Runtime.DeadlineExceeded``) once time is up.
+        """
+        for part in self._offer(chunk):
+            self._send_slowly(part)
+        self._in_chunk = False
+
+    async def asend(self, chunk: bytes, loop: "asyncio.AbstractEventLoop") -> None:
+        """Send a chunk as ``send`` does, the loop's other tasks running while it waits."""
+        for part in self._offer(chunk):
+            assert self._socket is not None
+            self._socket.setblocking(False)
+            try:
+                await loop.sock_sendall(self._socket, part)  # type: ignore[arg-type]
+            except OSError:
+                raise Gone from None
+        self._in_chunk = False
+
+    def finish(self) -> Reply:
+        """Send the end and return the Runtime API's reply. Raises as ``send`` does."""
+        return self._end(b"0\r\n\r\n")
+
+    def fail(self, error_type: str, document: bytes) -> None:
+        """End the response with an error, if the connection still can take one."""
+        if self._socket is None:
+            return
+        if self._in_chunk:
+            # The reader would take the trailers for the rest of the chunk.
+            return self.abort()
+        try:
+            self._end(
+                b"0\r\nLambda-Runtime-Function-Error-Type: %b\r\n"
+                b"Lambda-Runtime-Function-Error-Body: %b\r\n\r\n"
+                % (field_value(error_type).encode(), b64encode(document))
+            )
+        except (Gone, FaultException):
+            self.abort()
+
+    def abort(self) -> None:
+        """Close the connection, whatever is under way on it."""
+        self._socket = None
+        self._connection.close()
+
+    def check(self) -> None:
+        """Raise Gone if the Runtime API has said or shown that it reads no further."""
+        if self._socket is None or self._accepted:
+            return
+        try:
+            seen = self._socket.recv(len(_ACCEPTED), _PEEK)
+        except BlockingIOError:
+            return
+        except OSError:
+            raise Gone from None
+        if not seen:
+            raise Gone
+        if seen == _ACCEPTED:
+            self._accepted = True  # early, but no refusal
+        elif len(seen) == len(_ACCEPTED):
+            raise Gone(self._receive())
+
+    def fileno(self) -> int:
+        """The connection's descriptor, to be watched for Gone; -1 before the start."""
+        return self._socket.fileno() if self._socket is not None else -1
+
+    def seconds_left(self) -> float:
+        """Time until the deadline. Raises FaultException when there is none left."""
+        if not self._deadline_ms:
+            return _LONGEST_WAIT
+        left = self._deadline_ms / 1000 - time.time()
+        if left <= 0:
+            raise too_late()
+        return min(left, _LONGEST_WAIT)
+
+    def _offer(self, chunk: bytes) -> "Iterator[memoryview]":
+        """Give the kernel as much of the chunk as it takes at once; return what it did not."""
+        self.seconds_left()
+        self.check()
+        message = (b"%x\r\n" % len(chunk), chunk, b"\r\n") if chunk else ()
+        self.size += len(chunk)
+        return self._send_at_once(message)
+
+    def _send_at_once(self, message: tuple[bytes, ...]) -> "Iterator[memoryview]":
+        if posix.getpid() != self._owner:
+            sys.exit()  # a child that the handler forked: the response is its parent's
+        if not self.started:
+            message = (self._head, *message)
+        self._in_chunk = True
+        try:
+            if self._socket is not None:
+                sent = self._socket.sendmsg(message, (), _AT_ONCE)
+            else:
+                sent = self._start(message)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            if not self.started:
+                raise  # there is no Runtime API to speak to
+            raise Gone from None
+        return _unsent(message, sent)
+
+    def _start(self, message: tuple[bytes, ...]) -> int:
+        if self.started:
+            raise Gone  # aborted
+        logs.flush()
+        self._socket, sent = self._connection.begin(message, _AT_ONCE)
+        self.started = True
+        return sent
+
+    def _send_slowly(self, part: memoryview) -> None:
+        assert self._socket is not None
+        self._socket.settimeout(self.seconds_left())
+        try:
+            self._socket.sendall(part)
+        except TimeoutError:
+            raise too_late() from None
+        except OSError:
+            raise Gone from None
+
+    def _end(self, message: bytes) -> Reply:
+        logs.flush()
+        for part in self._send_at_once((message,)):
+            self._send_slowly(part)
+        self._in_chunk = False
+        reply = self._receive()
+        if reply is None:
+            raise Gone
+        return reply
+
+    def _receive(self) -> Reply | None:
+        """The Runtime API's reply, the last thing on this connection."""
+        assert self._socket is not None
+        self._socket.setblocking(True)
+        try:
+            return self._connection.receive()
+        except (OSError, Disconnected, ProtocolError):
+            return None
+        finally:
+            self.abort()
+
+
+def too_late() -> FaultException:
+    """The error of a stream that the deadline overtakes."""
+    return FaultException(
+        "Runtime.DeadlineExceeded",
+        "the invocation's time was up before its stream was at an end: give the function a longer "
+        "timeout, or end the stream when context.get_remaining_time_in_millis() gets low",
+    )
+
+
+def _unsent(message: tuple[bytes, ...], sent: int) -> "Iterator[memoryview]":
+    for part in message:
+        if sent < len(part):
+            yield memoryview(part)[sent:]
+        sent = max(0, sent - len(part))
