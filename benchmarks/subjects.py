@@ -90,7 +90,7 @@ def stage_ours(python: Path, folder: Path, task: Path) -> Subject:
     shutil.copytree(
         ROOT / "runtime" / "lambda_runtime",
         stage / "lambda_runtime",
-        ignore=shutil.ignore_patterns("__pycache__", "*.bundle"),
+        ignore=shutil.ignore_patterns("__pycache__", "cold.*"),
     )
     shutil.copy(ROOT / "bootstrap", stage / "bootstrap")
     toolchain.byte_compile(python, stage)
