@@ -57,12 +57,13 @@ class Subject:
 
 
 def stage_all(python: Path, client: Path, build: Path = toolchain.BUILD) -> list[Subject]:
-    """Stages every subject for `python` under `build`.
+    """Stages every subject for `python` under `build`; all run on one environment of it.
 
     Raises:
         BenchmarkError: a package cannot be installed or a file does not compile.
     """
     folder = build / f"python-{toolchain.version_of(python)}"
+    python = toolchain.make_environment(python, folder / "venv")
     task = _stage_task(python, folder / "task")
     return [
         stage_ours(python, folder / "lambda_runtime", task),

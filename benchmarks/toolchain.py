@@ -134,6 +134,22 @@ def compile_native(build: Path = BUILD) -> tuple[Path, Path]:
     return folder / "stub", folder / "client"
 
 
+def make_environment(python: Path, folder: Path) -> Path:
+    """An empty virtual environment of `python`; returns its interpreter.
+
+    What somebody has installed into the interpreter itself, `.pth` files above all, would be
+    measured with everybody who runs `site`.
+
+    Raises:
+        BenchmarkError: it cannot be made.
+    """
+    made = folder / "bin" / "python"
+    if base_interpreter(str(made)) != python:
+        command = [str(python), "-I", "-m", "venv", "--clear", "--without-pip", str(folder)]
+        run(command, "make a virtual environment")
+    return made
+
+
 def install_packages(python: Path, names: list[str], folder: Path) -> None:
     """Installs pinned packages for `python` into `folder`, byte-compiled as pip does it.
 
