@@ -63,7 +63,7 @@ class Row:
 SCENARIOS = (
     Scenario("start", events.message, 1, 41, subjects=(*EVERYBODY, BARE)),
     Scenario("calls", events.message, 1, 1, subjects=(*EVERYBODY, BARE), mode="count"),
-    Scenario("warm", events.message, 3000, 11, settle=500),
+    Scenario("warm", events.message, 3500, 11, settle=1000),
     Scenario("100 KB", lambda: events.orders(100_000), 130, 11, settle=10),
     Scenario("1 MB", lambda: events.orders(1_000_000), 24, 9, settle=3),
     Scenario("5.5 MB", lambda: events.orders(5_500_000), 6, 9, settle=1),

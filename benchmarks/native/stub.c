@@ -172,7 +172,7 @@ static int turn(int wait_ms) {
     if (out_of_time)
         fail("out of time after %ld of %ld invocations; the last the subject wrote:\n%s", answered, invocations,
              subject.tail);
-    if (ready[1].revents && !subject_drain(&subject)) on_gone();
+    if (ready[1].revents && subject_read(&subject) == 0) on_gone();
     if (ready[0].revents) on_connect();
     for (int i = 0; i < MAX_CONNECTIONS; i++)
         if (ready[2 + i].revents && on_readable(&connections[i])) return 1;

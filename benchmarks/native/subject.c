@@ -86,15 +86,22 @@ static void remember(struct subject *subject, const char *data, size_t length) {
     subject->tail[subject->tail_length] = 0;
 }
 
-int subject_drain(struct subject *subject) {
+int subject_read(struct subject *subject) {
     static char data[1 << 16];
-    ssize_t got;
-    while ((got = read(subject->output, data, sizeof data)) > 0) {
+    ssize_t got = read(subject->output, data, sizeof data);
+    if (got > 0) {
         for (const char *at = data; (at = memchr(at, '\n', (size_t)(data + got - at))); at++)
             subject->output_lines++;
         remember(subject, data, (size_t)got);
     }
-    return got != 0;
+    return got < 0 ? -1 : got > 0;
+}
+
+int subject_drain(struct subject *subject) {
+    int state;
+    while ((state = subject_read(subject)) > 0) {
+    }
+    return state != 0;
 }
 
 struct memory subject_memory(const struct subject *subject) {

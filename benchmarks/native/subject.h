@@ -23,7 +23,8 @@ struct memory {
 
 void subject_start(struct subject *subject, char **argv, int traced);
 void subject_kill(struct subject *subject);
-int subject_drain(struct subject *subject); /* 0 when every writer has closed */
+int subject_read(struct subject *subject);  /* once: 0 when every writer has closed, -1 when empty */
+int subject_drain(struct subject *subject); /* until it is empty; 0 when every writer has closed */
 struct memory subject_memory(const struct subject *subject);
 
 /* Runs a traced subject until `done` says so after one of its system calls, or until it exits; returns the number of system
