@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from benchmarks import events
-from benchmarks.subjects import BARE, C_CLIENT, HTTP_CLIENT, HTTPX, OURS, PEER
+from benchmarks.subjects import BARE, C_CLIENT, COLLECTOR_ON, HTTP_CLIENT, HTTPX, OURS, PEER
 
 EVERYBODY = (OURS, PEER, HTTP_CLIENT, HTTPX, C_CLIENT)
 RUNTIMES = (OURS, PEER)
@@ -62,6 +62,9 @@ class Row:
 
 SCENARIOS = (
     Scenario("start", events.message, 1, 41, subjects=(*EVERYBODY, BARE)),
+    Scenario(
+        "imports", events.message, 1, 21, module="imports", subjects=(*RUNTIMES, COLLECTOR_ON)
+    ),
     Scenario("calls", events.message, 1, 1, subjects=(*EVERYBODY, BARE), mode="count"),
     Scenario("warm", events.message, 3500, 11, settle=1000),
     Scenario("100 KB", lambda: events.orders(100_000), 130, 11, settle=10),
@@ -75,6 +78,8 @@ ROWS = (
     Row("exec to first `next`", "start", "next_ns", "ms", limit=0.35),
     Row("exec to first `next`, to the interpreter's", "start", "next_ns", "ms", BARE, 1.2),
     Row("exec to first response", "start", "first_response_ns", "ms"),
+    Row("exec to first `next`, many imports", "imports", "next_ns", "ms"),
+    Row("the same, to the collector left on", "imports", "next_ns", "ms", COLLECTOR_ON),
     Row("CPU per warm invocation", "warm", "cpu_ns", "µs", limit=0.25),
     Row("warm round trip, p50", "warm", "cycle_ns_p50", "µs", limit=0.3),
     Row("warm round trip, p99", "warm", "cycle_ns_p99", "µs"),

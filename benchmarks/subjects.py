@@ -3,13 +3,14 @@
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmarks import toolchain
 from benchmarks.toolchain import ROOT
 
 OURS = "lambda_runtime"
+COLLECTOR_ON = "lambda_runtime, collector on"
 PEER = "awslambdaric"
 HTTP_CLIENT = "http.client"
 HTTPX = "httpx"
@@ -65,8 +66,10 @@ def stage_all(python: Path, client: Path, build: Path = toolchain.BUILD) -> list
     folder = build / f"python-{toolchain.version_of(python)}"
     python = toolchain.make_environment(python, folder / "venv")
     task = _stage_task(python, folder / "task")
+    ours = stage_ours(python, folder / "lambda_runtime", task)
     return [
-        stage_ours(python, folder / "lambda_runtime", task),
+        ours,
+        replace(ours, name=COLLECTOR_ON, env={"BENCHMARK_COLLECTOR": "on"}),
         _stage_peer(python, folder / "awslambdaric"),
         _stage_loop(python, folder / "http_client", HTTP_CLIENT, "http_client_loop", []),
         _stage_loop(python, folder / "httpx", HTTPX, "httpx_loop", ["httpx"]),
