@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "benchmark"
-PINS = ROOT / "tests" / "requirements.txt"
+PINS = (ROOT / "tests" / "requirements-unit.txt", ROOT / "tests" / "requirements.txt")
 NATIVE = Path(__file__).parent / "native"
 VERSIONS = ("3.13", "3.12", "3.11")
 """Newest first: the first that works is measured."""
@@ -157,14 +157,18 @@ def install_packages(python: Path, names: list[str], folder: Path) -> None:
         BenchmarkError: pip fails.
     """
     mark = folder / ".installed"
-    wanted = f"{python} {names} {hashlib.sha256(PINS.read_bytes()).hexdigest()}"
+    pins = [line for path in PINS for line in path.read_text().splitlines() if "==" in line]
+    wanted = "\n".join([str(python), *names, *pins])
     if mark.exists() and mark.read_text() == wanted:
         return
     shutil.rmtree(folder, ignore_errors=True)
     pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet"]
     quiet = ["--disable-pip-version-check", "--root-user-action=ignore"]
+    constraints = folder.with_suffix(".constraints")
+    constraints.parent.mkdir(parents=True, exist_ok=True)
+    constraints.write_text("\n".join(pins))
     run(
-        [*pip, *quiet, "--constraint", str(PINS), "--target", str(folder), *names],
+        [*pip, *quiet, "--constraint", str(constraints), "--target", str(folder), *names],
         f"install {', '.join(names)}",
     )
     mark.write_text(wanted)
