@@ -44,7 +44,18 @@ def parse_head(block: bytes) -> tuple[int, dict[str, str]]:
     Header names are in lower case. A header that is repeated has its values joined by a comma, as
     RFC 9110, section 5.3 reads it.
     """
-    status_line, *lines = block.decode("utf-8", "replace").split("\r\n")
+    text = block.decode("utf-8", "replace")
+    status_line, *lines = text.split("\r\n")
+    if text.count("\n") == text.count("\r") == len(lines) and "\0" not in text:
+        # Nearly every head: names seen before, and nothing that could end a line too early.
+        parts = [line.partition(":") for line in lines]
+        try:
+            fields = {_known_names[raw]: value.strip(" \t") for raw, _, value in parts}
+        except KeyError:
+            pass
+        else:
+            if len(fields) == len(lines):
+                return parse_status_line(status_line), fields
     return parse_status_line(status_line), parse_fields(lines)
 
 

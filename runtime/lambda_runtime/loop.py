@@ -52,6 +52,9 @@ def run(client: LambdaRuntimeClient) -> "NoReturn":
         while True:
             invocation = client.wait_next_invocation()
             begin(invocation)
+            # Not where a library has put itself in between: what it does after the answer has to be
+            # done before the environment may be frozen.
+            client.ask_ahead = handle_event_request is _handle_event_request
             handle_event_request(client, handler, invocation)
     except RuntimeApiError as error:
         logs.flush()
@@ -115,6 +118,8 @@ def handle_event_request(
             raise
         from lambda_runtime import errors
 
+        if isinstance(error, SystemExit):
+            client.ask_ahead = False  # nobody would be there for the next event
         errors.answer(client, invocation, error)
         if isinstance(error, SystemExit):
             raise
@@ -125,6 +130,9 @@ def handle_event_request(
     client.post_invocation_result(
         invocation.request_id, result, content_type, invocation.invocation_id
     )
+
+
+_handle_event_request = handle_event_request
 
 
 def _settle(client: LambdaRuntimeClient, invocation: Invocation, response: object) -> object:
