@@ -99,6 +99,13 @@ def set_path(home: str, script_folder: str) -> None:
     task_root = settings.get("LAMBDA_TASK_ROOT") or posix.getcwd()
     site_packages = _site_packages() if sys.flags.no_site else []
     sys.path[:] = dict.fromkeys((task_root, *_LAYER_PATHS, *own, *site_packages, home))
+    # Asked in the usual order, every folder that is not there would be searched for as an archive.
+    find_folder = sys.path_hooks[-1]
+    for entry in (task_root, *_LAYER_PATHS, *site_packages, home):
+        try:
+            sys.path_importer_cache[entry] = find_folder(entry)
+        except ImportError:
+            sys.path_importer_cache[entry] = None
 
 
 def _site_packages() -> list[str]:
@@ -139,7 +146,10 @@ def _add_builtins() -> None:
 
 def _listing(entry: str) -> "Iterable[str]":
     """The names in a folder of ``sys.path``; none for what is no folder."""
-    names: Iterable[str] | None = getattr(sys.path_importer_cache.get(entry), "_path_cache", None)
+    finder = sys.path_importer_cache.get(entry, ...)
+    if finder is None:
+        return ()
+    names: Iterable[str] | None = getattr(finder, "_path_cache", None)
     if names is not None:
         return names
     try:
