@@ -42,7 +42,7 @@ def prepare(script: str) -> None:
     startup.hook_imports(logs.equip_logging)
     # Where awslambdaric has its module, and monitoring libraries look for it.
     sys.modules["__main__"].bootstrap = sys.modules[__name__]  # type: ignore[attr-defined]
-    startup.customise()
+    startup.customise(home)
 
 
 def run(client: LambdaRuntimeClient) -> "NoReturn":
