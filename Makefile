@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 
-.PHONY: help setup test lint bench clean
+.PHONY: help setup test lint bench run clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,6 +17,9 @@ setup: $(VENV)/.ready ## the virtual environment that everything below uses
 $(VENV)/.ready: tests/requirements.txt tests/requirements-unit.txt
 	@tests/support/setup.sh $(PYTHON) $(VENV)
 	@touch $@
+
+run: $(VENV)/.ready ## run a function: make run [TASK=dir] [HANDLER=app.handler] [EVENT=event.json]
+	@PYTHONPATH=emulator $(PY) -m lambda_emulator.run --task "$$TASK" --handler "$$HANDLER" --event "$$EVENT"
 
 test: setup ## all tests, under the real Runtime Interface Emulator too; unit tests on every CPython here
 	$(PY) -m pytest
