@@ -27,7 +27,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -127,7 +127,9 @@ def _download(folder: Path) -> Path:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     except subprocess.TimeoutExpired:
-        raise RieError(f"pip took over 10 minutes to download {WHEEL}: is the network up?") from None
+        raise RieError(
+            f"pip took over 10 minutes to download {WHEEL}: is the network up?"
+        ) from None
     wheels = list(folder.glob("*.whl"))
     if done.returncode or len(wheels) != 1:
         last = (done.stderr.strip().splitlines() or ["pip said nothing"])[-1]
@@ -140,9 +142,12 @@ def _download(folder: Path) -> Path:
 def _unpack(wheel: Path, architecture: str, folder: Path) -> Path:
     target = folder / "rie"
     member = f"samcli/local/rapid/aws-lambda-rie-{architecture}"
-    with zipfile.ZipFile(wheel) as archive, archive.open(member) as inside:
-        with target.open("wb") as outside:
-            shutil.copyfileobj(inside, outside)
+    with (
+        zipfile.ZipFile(wheel) as archive,
+        archive.open(member) as inside,
+        target.open("wb") as outside,
+    ):
+        shutil.copyfileobj(inside, outside)
     return target
 
 
@@ -169,12 +174,15 @@ class Reply:
     """Wall time as the caller saw it; the first invocation's includes the runtime's start."""
     log: bytes
     """The function's output, stdout and stderr in order, without RIE's lines."""
+    request_id: str
+    """As RIE made it up; empty when it did not get as far as that."""
 
 
 _OWN_LINES = re.compile(
     rb"^START RequestId: \S+ Version: [^\n]*\n|END RequestId: \S+\n|^REPORT RequestId: [^\n]*\n",
     re.MULTILINE,
 )
+_STARTED = re.compile(rb"^START RequestId: (\S+) Version: ", re.MULTILINE)
 _TAIL = 64 * 1024
 
 
@@ -195,6 +203,7 @@ class Rie:
 
     def __post_init__(self) -> None:
         self._turn = threading.Lock()
+        self._held = ExitStack()
         self._process: subprocess.Popen[bytes] | None = None
         self._client: httpx.Client | None = None
         self._log: BinaryIO | None = None
@@ -221,12 +230,14 @@ class Rie:
 
     def start(self) -> None:
         """Start RIE and wait until it listens. Raises RieError if it does not."""
-        for attempt in range(3):
+        attempts = 3
+        while True:
+            attempts -= 1
             try:
                 return self._start()
-            except _PortTaken:
+            except BaseException as problem:
                 self.stop()
-                if attempt == 2:
+                if not isinstance(problem, _PortTaken) or not attempts:
                     raise
 
     def _start(self) -> None:
@@ -239,7 +250,8 @@ class Rie:
             *self.command,
         )  # fmt: skip
         launch = self.enclose(Launch(argv, self.environment, self.folder))
-        self._log, self._diagnostics = tempfile.TemporaryFile(), tempfile.TemporaryFile()
+        self._log = self._held.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+        self._diagnostics = self._held.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
         self._read = 0
         self._process = subprocess.Popen(
             launch.argv,
@@ -250,12 +262,10 @@ class Rie:
             stderr=self._diagnostics,
             start_new_session=True,
         )
-        try:
-            self._await_listening(invoke)
-        except BaseException:
-            self.stop()
-            raise
-        self._client = httpx.Client(base_url=f"http://{invoke}", trust_env=False)
+        self._await_listening(invoke)
+        # Never TLS, so the certificates, which take longer to load than RIE to start, stay unread.
+        client = httpx.Client(base_url=f"http://{invoke}", trust_env=False, verify=False)
+        self._client = self._held.enter_context(client)
 
     def _await_listening(self, address: str) -> None:
         host, port = address.split(":")
@@ -295,7 +305,8 @@ class Rie:
             seconds = time.monotonic() - began
             log = self._collect(complete=answer.status_code == 200)
         kind = answer.headers.get("content-type", "")
-        return Reply(answer.status_code, kind, answer.content, seconds, log)
+        clean = _OWN_LINES.sub(b"", log)
+        return Reply(answer.status_code, kind, answer.content, seconds, clean, _request_id(log))
 
     def _collect(self, complete: bool) -> bytes:
         """The log since the last call; RIE ends that of an answered invocation with REPORT."""
@@ -311,7 +322,7 @@ class Rie:
         size = os.fstat(number).st_size
         text = os.pread(number, size - self._read, self._read)
         self._read = size
-        return _OWN_LINES.sub(b"", text)
+        return text
 
     def diagnostics(self) -> str:
         """What RIE itself said so far."""
@@ -322,25 +333,24 @@ class Rie:
 
     def stop(self) -> None:
         """End RIE and everything that was started under it. Safe to call twice."""
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+        self._client = None
         process, self._process = self._process, None
         if process is not None:
             try:
                 _end(process)
             finally:
-                for number in _processes_with(f"AWS_LAMBDA_RUNTIME_API={self._api}"):
-                    with suppress(ProcessLookupError):
-                        os.kill(number, signal.SIGKILL)
-        for file in (self._log, self._diagnostics):
-            if file is not None:
-                file.close()
+                _kill_all_with(f"AWS_LAMBDA_RUNTIME_API={self._api}")
         self._log = self._diagnostics = None
+        self._held.close()
 
 
 class _PortTaken(RieError):
     """Between choosing a free port and RIE's binding it, someone else took it."""
+
+
+def _request_id(log: bytes) -> str:
+    started = _STARTED.search(log)
+    return started[1].decode() if started else ""
 
 
 def _free_addresses(count: int) -> list[str]:
@@ -365,6 +375,16 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             return
         except subprocess.TimeoutExpired:
             continue
+
+
+def _kill_all_with(setting: str) -> None:
+    """Kill the processes started with `setting`, and those that they start meanwhile."""
+    deadline = time.monotonic() + STOP_SECONDS
+    while (left := _processes_with(setting)) and time.monotonic() < deadline:
+        for number in left:
+            with suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
+        time.sleep(0.005)
 
 
 def _processes_with(setting: str) -> list[int]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import NoReturn
 
 from lambda_emulator.rie import Reply, Rie, RieError
@@ -44,9 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     The exit status: 0 if it succeeded twice, 1 if the function failed, 2 if it could not be run.
     """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     try:
-        request = _request(_parse(arguments))
-        return _run(request)
+        return _run(_request(_parse(arguments)))
     except FunctionError as problem:
         print(f"run: {problem}", file=sys.stderr)
         return 1
@@ -56,6 +59,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("run: interrupted", file=sys.stderr)
         return 130
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    # Once: make passes on what the terminal sent already, and the emulator must still be stopped.
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 class _Parser(argparse.ArgumentParser):
