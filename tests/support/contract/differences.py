@@ -86,10 +86,8 @@ _BLANKS = re.compile(r'("(?:[^"\\]|\\.)*")|\s+')
 _ESCAPES = re.compile(r"((?:\\u[0-9a-f]{4})+)|\\.")
 _CONSTANTS = re.compile(r'("(?:[^"\\]|\\.)*")|\bNaN\b|-?\bInfinity\b')
 _WARNING = re.compile(r"LAMBDA_WARNING: Unhandled exception.*?\\?\r|LAMBDA_WARNING: .*?\\r")
-_RUNTIME_LINES = re.compile(
-    r'Stack \(most recent call last\):\n(?s:.*?)(?=  File "<task>)'
-    r"|^/.*: RuntimeWarning: .*\n  .*\n",
-    re.MULTILINE,
+_RUNTIME_FRAMES = re.compile(
+    r'Stack \(most recent call last\):\n(.*?)(?=  File "<task>)', re.DOTALL
 )
 _REPEATED = re.compile(r"\[Previous line repeated \d+ more times?\]")
 
@@ -180,6 +178,18 @@ def place_in_result(theirs: Exchange, ours: Exchange) -> Exchange:
 def more_types(theirs: Exchange, ours: Exchange) -> Exchange:
     refused = _kind(theirs) == "Runtime.MarshalError" and not _kind(ours)
     return replace(theirs, body=ours.body, log="") if refused else theirs
+
+
+def streams(theirs: Exchange, ours: Exchange) -> Exchange:
+    refused = "Object of type generator is not" in _message(theirs)
+    streamed = not _kind(ours) or _message(ours).startswith("Unable to stream: chunk ")
+    return ours if refused and streamed else theirs
+
+
+def coroutines(theirs: Exchange, ours: Exchange) -> Exchange:
+    refused = "Object of type coroutine is not" in _message(theirs)
+    awaited = ours.body.startswith('"awaited ') and not ours.log
+    return ours if refused and awaited else theirs
 
 
 def errors_while_marshalling(theirs: Exchange, ours: Exchange) -> Exchange:
@@ -338,10 +348,10 @@ def logging_errors(theirs: Exchange, ours: Exchange) -> Exchange:
 
 
 def stack_of_the_runtime(theirs: Exchange, ours: Exchange) -> Exchange:
-    own = _RUNTIME_LINES.search(ours.log)
+    own = _RUNTIME_FRAMES.search(ours.log)
     if own is None:
         return theirs
-    return replace(theirs, log=_RUNTIME_LINES.sub(lambda match: own[0], theirs.log, count=1))
+    return replace(theirs, log=_RUNTIME_FRAMES.sub(lambda match: own[0], theirs.log, count=1))
 
 
 def forked_children(theirs: Exchange, ours: Exchange) -> Exchange:
@@ -358,11 +368,11 @@ RULES: dict[str, Rule] = {
     rule.__name__.replace("_", "-"): rule
     for rule in (
         compact_json, raw_non_ascii, null_for_nan, json_wording, utf_16_events, place_in_result,
-        more_types, errors_while_marshalling, advice, malformed_names, init_warning, user_frames,
-        whole_chain, client_context_type, more_context, base_exceptions,
-        base_exceptions_at_import, exits_answered, unprintable_errors, surrogates,
+        more_types, streams, coroutines, errors_while_marshalling, advice, malformed_names,
+        init_warning, user_frames, whole_chain, client_context_type, more_context,
+        base_exceptions, base_exceptions_at_import, exits_answered, unprintable_errors, surrogates,
         surrogates_in_json, init_errors_beyond_latin_1, too_large, streams_repaired,
-        interactive_names, partial_lines, original_stream, cropped,
-        recursion_depth, logging_errors, stack_of_the_runtime, forked_children, lost_connection,
+        interactive_names, partial_lines, original_stream, cropped, recursion_depth,
+        logging_errors, stack_of_the_runtime, forked_children, lost_connection,
     )
 }  # fmt: skip
