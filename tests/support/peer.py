@@ -34,20 +34,37 @@ def peer(*scripts: Script) -> Iterator[str]:
     assert not failures, failures
 
 
-def request(accepted: socket.socket) -> bytes:
-    """The next request, its body included. Raises EOFError when there is none."""
-    data = b""
-    while b"\r\n\r\n" not in data:
-        received = accepted.recv(65536)
+class Requests:
+    """The requests that arrive on a connection, one after the other, however they are joined."""
+
+    def __init__(self, accepted: socket.socket) -> None:
+        self._socket = accepted
+        self._data = b""
+
+    def read(self) -> bytes:
+        """The next request, its body included. Raises EOFError when there is none."""
+        while b"\r\n\r\n" not in self._data:
+            self._receive()
+        head = self._data.partition(b"\r\n\r\n")[0]
+        end = len(head) + 4
+        for line in head.lower().split(b"\r\n"):
+            if line.startswith(b"content-length:"):
+                end += int(line.split(b":")[1])
+        while len(self._data) < end:
+            self._receive()
+        message, self._data = self._data[:end], self._data[end:]
+        return message
+
+    def _receive(self) -> None:
+        received = self._socket.recv(65536)
         if not received:
             raise EOFError
-        data += received
-    head, _, body = data.partition(b"\r\n\r\n")
-    for line in head.lower().split(b"\r\n"):
-        if line.startswith(b"content-length:"):
-            while len(body) < int(line.split(b":")[1]):
-                body += accepted.recv(65536)
-    return head + b"\r\n\r\n" + body
+        self._data += received
+
+
+def request(accepted: socket.socket) -> bytes:
+    """The first request of a connection, or one that comes alone."""
+    return Requests(accepted).read()
 
 
 def answering(*pieces: bytes) -> Script:

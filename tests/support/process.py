@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from support.peer import peer, request
+from support.peer import Requests, peer
 
 ROOT = Path(__file__).parents[2]
 BOOTSTRAP = ROOT / "bootstrap"
@@ -67,9 +67,10 @@ def run_function(
         replies = [
             event(body, f"id-{number}", headers or {}) for number, body in enumerate(events, 1)
         ]
+        requests = Requests(accepted)
         while True:
             try:
-                seen.append(request(accepted))
+                seen.append(requests.read())
             except (OSError, EOFError):
                 return
             if b"/invocation/next " not in seen[-1]:

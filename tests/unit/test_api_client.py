@@ -136,3 +136,46 @@ def test_a_broken_container_ends_the_process(logged: MemorySink) -> None:
 def test_an_address_that_is_not_one() -> None:
     with pytest.raises(ValueError, match="'nowhere:x' is not host:port"):
         LambdaRuntimeClient("nowhere:x")
+
+
+EVENT = b"HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: id-%d\r\nContent-Length: 0\r\n\r\n"
+
+
+def test_an_answer_may_take_the_request_for_the_next_event_with_it() -> None:
+    seen: list[bytes] = []
+
+    def script(accepted: socket.socket) -> None:
+        data = b""
+        while b"/invocation/next " not in data:
+            data += accepted.recv(65536)
+        seen.append(data)
+        accepted.sendall(ACCEPTED + EVENT % 2)
+        seen.append(request(accepted))
+        accepted.sendall(EVENT % 3)
+
+    with peer(script) as address:
+        client = LambdaRuntimeClient(address)
+        client.ask_ahead = True
+        client.post_invocation_result("id-1", b"{}")
+        assert client.wait_next_invocation().request_id == "id-2"
+        assert client.wait_next_invocation().request_id == "id-3"
+    assert seen[0].startswith(b"POST ")
+    assert seen[1].startswith(b"GET ")
+
+
+def test_a_connection_closed_with_the_answer_loses_the_request_that_followed() -> None:
+    closing = ACCEPTED.replace(b"Content", b"Connection: close\r\nContent")
+    with peer(answering(closing), answering(EVENT % 2)) as address:
+        client = LambdaRuntimeClient(address)
+        client.ask_ahead = True
+        client.post_invocation_result("id-1", b"{}")
+        assert client.wait_next_invocation().request_id == "id-2"
+
+
+def test_a_refused_answer_does_not_lose_the_event_asked_for_with_it(logged: MemorySink) -> None:
+    with peer(answering(refusing(413, b"big"), EVENT % 2)) as address:
+        client = LambdaRuntimeClient(address)
+        client.ask_ahead = True
+        client.post_invocation_result("id-1", b"x" * 100_000)
+        assert client.wait_next_invocation().request_id == "id-2"
+    assert "413 big" in logged.text

@@ -74,3 +74,22 @@ def test_bootstrap_is_the_runtime_unless_the_user_has_one(tmp_path: Path) -> Non
     (tmp_path / "app.py").write_text(code)
     (tmp_path / "bootstrap.py").write_text("")
     assert run_function("", task=tmp_path).answer == "bootstrap"
+
+
+def test_what_a_library_does_after_the_answer_is_done_before_the_next_event_is_asked_for() -> None:
+    code = textwrap.dedent(
+        """
+        import __main__, time
+        original = __main__.bootstrap.handle_event_request
+
+        def handle_event_request(client, *args, **kwargs):
+            original(client, *args, **kwargs)
+            print(client.ask_ahead, client._connection.following)
+
+        def handler(event, context):
+            if event == 2:
+                __main__.bootstrap.handle_event_request = handle_event_request
+            return event
+        """
+    )
+    assert run_function(code, events=[b"1", b"2", b"3"]).stdout == "False False\n"
