@@ -220,7 +220,7 @@ def test_sigterm_between_invocations(run: Run) -> None:
     emulator.invoke({"handle": True, "tick": True})
     _signal(emulator, signal.SIGTERM)
     until(lambda: "ticker ended" in emulator.logs())
-    emulator.invoke({"tick": True})
+    until(lambda: emulator.invoke({"tick": True}).function_error is None)
     assert emulator.emulator.environment.starts == 2
 
 
