@@ -7,17 +7,32 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 
-.PHONY: help setup clean
+.PHONY: help setup test lint bench run clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: $(VENV)/.ready ## the virtual environment that everything below uses
 
-$(VENV)/.ready: tests/requirements.txt
+$(VENV)/.ready: tests/requirements.txt tests/requirements-unit.txt
 	@tests/support/setup.sh $(PYTHON) $(VENV)
 	@touch $@
 
+run: $(VENV)/.ready ## run a function: make run [TASK=dir] [HANDLER=app.handler] [EVENT=event.json]
+	@PYTHONPATH=emulator $(PY) -m lambda_emulator.run --task "$$TASK" --handler "$$HANDLER" --event "$$EVENT"
+
+test: setup ## all tests, under the real Runtime Interface Emulator too; unit tests on every CPython here
+	$(PY) -m pytest
+	$(PY) tests/support/interpreters.py
+
+lint: setup ## what .ci/run checks besides the tests
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+
+bench: setup ## measure beside the peers: one table (ARGS=--quick for a short form)
+	@$(PY) -m benchmarks $(ARGS)
+
 clean: ## remove what the other commands made in this folder
-	rm -rf $(VENV) build dist .hypothesis .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .venvs build dist .hypothesis .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

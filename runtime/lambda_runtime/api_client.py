@@ -11,6 +11,8 @@ from lambda_runtime.http1 import ProtocolError, field_value, quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lambda_runtime.upload import Upload
 
 _XRAY_CAUSE_LIMIT = 1024 * 1024
@@ -95,6 +97,8 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
         )
         self._next = f"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\n{common}\r\n".encode()
         self._common = common
+        self.ask_ahead = False
+        """Whether an answer is to take the request for the next event with it, in one ``send``."""
 
     def wait_next_invocation(self) -> Invocation:
         """The next event; waits for it without limit.
@@ -102,7 +106,10 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
         Raises RuntimeApiError when the wait ends without one. It is not repeated: the platform may
         have handed the event over already, and a fresh process is what it expects then.
         """
-        reply = self._exchange("next", self._next)
+        if self._connection.following:
+            reply = self._within("next", self._connection.receive_following)
+        else:
+            reply = self._exchange("next", self._next)
         if reply.status != 200:
             raise RuntimeApiError(f"asked for the next event, the Runtime API said {_said(reply)}")
         return Invocation(reply)
@@ -181,7 +188,8 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
         self, kind: str, invoke_id: str, body: bytes, content_type: str, extra: str
     ) -> None:
         path = f"invocation/{quote(invoke_id)}/{kind}"
-        reply = self._post(path, self._post_head(path, content_type, extra), body)
+        following = self._next if self.ask_ahead else b""
+        reply = self._post(path, self._post_head(path, content_type, extra), body, following)
         self.judge(kind, invoke_id, len(body), reply)
 
     def judge(self, kind: str, invoke_id: str, size: int, reply: Reply) -> None:
@@ -201,12 +209,16 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
             f"Content-Type: {field_value(content_type)}\r\n{extra}"
         )
 
-    def _post(self, path: str, head: str, body: bytes) -> Reply:
-        return self._exchange(path, f"{head}Content-Length: {len(body)}\r\n\r\n".encode(), body)
+    def _post(self, path: str, head: str, body: bytes, following: bytes = b"") -> Reply:
+        complete = f"{head}Content-Length: {len(body)}\r\n\r\n".encode()
+        return self._exchange(path, complete, body, following)
 
-    def _exchange(self, path: str, head: bytes, body: bytes = b"") -> Reply:
+    def _exchange(self, path: str, *message: bytes) -> Reply:
+        return self._within(path, self._connection.exchange, *message)
+
+    def _within(self, path: str, action: "Callable[..., Reply]", *message: bytes) -> Reply:
         try:
-            return self._connection.exchange(head, body)
+            return action(*message)
         except (OSError, Disconnected, ProtocolError) as error:
             host, port = self._connection.address
             raise RuntimeApiError(

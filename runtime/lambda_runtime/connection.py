@@ -65,22 +65,42 @@ class Connection:
         self._socket: _socket.socket | None = None
         self._buffer = b""
         self._at = 0
+        self.following = False
+        """Whether a request is under way whose reply ``receive_following`` has yet to fetch."""
 
-    def exchange(self, head: bytes, body: bytes = b"") -> Reply:
+    def exchange(self, head: bytes, body: bytes = b"", following: bytes = b"") -> Reply:
         """Send one request, its head and body given as they go over the wire; return the reply.
+
+        Another request may follow in the same ``send``; its reply is fetched later. The peer reads
+        the requests one after the other, and has lost it if it closes the connection in between.
 
         A connection that is found dead before it took a byte of the request is opened anew, once:
         the request cannot have been seen. Raises OSError when there is no connection to be had,
         Disconnected when it ends before the reply does, ProtocolError when the reply is not HTTP.
         """
         try:
-            self._send(head, body)
+            self._send(head, body, following)
             reply = self.receive()
         except BaseException:
             # Whatever is still under way on this connection belongs to a request given up.
             self.close()
             raise
-        if self._at != len(self._buffer) or reply.headers.get("connection", "").lower() == "close":
+        self.following = bool(following)
+        return self._keep_or_close(reply)
+
+    def receive_following(self) -> Reply:
+        """The reply to the request that followed the last one. Raises as ``exchange`` does."""
+        try:
+            reply = self.receive()
+        except BaseException:
+            self.close()
+            raise
+        self.following = False
+        return self._keep_or_close(reply)
+
+    def _keep_or_close(self, reply: Reply) -> Reply:
+        closing = reply.headers.get("connection", "").lower() == "close"
+        if closing or (self._at != len(self._buffer) and not self.following):
             self.close()
         return reply
 
@@ -114,6 +134,7 @@ class Connection:
             self._socket.close()
         self._socket = None
         self._buffer, self._at = b"", 0
+        self.following = False
 
     def _open(self) -> _socket.socket:
         host, port = self.address
@@ -140,8 +161,9 @@ class Connection:
             self.close()
         return None
 
-    def _send(self, head: bytes, body: bytes) -> None:
-        message = (head + body,) if len(body) < _SMALL else (head, body)
+    def _send(self, head: bytes, body: bytes, following: bytes) -> None:
+        small = len(body) < _SMALL
+        message = (head + body + following,) if small else (head, body, following)
         connection, sent = self.begin(message)
         _send_rest(connection, message, sent)
 

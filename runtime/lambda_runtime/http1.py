@@ -29,9 +29,10 @@ _TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHI
 _UNRESERVED = frozenset(b"-._~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _HEX = frozenset(b"0123456789abcdefABCDEF")
 
-# The same dozen header names come with every reply: spelling -> lower case, learnt as they come.
+# The same few status lines and header names come with every reply: learnt as they come.
+_known_statuses: dict[str, int] = {}
 _known_names: dict[str, str] = {}
-_KNOWN_NAMES_LIMIT = 256
+_KNOWN_LIMIT = 256
 
 
 class ProtocolError(Exception):
@@ -44,17 +45,33 @@ def parse_head(block: bytes) -> tuple[int, dict[str, str]]:
     Header names are in lower case. A header that is repeated has its values joined by a comma, as
     RFC 9110, section 5.3 reads it.
     """
-    status_line, *lines = block.decode("utf-8", "replace").split("\r\n")
+    text = block.decode("utf-8", "replace")
+    status_line, *lines = text.split("\r\n")
+    if text.count("\n") == text.count("\r") == len(lines) and "\0" not in text:
+        # Nearly every head: names seen before, and nothing that could end a line too early.
+        parts = [line.partition(":") for line in lines]
+        try:
+            fields = {_known_names[raw]: value.strip(" \t") for raw, _, value in parts}
+        except KeyError:
+            pass
+        else:
+            if len(fields) == len(lines):
+                return parse_status_line(status_line), fields
     return parse_status_line(status_line), parse_fields(lines)
 
 
 def parse_status_line(line: str) -> int:
     """The status code of ``HTTP/1.1 200 OK``."""
+    known = _known_statuses.get(line)
+    if known is not None:
+        return known
     if line[:7] != "HTTP/1." or line[7:9] not in ("0 ", "1 ") or line[12:13] not in ("", " "):
         raise ProtocolError(f"not an HTTP/1.1 status line: {line[:80]!r}")
     code = line[9:12]
     if len(code) != 3 or not (code.isascii() and code.isdigit()) or code < "100":
         raise ProtocolError(f"not an HTTP status: {code!r}")
+    if len(_known_statuses) < _KNOWN_LIMIT:
+        _known_statuses[line] = int(code)
     return int(code)
 
 
@@ -75,7 +92,7 @@ def _field_name(raw: str, colon: str) -> str:
     if not colon or not raw or not _TOKEN.issuperset(raw):
         raise ProtocolError(f"not an HTTP header line: {(raw + colon)[:80]!r}")
     name = raw.lower()
-    if len(_known_names) < _KNOWN_NAMES_LIMIT:
+    if len(_known_names) < _KNOWN_LIMIT:
         _known_names[raw] = name
     return name
 
@@ -100,6 +117,8 @@ def body_length(status: int, headers: dict[str, str]) -> int:
 
 
 def _content_length(value: str) -> int:
+    if len(value) < 8 and value.isascii() and value.isdigit():
+        return int(value)
     # A repeated Content-Length is legal when every copy agrees.
     first, *others = [part.strip(" \t") for part in value.split(",")]
     if not (first.isascii() and first.isdigit()) or any(other != first for other in others):

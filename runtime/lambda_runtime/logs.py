@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # one invocation runs at a time, all of them work for that one.
 request_id = ""
 tenant_id: str | None = None
+invocation: object = None
 
 
 def _request_id() -> str:
@@ -120,8 +121,9 @@ def flush() -> None:
         except AttributeError:
             pass  # replaced by an object of the user's own that needs no flushing, or None
     try:
-        posix.fstat(1)
-        posix.fstat(2)
+        # The cheapest question that a closed descriptor answers with an error.
+        posix.get_blocking(1)
+        posix.get_blocking(2)
     except OSError:
         repair_streams()
     if sys.stdout is not sys.__stdout__ and sys.__stdout__ is not None:

@@ -42,7 +42,7 @@ def prepare(script: str) -> None:
     startup.hook_imports(logs.equip_logging)
     # Where awslambdaric has its module, and monitoring libraries look for it.
     sys.modules["__main__"].bootstrap = sys.modules[__name__]  # type: ignore[attr-defined]
-    startup.customise()
+    startup.customise(home)
 
 
 def run(client: LambdaRuntimeClient) -> "NoReturn":
@@ -52,6 +52,9 @@ def run(client: LambdaRuntimeClient) -> "NoReturn":
         while True:
             invocation = client.wait_next_invocation()
             begin(invocation)
+            # Not where a library has put itself in between: what it does after the answer has to be
+            # done before the environment may be frozen.
+            client.ask_ahead = handle_event_request is _handle_event_request
             handle_event_request(client, handler, invocation)
     except RuntimeApiError as error:
         logs.flush()
@@ -84,6 +87,7 @@ def begin(invocation: Invocation) -> None:
     """Make the invocation the one that logs and traces belong to."""
     logs.request_id = invocation.request_id
     logs.tenant_id = invocation.tenant_id
+    logs.invocation = invocation
     if invocation.trace_id is not None:
         settings.put("_X_AMZN_TRACE_ID", invocation.trace_id)
     else:
@@ -115,6 +119,8 @@ def handle_event_request(
             raise
         from lambda_runtime import errors
 
+        if isinstance(error, SystemExit):
+            client.ask_ahead = False  # nobody would be there for the next event
         errors.answer(client, invocation, error)
         if isinstance(error, SystemExit):
             raise
@@ -125,6 +131,9 @@ def handle_event_request(
     client.post_invocation_result(
         invocation.request_id, result, content_type, invocation.invocation_id
     )
+
+
+_handle_event_request = handle_event_request
 
 
 def _settle(client: LambdaRuntimeClient, invocation: Invocation, response: object) -> object:

@@ -12,6 +12,7 @@ Three engines:
 """
 
 import _json
+import gc
 import marshal
 import sys
 
@@ -33,12 +34,16 @@ if TYPE_CHECKING:
 _WORTH_ORJSON = 1024 * 1024
 """Bytes after which importing orjson would have paid: 15 to 20 ms against 10 ns a byte."""
 
+_MANY_OBJECTS = 64 * 1024
+"""Bytes from which a document is worth a thought about the garbage collector."""
+
 _SPACE = " \t\n\r"
 _LONG_NUMBER = b"0" * 19
 _DIGITS = bytes(ord("0") if chr(byte).isdigit() and byte < 128 else 32 for byte in range(256))
 
 _orjson: "Any" = None
-_options = 0
+_for_orjson: "Callable[[object], object] | None" = None
+_options: tuple[int, ...] = ()
 _handled = 0
 
 
@@ -109,7 +114,7 @@ def decode(document: bytes | bytearray | str) -> object:
     _weigh(len(document))
     if _orjson is not None and not isinstance(document, str) and _fits_orjson(document):
         try:
-            return _orjson.loads(document)
+            return _loads(document)
         except ValueError:
             pass  # a lone surrogate, an overflow to infinity, or really not JSON: see below
     try:
@@ -123,20 +128,33 @@ def decode(document: bytes | bytearray | str) -> object:
     return value
 
 
+def _loads(document: bytes | bytearray) -> object:
+    if len(document) < _MANY_OBJECTS:
+        return _orjson.loads(document)
+    # A collection finds nothing in objects that are only just being made, and a large document
+    # would set off many.
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        return _orjson.loads(document)
+    finally:
+        if enabled:
+            gc.enable()
+
+
 def encode(value: "Any") -> bytes:
     """The value as a JSON document in UTF-8.
 
     Raises FaultException (``Runtime.MarshalError``) for what has no form in JSON.
     """
     if _orjson is not None:
-        from lambda_runtime.payload_exact import for_orjson
-
-        try:
-            document: bytes = _orjson.dumps(value, for_orjson, _options)
-        except TypeError:
-            pass  # an integer beyond 64 bits, a lone surrogate, a depth of 255, or no JSON at all
-        else:
-            return document
+        for option in _options:
+            try:
+                document: bytes = _orjson.dumps(value, _for_orjson, option)
+            except TypeError:
+                pass  # an integer beyond 64 bits, a lone surrogate, a depth of 255, or no JSON
+            else:
+                return document
     try:
         # Of these only the built-in types themselves can be marshalled; a subclass may be a
         # namedtuple, which the C encoder would write as an array.
@@ -162,16 +180,20 @@ def _weigh(size: int) -> None:
 
 
 def _adopt_orjson() -> None:
-    global _orjson, _options, _handled
+    global _orjson, _for_orjson, _options, _handled
     try:
         import orjson
     except ImportError:
         # Not installed, or built for another interpreter: do without for as long as ints last.
         _handled = -sys.maxsize
     else:
-        _orjson = orjson
-        # Its own form of a time with few microseconds is wrong (3.13.0: 10 000 of them as .10000).
-        _options = orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATETIME
+        from lambda_runtime.payload_exact import for_orjson
+
+        _orjson, _for_orjson = orjson, for_orjson
+        # Its own form of a time with few microseconds is wrong (3.13.0: 10 000 of them as .10000);
+        # and allowing for keys that are not strings makes it three times slower where all are.
+        plain: int = orjson.OPT_PASSTHROUGH_DATETIME
+        _options = (plain, plain | orjson.OPT_NON_STR_KEYS)
 
 
 def _fits_orjson(document: bytes | bytearray) -> bool:

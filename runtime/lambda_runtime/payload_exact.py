@@ -8,8 +8,6 @@ or when orjson takes over.
 import sys
 from _json import encode_basestring
 
-from lambda_runtime.errors import FaultException
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,6 +34,8 @@ def encode(value: object) -> str:
         message = f"{where}: {error.reason}"
     except RecursionError:
         message = "result: nested too deeply"
+    from lambda_runtime.errors import FaultException
+
     raise FaultException("Runtime.MarshalError", f"Unable to marshal response: {message}")
 
 

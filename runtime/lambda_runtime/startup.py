@@ -94,11 +94,18 @@ def set_environment(home: str) -> None:
 
 def set_path(home: str, script_folder: str) -> None:
     """Order ``sys.path``: task root, layers, the interpreter's own, the runtime's companions."""
-    ours = (home, script_folder, f"{script_folder}/runtime", "")
+    ours = (home, script_folder, f"{script_folder}/runtime", "")  # a checkout's bootstrap adds them
     own = [entry for entry in sys.path if entry not in ours]
     task_root = settings.get("LAMBDA_TASK_ROOT") or posix.getcwd()
     site_packages = _site_packages() if sys.flags.no_site else []
-    sys.path[:] = dict.fromkeys((task_root, *_LAYER_PATHS, *own, *site_packages, home))
+    sys.path[:] = dict.fromkeys((task_root, *_LAYER_PATHS, *own, *site_packages))
+    # Asked in the usual order, every folder that is not there would be searched for as an archive.
+    find_folder = sys.path_hooks[-1]
+    for entry in (task_root, *_LAYER_PATHS, *site_packages):
+        try:
+            sys.path_importer_cache[entry] = find_folder(entry)
+        except ImportError:
+            sys.path_importer_cache[entry] = None
 
 
 def _site_packages() -> list[str]:
@@ -111,7 +118,7 @@ def _site_packages() -> list[str]:
     return [f"{sys.prefix}/lib/{_VERSION}/site-packages"]
 
 
-def customise() -> None:
+def customise(home: str) -> None:
     """Run the ``.pth`` files, ``sitecustomize`` and ``usercustomize`` that are on the path."""
     _add_builtins()
     # Looking for the one fills the path entries' caches, which user imports need anyway and in
@@ -127,6 +134,7 @@ def customise() -> None:
     for module in ("sitecustomize", "usercustomize"):
         if any(name.startswith(module) for names in listings.values() for name in names):
             _import_customisation(module)
+    sys.path.append(home)  # last, and only now: what lies beside the runtime is no customisation
 
 
 def _add_builtins() -> None:
@@ -139,7 +147,10 @@ def _add_builtins() -> None:
 
 def _listing(entry: str) -> "Iterable[str]":
     """The names in a folder of ``sys.path``; none for what is no folder."""
-    names: Iterable[str] | None = getattr(sys.path_importer_cache.get(entry), "_path_cache", None)
+    finder = sys.path_importer_cache.get(entry, ...)
+    if finder is None:
+        return ()
+    names: Iterable[str] | None = getattr(finder, "_path_cache", None)
     if names is not None:
         return names
     try:

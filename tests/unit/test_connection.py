@@ -1,66 +1,26 @@
 """The connection against a peer that is scripted byte by byte."""
 
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+
 from lambda_runtime.connection import Connection, Disconnected, split_address
 from lambda_runtime.http1 import MAX_HEAD, ProtocolError
+from support.peer import Script, answering, peer, request
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-Script = Callable[[socket.socket], None]
 
 
 @contextmanager
-def peer(*scripts: Script) -> Iterator[Connection]:
-    """A connection to a server that plays one script for each connection it accepts."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    listener.settimeout(10)
-    failures: list[BaseException] = []
-
-    def serve() -> None:
+def connected(*scripts: Script) -> Iterator[Connection]:
+    with peer(*scripts) as address:
+        connection = Connection(address)
         try:
-            for script in scripts:
-                with listener.accept()[0] as accepted:
-                    accepted.settimeout(10)
-                    script(accepted)
-        except BaseException as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    connection = Connection(f"127.0.0.1:{listener.getsockname()[1]}")
-    try:
-        yield connection
-    finally:
-        connection.close()
-        thread.join(10)
-        listener.close()
-    assert not failures, failures
-
-
-def request(accepted: socket.socket) -> bytes:
-    """The next request, its body included."""
-    data = b""
-    while b"\r\n\r\n" not in data:
-        data += accepted.recv(65536)
-    head, _, body = data.partition(b"\r\n\r\n")
-    for line in head.lower().split(b"\r\n"):
-        if line.startswith(b"content-length:"):
-            while len(body) < int(line.split(b":")[1]):
-                body += accepted.recv(65536)
-    return head + b"\r\n\r\n" + body
-
-
-def answering(*pieces: bytes) -> Script:
-    def script(accepted: socket.socket) -> None:
-        request(accepted)
-        for piece in pieces:
-            accepted.sendall(piece)
-
-    return script
+            yield connection
+        finally:
+            connection.close()
 
 
 def bytewise(reply: bytes) -> list[bytes]:
@@ -89,7 +49,7 @@ CHUNKED = (
 def test_replies_however_they_are_split(
     reply: bytes, body: bytes, split: Callable[[bytes], list[bytes]]
 ) -> None:
-    with peer(answering(*split(reply))) as connection:
+    with connected(answering(*split(reply))) as connection:
         received = connection.exchange(GET)
     assert bytes(received.body) == body
     assert received.trailers == ({"x-trailer": "t"} if reply == CHUNKED else {})
@@ -114,7 +74,7 @@ def test_bodies_of_every_size_go_both_ways(size: int, coding: str) -> None:
             accepted.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
         accepted.sendall(b"0\r\n\r\n")
 
-    with peer(script) as connection:
+    with connected(script) as connection:
         head = b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % size
         assert connection.exchange(head, body).body == body
     assert seen == [body]
@@ -126,13 +86,13 @@ def test_one_connection_serves_many_requests() -> None:
             request(accepted)
             accepted.sendall(SIZED)
 
-    with peer(script) as connection:
+    with connected(script) as connection:
         for _ in range(5):
             assert connection.exchange(GET).body == b"hello"
 
 
 def test_a_connection_closed_while_idle_is_opened_anew() -> None:
-    with peer(answering(SIZED), answering(CHUNKED)) as connection:
+    with connected(answering(SIZED), answering(CHUNKED)) as connection:
         assert connection.exchange(GET).body == b"hello"
         assert connection._socket is not None
         connection._socket.recv(1, socket.MSG_PEEK)  # until the peer's FIN is here
@@ -140,14 +100,14 @@ def test_a_connection_closed_while_idle_is_opened_anew() -> None:
 
 
 def test_a_request_that_may_have_been_seen_is_not_repeated() -> None:
-    with peer(answering()) as connection:
+    with connected(answering()) as connection:
         with pytest.raises(Disconnected):
             connection.exchange(GET)
 
 
 def test_connection_close_is_honoured() -> None:
     closing = SIZED.replace(b"X-A: 1", b"Connection: close")
-    with peer(answering(closing), answering(SIZED)) as connection:
+    with connected(answering(closing), answering(SIZED)) as connection:
         connection.exchange(GET)
         assert connection._socket is None
         connection.exchange(GET)
@@ -176,7 +136,7 @@ def test_what_is_not_http_is_refused_and_the_next_request_starts_anew(reply: byt
         except OSError:
             pass  # the client has had enough
 
-    with peer(refused, answering(SIZED)) as connection:
+    with connected(refused, answering(SIZED)) as connection:
         with pytest.raises(ProtocolError):
             connection.exchange(GET)
         assert connection.exchange(GET).body == b"hello"
@@ -184,12 +144,12 @@ def test_what_is_not_http_is_refused_and_the_next_request_starts_anew(reply: byt
 
 @pytest.mark.parametrize("end", range(1, len(SIZED)))
 def test_a_reply_cut_short_is_an_error(end: int) -> None:
-    with peer(answering(SIZED[:end])) as connection, pytest.raises(Disconnected):
+    with connected(answering(SIZED[:end])) as connection, pytest.raises(Disconnected):
         connection.exchange(GET)
 
 
 def test_an_unsolicited_byte_ends_the_connection() -> None:
-    with peer(answering(SIZED + b"!"), answering(SIZED)) as connection:
+    with connected(answering(SIZED + b"!"), answering(SIZED)) as connection:
         connection.exchange(GET)
         assert connection.exchange(GET).body == b"hello"
 

@@ -4,6 +4,7 @@ import h11
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from lambda_runtime import http1
 
 NAMES = st.text("!#$%&'*+-.^_`|~0123456789abcxyzABCXYZ", min_size=1, max_size=20)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+
 from lambda_runtime import payload, payload_exact
 from lambda_runtime.errors import FaultException
 

@@ -120,25 +120,3 @@ class Asgi2:
 def test_asgi_2_is_refused(candidate: Any) -> None:
     with pytest.raises(FaultException, match="as ASGI 2 applications do"):
         handlers.adapt(candidate)
-
-
-def test_the_frameworks() -> None:
-    import bottle
-    import fastapi
-    import flask
-    import litestar
-    import quart
-    import starlette.applications
-    from django.core.handlers.asgi import ASGIHandler
-    from django.core.handlers.wsgi import WSGIHandler
-
-    for application in (
-        fastapi.FastAPI(),
-        starlette.applications.Starlette(),
-        quart.Quart(__name__),
-        litestar.Litestar(),
-        object.__new__(ASGIHandler),
-    ):
-        assert detect.interface(application) == "asgi"
-    for application in (flask.Flask(__name__), bottle.Bottle(), object.__new__(WSGIHandler)):
-        assert detect.interface(application) == "wsgi"

@@ -1,0 +1,108 @@
+"""`python -m benchmarks`: measures, prints the table, writes it to build/benchmark."""
+
+import argparse
+import json
+import platform
+import sys
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks import chart, report, toolchain
+from benchmarks.measure import Bench, Runs, measure
+from benchmarks.scenarios import SCENARIOS
+from benchmarks.subjects import Subject, stage_all
+from benchmarks.toolchain import BUILD, ROOT, BenchmarkError
+
+PAGE = ROOT / "docs" / "benchmarks.md"
+PICTURE = ROOT / "docs" / "benchmark.svg"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the benchmark; the exit status is 2 when it could not be run."""
+    options = _options(arguments)
+    try:
+        python = toolchain.find_interpreter(options.python)
+        stub, client = toolchain.compile_native()
+        subjects = stage_all(python, client)
+        runs = _measure_all(Bench(stub, BUILD / "events"), subjects, options)
+    except BenchmarkError as error:
+        print(f"benchmark: {error}", file=sys.stderr)
+        return 2
+    about = _about(python, options.quick)
+    lines = report.lines_of(runs)
+    _write(lines, about, runs, publish=options.publish)
+    return 0
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "--python", help="the interpreter to measure on (default: the newest of 3.13, 3.12, 3.11)"
+    )
+    parser.add_argument("--quick", action="store_true", help="fewer rounds: rougher, in a fifth")
+    parser.add_argument(
+        "--only",
+        choices=[scenario.name for scenario in SCENARIOS],
+        action="append",
+        help="only this scenario (may be given more than once)",
+    )
+    parser.add_argument(
+        "--publish",
+        action="store_true",
+        help="also put the table into docs/benchmarks.md and the chart beside it",
+    )
+    options = parser.parse_args(arguments)
+    if options.publish and (options.quick or options.only):
+        parser.error("only a full run is published: leave --quick and --only out")
+    return options
+
+
+def _measure_all(
+    bench: Bench, subjects: list[Subject], options: argparse.Namespace
+) -> dict[str, Runs]:
+    chosen = [s for s in SCENARIOS if not options.only or s.name in options.only]
+    if options.quick:
+        chosen = [scenario.shortened() for scenario in chosen]
+    return {scenario.name: measure(bench, scenario, subjects, _progress) for scenario in chosen}
+
+
+def _progress(text: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}\r", end="", file=sys.stderr, flush=True)
+
+
+def _about(python: Path, quick: bool) -> dict[str, str]:
+    about = {
+        "interpreter": f"CPython {toolchain.version_of(python)}",
+        "peers": f"awslambdaric {version('awslambdaric')}, httpx {version('httpx')}",
+        "machine": f"{platform.system()} {platform.machine()}, {_processor()}",
+    }
+    return {**about, "form": "quick"} if quick else about
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return "processor unknown"
+
+
+def _write(
+    lines: list[report.Line], about: Mapping[str, str], runs: Mapping[str, Runs], *, publish: bool
+) -> None:
+    table = report.to_markdown(lines, about)
+    picture = chart.draw(lines, about["interpreter"])
+    (BUILD / "benchmark.md").write_text(table + "\n")
+    (BUILD / "benchmark.json").write_text(
+        json.dumps(report.to_json(lines, about, runs), indent=2, ensure_ascii=False) + "\n"
+    )
+    (BUILD / "benchmark.svg").write_text(picture)
+    if publish:
+        PAGE.write_text(report.insert(PAGE.read_text(), table))
+        PICTURE.write_text(picture)
+    print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

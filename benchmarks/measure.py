@@ -1,0 +1,100 @@
+"""Runs the subjects in turn, round after round, and collects their figures."""
+
+import json
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import events
+from benchmarks.figures import Figures, read_figures
+from benchmarks.scenarios import Scenario
+from benchmarks.subjects import Subject
+from benchmarks.toolchain import BenchmarkError
+
+RUN_SECONDS = 120
+"""How long one run may take; the slowest takes a few seconds."""
+
+Progress = Callable[[str], None]
+Runs = dict[str, list[Figures]]
+"""By subject, the figures of each round; the rounds of all subjects correspond."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The stub, and a folder for the events and answers."""
+
+    stub: Path
+    folder: Path
+
+    def run(self, scenario: Scenario, subject: Subject) -> Figures:
+        """One run of one subject.
+
+        Raises:
+            BenchmarkError: the subject failed, answered wrongly or lost output.
+        """
+        handler = f"{scenario.module}.handler"
+        done = subprocess.run(
+            [self.stub, *self._arguments(scenario, subject), *subject.argv(handler)],
+            capture_output=True,
+            text=True,
+            env=subject.environment(handler),
+            cwd=subject.cwd,
+            timeout=RUN_SECONDS + 10,
+        )
+        if done.returncode:
+            raise BenchmarkError(f"{subject.name}, {scenario.name}: {done.stderr.strip()}")
+        figures = read_figures(json.loads(done.stdout))
+        if subject.speaks and scenario.mode == "serve":
+            self._check(scenario, subject, figures)
+        return figures
+
+    def write_event(self, scenario: Scenario) -> None:
+        """Puts the scenario's event where `run` expects it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._event(scenario).write_bytes(events.encode(scenario.event()))
+
+    def _event(self, scenario: Scenario) -> Path:
+        return self.folder / f"{scenario.name.replace(' ', '-')}.json"
+
+    @property
+    def _answer(self) -> Path:
+        return self.folder / "answer.json"
+
+    def _arguments(self, scenario: Scenario, subject: Subject) -> list[str]:
+        if not subject.speaks:
+            mode = {"serve": "exit", "count": "count-exit"}[scenario.mode]
+            return [mode, str(RUN_SECONDS)]
+        numbers = (scenario.invocations, scenario.settle, RUN_SECONDS)
+        files = (str(self._event(scenario)), str(self._answer))
+        return [scenario.mode, *files, *map(str, numbers)]
+
+    def _check(self, scenario: Scenario, subject: Subject, figures: Figures) -> None:
+        if json.loads(self._answer.read_bytes()) != json.loads(self._event(scenario).read_bytes()):
+            raise BenchmarkError(f"{subject.name}, {scenario.name}: the answer is not the event")
+        if figures["output_lines"] < scenario.output_lines:
+            raise BenchmarkError(
+                f"{subject.name}, {scenario.name}: only {figures['output_lines']:.0f} of"
+                f" {scenario.output_lines} lines were written before the answer"
+            )
+
+
+def measure(
+    bench: Bench, scenario: Scenario, subjects: Sequence[Subject], progress: Progress
+) -> Runs:
+    """All rounds of a scenario; whoever goes first changes from round to round.
+
+    Raises:
+        BenchmarkError: a subject failed.
+    """
+    taking_part = [subject for subject in subjects if subject.name in scenario.subjects]
+    runs: Runs = {subject.name: [] for subject in taking_part}
+    bench.write_event(scenario)
+    for subject in taking_part:  # files into the page cache, not measured
+        bench.run(scenario, subject)
+    for number in range(scenario.rounds):
+        progress(f"{scenario.name}: round {number + 1} of {scenario.rounds}")
+        shift = number % len(taking_part)
+        for subject in taking_part[shift:] + taking_part[:shift]:
+            runs[subject.name].append(bench.run(scenario, subject))
+    return runs

@@ -1,0 +1,93 @@
+"""What is run (a scenario is one kind of run) and what is read off it (a row is a table line).
+
+A new measurement is a `Scenario` (if no present one carries it) and a `Row` that names the figure.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from benchmarks import events
+from benchmarks.subjects import BARE, C_CLIENT, COLLECTOR_ON, HTTP_CLIENT, HTTPX, OURS, PEER
+
+EVERYBODY = (OURS, PEER, HTTP_CLIENT, HTTPX, C_CLIENT)
+RUNTIMES = (OURS, PEER)
+"""For rows about the handler's output: a bare loop does nothing with it."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One kind of run: a fresh process that serves `invocations` events, `rounds` times."""
+
+    name: str
+    event: Callable[[], object]
+    invocations: int
+    rounds: int
+    settle: int = 0
+    """How many of the invocations come before the warm figures begin."""
+    module: str = "echo"
+    """The function: `benchmarks/function/<module>.py`."""
+    subjects: tuple[str, ...] = EVERYBODY
+    mode: str = "serve"
+    """`serve` times the run, `count` counts system calls up to the first `next`."""
+    output_lines: int = 0
+    """How many lines each invocation writes, at least."""
+
+    def shortened(self) -> "Scenario":
+        """The same with fewer rounds and invocations: rougher figures, sooner."""
+        settle = self.settle // 5
+        return Scenario(
+            **{
+                **vars(self),
+                "settle": settle,
+                "invocations": settle + max(1, (self.invocations - self.settle) // 5),
+                "rounds": max(3, self.rounds // 5) if self.rounds > 1 else 1,
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: a figure of a scenario, compared with a reference subject."""
+
+    title: str
+    scenario: str
+    figure: str
+    unit: str
+    """`ms`, `µs`, `MB` or `calls`: how the reference's own median is written."""
+    reference: str = PEER
+    limit: float | None = None
+    """What is to be reached on CPython 3.13, at most."""
+    as_difference: bool = False
+
+
+SCENARIOS = (
+    Scenario("start", events.message, 1, 41, subjects=(*EVERYBODY, BARE)),
+    Scenario(
+        "imports", events.message, 1, 21, module="imports", subjects=(*RUNTIMES, COLLECTOR_ON)
+    ),
+    Scenario("calls", events.message, 1, 1, subjects=(*EVERYBODY, BARE), mode="count"),
+    Scenario("warm", events.message, 3500, 11, settle=1000),
+    Scenario("100 KB", lambda: events.orders(100_000), 130, 11, settle=10),
+    Scenario("1 MB", lambda: events.orders(1_000_000), 24, 9, settle=3),
+    Scenario("5.5 MB", lambda: events.orders(5_500_000), 6, 9, settle=1),
+    Scenario("prints", events.message, 40, 11, 5, "prints", subjects=RUNTIMES, output_lines=1000),
+    Scenario("logs", events.message, 40, 11, 5, "logs", subjects=RUNTIMES, output_lines=1000),
+)
+
+ROWS = (
+    Row("exec to first `next`", "start", "next_ns", "ms", limit=0.35),
+    Row("exec to first `next`, to the interpreter's", "start", "next_ns", "ms", BARE, 1.2),
+    Row("exec to first response", "start", "first_response_ns", "ms"),
+    Row("exec to first `next`, many imports", "imports", "next_ns", "ms"),
+    Row("the same, to the collector left on", "imports", "next_ns", "ms", COLLECTOR_ON),
+    Row("CPU per warm invocation", "warm", "cpu_ns", "µs", limit=0.25),
+    Row("warm round trip, p50", "warm", "cycle_ns_p50", "µs", limit=0.3),
+    Row("warm round trip, p99", "warm", "cycle_ns_p99", "µs"),
+    Row("100 KB JSON echo", "100 KB", "cycle_ns_p50", "ms", limit=0.2),
+    Row("1 MB JSON echo", "1 MB", "cycle_ns_p50", "ms", limit=0.15),
+    Row("5.5 MB JSON echo", "5.5 MB", "cycle_ns_p50", "ms", limit=0.25),
+    Row("1000 `print` lines", "prints", "cycle_ns_p50", "ms", limit=0.5),
+    Row("1000 `logging` lines", "logs", "cycle_ns_p50", "ms"),
+    Row("resident memory after the first invocation", "start", "resident_kb", "MB", limit=0.7),
+    Row("system calls to first `next`, difference", "calls", "calls", "calls", BARE, 80, True),
+)

@@ -1,0 +1,187 @@
+"""What the benchmark needs: an interpreter, packages for it, a C compiler."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build" / "benchmark"
+PINS = (ROOT / "tests" / "requirements-unit.txt", ROOT / "tests" / "requirements.txt")
+NATIVE = Path(__file__).parent / "native"
+VERSIONS = ("3.13", "3.12", "3.11")
+"""Newest first: the first that works is measured."""
+
+MINUTE = 60
+
+
+class BenchmarkError(Exception):
+    """The benchmark cannot go on; the message says why and what to do."""
+
+
+def run(command: list[str], purpose: str, *, cwd: Path | None = None) -> None:
+    """Runs a set-up step.
+
+    Raises:
+        BenchmarkError: it failed; the message carries the last of what it said.
+    """
+    done = subprocess.run(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=10 * MINUTE,
+        cwd=cwd,
+    )
+    if done.returncode:
+        raise BenchmarkError(f"cannot {purpose}: {command[0]} said:\n{done.stdout[-2000:]}")
+
+
+def base_interpreter(python: str) -> Path | None:
+    """The interpreter behind a shim or a virtual environment's, or None if it does not run."""
+    ask = "import sys; print(getattr(sys, '_base_executable', sys.executable))"
+    try:
+        done = subprocess.run(
+            [python, "-I", "-c", ask], capture_output=True, text=True, timeout=MINUTE
+        )
+    except OSError:
+        return None
+    return Path(done.stdout.strip()).resolve() if done.returncode == 0 else None
+
+
+def version_of(python: Path) -> str:
+    """Its version, such as `3.13.0`."""
+    ask = "import platform; print(platform.python_version())"
+    done = subprocess.run(
+        [python, "-I", "-c", ask], capture_output=True, text=True, timeout=MINUTE, check=True
+    )
+    return done.stdout.strip()
+
+
+def find_interpreter(wanted: str | None) -> Path:
+    """The interpreter to measure on: `wanted` if given, else the newest of `VERSIONS` that runs.
+
+    Raises:
+        BenchmarkError: none runs.
+    """
+    for candidate in [wanted] if wanted else _candidates():
+        found = base_interpreter(candidate)
+        if found is not None:
+            return found
+    if wanted:
+        raise BenchmarkError(f"{wanted} does not run: give --python a working interpreter")
+    raise BenchmarkError(
+        f"no working interpreter found (looked for {', '.join(VERSIONS)} on PATH and in"
+        " ~/.pyenv/versions): install one, or give it with --python"
+    )
+
+
+def _candidates() -> Iterator[str]:
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    for version in VERSIONS:
+        for folder in folders:
+            if os.access(path := os.path.join(folder, f"python{version}"), os.X_OK):
+                yield path
+        yield from map(str, sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python3")))
+
+
+def compiler() -> str:
+    """The C compiler; on Debian or Ubuntu as root it is installed when missing.
+
+    Raises:
+        BenchmarkError: there is none and it cannot be installed.
+    """
+    if not (shutil.which("cc") or shutil.which("gcc")):
+        if os.geteuid() or not shutil.which("apt-get"):
+            raise BenchmarkError(
+                "a C compiler is needed: install one (Debian, Ubuntu: sudo apt-get install gcc"
+                " libc6-dev), then run this again"
+            )
+        print("benchmark: installing gcc", file=sys.stderr)
+        run(["apt-get", "update", "-qq"], "read the package index")
+        install = "apt-get install -y -qq --no-install-recommends gcc libc6-dev"
+        run(["env", "DEBIAN_FRONTEND=noninteractive", *install.split()], "install gcc")
+    return shutil.which("cc") or shutil.which("gcc") or "cc"
+
+
+def compile_native(build: Path = BUILD) -> tuple[Path, Path]:
+    """Compiles the Runtime API stub and the C client; returns where they are.
+
+    Raises:
+        BenchmarkError: no compiler, or it fails.
+    """
+    sources = sorted(NATIVE.glob("*.[ch]"))
+    content = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
+    folder = build / f"native-{content}"
+    programs = {
+        "stub": ["stub.c", "http.c", "subject.c"],
+        "client": ["client.c"],
+    }
+    for program, parts in programs.items():
+        if (folder / program).exists():
+            continue
+        folder.mkdir(parents=True, exist_ok=True)
+        fresh = folder / f"{program}.{os.getpid()}"
+        flags = ["-O2", "-std=gnu11", "-Wall", "-Wextra"]
+        run(
+            [compiler(), *flags, "-o", str(fresh), *(str(NATIVE / part) for part in parts)],
+            f"compile {program}",
+        )
+        fresh.rename(folder / program)
+    return folder / "stub", folder / "client"
+
+
+def make_environment(python: Path, folder: Path) -> Path:
+    """An empty virtual environment of `python`; returns its interpreter.
+
+    What somebody has installed into the interpreter itself, `.pth` files above all, would be
+    measured with everybody who runs `site`.
+
+    Raises:
+        BenchmarkError: it cannot be made.
+    """
+    made = folder / "bin" / "python"
+    if base_interpreter(str(made)) != python:
+        command = [str(python), "-I", "-m", "venv", "--clear", "--without-pip", str(folder)]
+        run(command, "make a virtual environment")
+    return made
+
+
+def install_packages(python: Path, names: list[str], folder: Path) -> None:
+    """Installs pinned packages for `python` into `folder`, byte-compiled as pip does it.
+
+    Raises:
+        BenchmarkError: pip fails.
+    """
+    mark = folder / ".installed"
+    pins = [line for path in PINS for line in path.read_text().splitlines() if "==" in line]
+    wanted = "\n".join([str(python), *names, *pins])
+    if mark.exists() and mark.read_text() == wanted:
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet"]
+    quiet = ["--disable-pip-version-check", "--root-user-action=ignore"]
+    constraints = folder.with_suffix(".constraints")
+    constraints.parent.mkdir(parents=True, exist_ok=True)
+    constraints.write_text("\n".join(pins))
+    run(
+        [*pip, *quiet, "--constraint", str(constraints), "--target", str(folder), *names],
+        f"install {', '.join(names)}",
+    )
+    mark.write_text(wanted)
+
+
+def byte_compile(python: Path, folder: Path) -> None:
+    """Byte-compiles a folder as shipped artefacts are: no time stamps, never checked.
+
+    Raises:
+        BenchmarkError: a file does not compile.
+    """
+    mode = ["--invalidation-mode", "unchecked-hash"]
+    run(
+        [str(python), "-I", "-m", "compileall", "-q", "-f", *mode, str(folder)],
+        f"byte-compile {folder.name}",
+    )

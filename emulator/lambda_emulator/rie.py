@@ -1,0 +1,402 @@
+"""AWS's Runtime Interface Emulator (RIE): fetch its binary, run a function under it, invoke it.
+
+The binary comes out of the pinned ``aws-sam-cli`` wheel, so a package index is all that is needed
+to get it. What RIE does and does not do was seen on that very version:
+
+* it starts the runtime at the first invocation, and again after the runtime exited or timed out;
+* it hands the runtime its own stdout for both output streams, so that file is the function's log,
+  with RIE's START, END and REPORT lines in between; RIE's own messages go to its stderr;
+* two invocations at once crash it, so `Rie.invoke` lets one through at a time.
+
+AWS describes it at https://docs.aws.amazon.com/lambda/latest/dg/images-test.html.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+import httpx
+
+WHEEL = "aws-sam-cli==1.170.0"
+WHEEL_SHA256 = "24ebaf5ecba38dc1758089968cb89ab61e124b84e92a344fc7a2771a47f4d0bf"
+BINARY_SHA256 = {
+    "x86_64": "6b1e686e62ab2baf5759c412c4864276ef2a88b094fca53ec070637ccba9b9a5",
+    "arm64": "ec2e5d09633d853834c008b1ef264bf834b258a94d551d2b2074966494b39a21",
+}
+_MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
+
+START_SECONDS = 10.0
+"""How long RIE may take to listen (it takes about 0.01 s)."""
+STOP_SECONDS = 5.0
+"""How long RIE may take to end its runtime and itself before it is killed."""
+DEFAULT_TIMEOUT = 300
+"""The function's timeout in seconds when AWS_LAMBDA_FUNCTION_TIMEOUT is not set, as in RIE."""
+
+
+class RieError(Exception):
+    """RIE could not be fetched, did not start or did not answer; the message says what to do."""
+
+
+# -- the binary --------------------------------------------------------------------------------
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept: LAMBDA_RUNTIME_CACHE, or the user's cache folder."""
+    if chosen := os.environ.get("LAMBDA_RUNTIME_CACHE"):
+        return Path(chosen)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "lambda-runtime"
+
+
+def machine_architecture() -> str:
+    """This machine's architecture in Lambda's terms: ``x86_64`` or ``arm64``.
+
+    Raises RieError on any other machine: Lambda has no third one.
+    """
+    machine = platform.machine().lower()
+    try:
+        return _MACHINES[machine]
+    except KeyError:
+        raise RieError(f"RIE exists for x86_64 and arm64, this machine is {machine}") from None
+
+
+def fetch(architecture: str | None = None) -> Path:
+    """Path of a verified RIE binary for `architecture` (default: this machine's).
+
+    Downloads the wheel once, then serves from the cache; a cached file whose checksum is wrong is
+    fetched again. Raises RieError if it cannot be had or is not the file that was pinned.
+    """
+    architecture = architecture or machine_architecture()
+    if architecture not in BINARY_SHA256:
+        raise RieError(f"no RIE for {architecture!r}: choose x86_64 or arm64")
+    folder = cache_folder()
+    binary = folder / f"aws-lambda-rie-{architecture}-{BINARY_SHA256[architecture][:12]}"
+    if not _matches(binary, BINARY_SHA256[architecture]):
+        _install(architecture, binary)
+    return binary
+
+
+def _matches(file: Path, sha256: str) -> bool:
+    try:
+        with file.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest() == sha256
+    except OSError:
+        return False
+
+
+def _install(architecture: str, binary: Path) -> None:
+    try:
+        binary.parent.mkdir(parents=True, exist_ok=True)
+        # In the same folder, because only a rename within a file system is atomic.
+        with tempfile.TemporaryDirectory(dir=binary.parent, prefix="fetch-") as scratch:
+            fresh = _unpack(_download(Path(scratch)), architecture, Path(scratch))
+            if not _matches(fresh, BINARY_SHA256[architecture]):
+                raise RieError(f"the RIE binary in {WHEEL} is not the one that was pinned")
+            fresh.chmod(0o755)
+            fresh.replace(binary)
+    except OSError as problem:
+        raise RieError(
+            f"cannot store RIE in {binary.parent}: {problem}; "
+            "set LAMBDA_RUNTIME_CACHE to a folder that can be written"
+        ) from problem
+
+
+def _download(folder: Path) -> Path:
+    command = [
+        sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
+        "--no-deps", "--only-binary", ":all:", "--dest", str(folder), WHEEL,
+    ]  # fmt: skip
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    except subprocess.TimeoutExpired:
+        raise RieError(
+            f"pip took over 10 minutes to download {WHEEL}: is the network up?"
+        ) from None
+    wheels = list(folder.glob("*.whl"))
+    if done.returncode or len(wheels) != 1:
+        last = (done.stderr.strip().splitlines() or ["pip said nothing"])[-1]
+        raise RieError(f"pip could not download {WHEEL} (RIE is inside it): {last}")
+    if not _matches(wheels[0], WHEEL_SHA256):
+        raise RieError(f"{wheels[0].name} is not the file that was pinned: its SHA-256 differs")
+    return wheels[0]
+
+
+def _unpack(wheel: Path, architecture: str, folder: Path) -> Path:
+    target = folder / "rie"
+    member = f"samcli/local/rapid/aws-lambda-rie-{architecture}"
+    with (
+        zipfile.ZipFile(wheel) as archive,
+        archive.open(member) as inside,
+        target.open("wb") as outside,
+    ):
+        shutil.copyfileobj(inside, outside)
+    return target
+
+
+# -- one function under it ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What is started: RIE with its arguments and the runtime's command, its environment, where."""
+
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the caller of one invocation got, and what the function wrote meanwhile."""
+
+    status: int
+    content_type: str
+    body: bytes
+    seconds: float
+    """Wall time as the caller saw it; the first invocation's includes the runtime's start."""
+    log: bytes
+    """The function's output, stdout and stderr in order, without RIE's lines."""
+    request_id: str
+    """As RIE made it up; empty when it did not get as far as that."""
+
+
+_OWN_LINES = re.compile(
+    rb"^START RequestId: \S+ Version: [^\n]*\n|END RequestId: \S+\n|^REPORT RequestId: [^\n]*\n",
+    re.MULTILINE,
+)
+_STARTED = re.compile(rb"^START RequestId: (\S+) Version: ", re.MULTILINE)
+_TAIL = 64 * 1024
+
+
+@dataclass
+class Rie:
+    """A running RIE with one function in it; a context manager that leaves no process behind.
+
+    `command` starts the runtime, its last item is the handler; `folder` is the function's folder
+    and the working directory; `environment` is all the environment there is. `enclose` may wrap
+    the whole launch, to run it in a chroot or a container.
+    """
+
+    command: Sequence[str]
+    folder: Path
+    environment: Mapping[str, str]
+    enclose: Callable[[Launch], Launch] = lambda launch: launch
+    binary: Path = field(default_factory=fetch)
+
+    def __post_init__(self) -> None:
+        self._turn = threading.Lock()
+        self._held = ExitStack()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._client: httpx.Client | None = None
+        self._log: BinaryIO | None = None
+        self._diagnostics: BinaryIO | None = None
+        self._read = 0
+        self._api = ""
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def timeout(self) -> float:
+        """Seconds the function may take before RIE kills it."""
+        return float(self.environment.get("AWS_LAMBDA_FUNCTION_TIMEOUT") or DEFAULT_TIMEOUT)
+
+    def start(self) -> None:
+        """Start RIE and wait until it listens. Raises RieError if it does not."""
+        attempts = 3
+        while True:
+            attempts -= 1
+            try:
+                return self._start()
+            except BaseException as problem:
+                self.stop()
+                if not isinstance(problem, _PortTaken) or not attempts:
+                    raise
+
+    def _start(self) -> None:
+        invoke, api = _free_addresses(2)
+        self._api = api
+        argv = (
+            str(self.binary),
+            "--runtime-interface-emulator-address", invoke,
+            "--runtime-api-address", api,
+            *self.command,
+        )  # fmt: skip
+        launch = self.enclose(Launch(argv, self.environment, self.folder))
+        self._log = self._held.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+        self._diagnostics = self._held.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+        self._read = 0
+        self._process = subprocess.Popen(
+            launch.argv,
+            cwd=launch.folder,
+            env=dict(launch.environment),
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._diagnostics,
+            start_new_session=True,
+        )
+        self._await_listening(invoke)
+        # Never TLS, so the certificates, which take longer to load than RIE to start, stay unread.
+        client = httpx.Client(base_url=f"http://{invoke}", trust_env=False, verify=False)
+        self._client = self._held.enter_context(client)
+
+    def _await_listening(self, address: str) -> None:
+        host, port = address.split(":")
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            assert self._process is not None
+            if self._process.poll() is not None:
+                said = self.diagnostics()
+                kind = _PortTaken if "address already in use" in said else RieError
+                raise kind(f"RIE ended before it listened: {said.strip()[-2000:]}")
+            with suppress(OSError), socket.create_connection((host, int(port)), 1):
+                return
+            time.sleep(0.003)
+        raise RieError(f"RIE did not listen within {START_SECONDS:.0f} s: {self.diagnostics()}")
+
+    def invoke(self, payload: bytes, headers: Mapping[str, str] | None = None) -> Reply:
+        """Invoke the function with `payload`, wait for its reply and for the end of its log.
+
+        One at a time, whatever thread calls. Raises RieError if RIE gives no reply within the
+        function's timeout and some seconds, or is gone.
+        """
+        with self._turn:
+            if self._client is None:
+                raise RieError("RIE is not running")
+            began = time.monotonic()
+            try:
+                answer = self._client.post(
+                    "/2015-03-31/functions/function/invocations",
+                    content=payload,
+                    headers=headers,
+                    timeout=self.timeout + START_SECONDS,
+                )
+            except httpx.HTTPError as problem:
+                raise RieError(
+                    f"no reply from RIE ({problem!r}); it said: {self.diagnostics()[-2000:]}"
+                ) from problem
+            seconds = time.monotonic() - began
+            log = self._collect(complete=answer.status_code == 200)
+        kind = answer.headers.get("content-type", "")
+        clean = _OWN_LINES.sub(b"", log)
+        return Reply(answer.status_code, kind, answer.content, seconds, clean, _request_id(log))
+
+    def _collect(self, complete: bool) -> bytes:
+        """The log since the last call; RIE ends that of an answered invocation with REPORT."""
+        assert self._log is not None
+        number = self._log.fileno()
+        deadline = time.monotonic() + 2
+        while complete and time.monotonic() < deadline:
+            size = os.fstat(number).st_size
+            from_ = max(self._read, size - _TAIL)
+            if b"\nREPORT RequestId: " in os.pread(number, size - from_, from_):
+                break
+            time.sleep(0.001)
+        size = os.fstat(number).st_size
+        text = os.pread(number, size - self._read, self._read)
+        self._read = size
+        return text
+
+    def diagnostics(self) -> str:
+        """What RIE itself said so far."""
+        if self._diagnostics is None:
+            return ""
+        number = self._diagnostics.fileno()
+        return os.pread(number, os.fstat(number).st_size, 0).decode(errors="replace")
+
+    def stop(self) -> None:
+        """End RIE and everything that was started under it. Safe to call twice."""
+        self._client = None
+        process, self._process = self._process, None
+        if process is not None:
+            try:
+                _end(process)
+            finally:
+                _kill_all_with(f"AWS_LAMBDA_RUNTIME_API={self._api}")
+        self._log = self._diagnostics = None
+        self._held.close()
+
+
+class _PortTaken(RieError):
+    """Between choosing a free port and RIE's binding it, someone else took it."""
+
+
+def _request_id(log: bytes) -> str:
+    started = _STARTED.search(log)
+    return started[1].decode() if started else ""
+
+
+def _free_addresses(count: int) -> list[str]:
+    """Addresses nobody listens on; held together until all are known, so that they differ."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        # RIE is the leader of its session and group; whoever shares the group goes with it.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        try:
+            process.wait(STOP_SECONDS)
+            return
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def _kill_all_with(setting: str) -> None:
+    """Kill the processes started with `setting`, and those that they start meanwhile."""
+    deadline = time.monotonic() + STOP_SECONDS
+    while (left := _processes_with(setting)) and time.monotonic() < deadline:
+        for number in left:
+            with suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
+        time.sleep(0.005)
+
+
+def _processes_with(setting: str) -> list[int]:
+    """Processes started with `setting` in their environment.
+
+    RIE gives each runtime a process group of its own, and a function can start processes that leave
+    that, too. The address of this RIE's Runtime API marks them all, and nobody else.
+    """
+    wanted = setting.encode()
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if wanted in (folder / "environ").read_bytes().split(b"\0"):
+                found.append(int(folder.name))
+    return found

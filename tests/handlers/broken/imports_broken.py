@@ -1,0 +1,5 @@
+import broken.syntax
+
+
+def handler(event, context):
+    return broken

@@ -1,0 +1,4 @@
+def handler(event, context):
+    first = 1
+      second = 2
+    return first

@@ -1,0 +1,1 @@
+raise ExceptionGroup("two settings are wrong", [ValueError("PORT"), ValueError("HOST")])

@@ -1,0 +1,1 @@
+raise ImportError("said by the module itself")

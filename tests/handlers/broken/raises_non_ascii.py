@@ -1,0 +1,1 @@
+raise ConnectionError("нет базы данных 🚫")

@@ -1,0 +1,246 @@
+"""Handlers that misbehave; whatever they do, the next invocation must find a working function."""
+
+import asyncio
+import atexit
+import gc
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+_invocations = 0
+
+
+class Own(BaseException):
+    """Derived from BaseException, as few things are."""
+
+
+class NoStr(Exception):
+    def __str__(self) -> str:
+        raise ValueError("__str__ raises")
+
+
+class ExitingStr(Exception):
+    def __str__(self) -> str:
+        raise SystemExit(9)
+
+
+class NotAString(Exception):
+    def __str__(self) -> Any:
+        return 42
+
+
+def _raiser(make: Callable[[], BaseException]) -> Callable[[], None]:
+    def raise_it() -> NoReturn:
+        raise make()
+
+    return raise_it
+
+
+def recursion_endless() -> None:
+    recursion_endless()
+
+
+def memory_exhausted() -> None:
+    bytearray(sys.maxsize)
+
+
+def exit_at_once() -> None:
+    os.write(1, b"last words\n")
+    os._exit(7)
+
+
+def killed() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def terminated() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(0.2)
+
+
+def exit_with_atexit() -> None:
+    atexit.register(print, "atexit ran")
+    sys.exit(4)
+
+
+def stdout_descriptor_closed() -> None:
+    print("before closing")
+    os.close(1)
+
+
+def stdout_closed() -> None:
+    print("before closing")
+    sys.stdout.close()
+
+
+def both_descriptors_closed() -> None:
+    os.close(1)
+    os.close(2)
+
+
+def stdin_closed() -> None:
+    os.close(0)
+
+
+def stdout_replaced() -> None:
+    sys.stdout = Swallow()
+
+
+def stdout_none() -> None:
+    sys.stdout = None
+
+
+class Swallow:
+    def write(self, text: str) -> int:
+        return len(text)
+
+
+def folder_changed() -> None:
+    os.chdir("/")
+
+
+def folder_removed() -> None:
+    folder = f"/tmp/gone-{os.getpid()}"
+    os.mkdir(folder)
+    os.chdir(folder)
+    os.rmdir(folder)
+
+
+def environment_cleared() -> None:
+    os.environ.clear()
+
+
+def path_changed() -> None:
+    sys.path[:] = []
+    sys.path_importer_cache.clear()
+    sys.meta_path[:] = []
+
+
+def modules_removed() -> None:
+    for name in ("json", "traceback", "logging", "os", "time"):
+        sys.modules.pop(name, None)
+
+
+def threads_left() -> None:
+    for _ in range(3):
+        threading.Thread(target=time.sleep, args=(60,)).start()
+
+
+def thread_busy() -> None:
+    def spin() -> None:
+        until = time.monotonic() + 1
+        while time.monotonic() < until:
+            pass
+
+    threading.Thread(target=spin, daemon=True).start()
+
+
+def processes_left() -> None:
+    subprocess.Popen(["sleep", "300"], start_new_session=True)
+    subprocess.Popen(["sleep", "300"], stdout=subprocess.DEVNULL)
+
+
+def loop_left() -> None:
+    asyncio.set_event_loop(asyncio.new_event_loop())
+
+
+def result_too_large() -> str:
+    return "x" * (7 * 1024 * 1024)
+
+
+def prints_without_end() -> None:
+    line = "y" * 9_999
+    for _ in range(10_000):
+        print(line)
+
+
+def sleeps_past_timeout() -> None:
+    print("asleep")
+    time.sleep(30)
+
+
+def spins_past_timeout() -> None:
+    while True:
+        pass
+
+
+def signals_ignored() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def collector_off() -> None:
+    gc.disable()
+    gc.freeze()
+
+
+def trace_set() -> None:
+    sys.settrace(lambda *arguments: None)
+    sys.setrecursionlimit(150)
+
+
+def fork_runs_on() -> None:
+    if os.fork() == 0:
+        return  # the child has no invocation to answer
+    os.wait()
+
+
+def fork_raises() -> None:
+    if os.fork() == 0:
+        raise ValueError("in the child")
+    os.wait()
+
+
+def sockets_closed() -> None:
+    for number in range(3, 64):
+        try:
+            os.close(number)
+        except OSError:
+            continue
+
+
+def main_module_deleted() -> None:
+    del sys.modules["__main__"]
+
+
+HOSTILE: dict[str, Callable[[], Any]] = {
+    "base-exception": _raiser(lambda: Own("own")),
+    "keyboard-interrupt": _raiser(lambda: KeyboardInterrupt("by hand")),
+    "generator-exit": _raiser(lambda: GeneratorExit("early")),
+    "cancelled": _raiser(lambda: asyncio.CancelledError("task")),
+    "base-group": _raiser(lambda: BaseExceptionGroup("both", [KeyboardInterrupt(), Own("b")])),
+    "exit": _raiser(lambda: SystemExit()),
+    "exit-zero": _raiser(lambda: SystemExit(0)),
+    "exit-three": _raiser(lambda: SystemExit(3)),
+    "exit-message": _raiser(lambda: SystemExit("with a message")),
+    "memory-error": _raiser(lambda: MemoryError("raised")),
+    "no-str": _raiser(lambda: NoStr()),
+    "exiting-str": _raiser(lambda: ExitingStr()),
+    "not-a-string": _raiser(lambda: NotAString()),
+} | {
+    function.__name__.replace("_", "-"): function
+    for function in (
+        recursion_endless, memory_exhausted, exit_at_once, killed, terminated, exit_with_atexit,
+        stdout_descriptor_closed, stdout_closed, both_descriptors_closed, stdin_closed,
+        stdout_replaced, stdout_none, folder_changed, folder_removed, environment_cleared,
+        path_changed, modules_removed, threads_left, thread_busy, processes_left, loop_left,
+        result_too_large, prints_without_end, sleeps_past_timeout, spins_past_timeout,
+        signals_ignored, collector_off, trace_set, fork_runs_on, fork_raises, sockets_closed,
+        main_module_deleted,
+    )
+}  # fmt: skip
+
+
+def handler(event: Any, context: Any) -> Any:
+    """The normal invocation says how many this process had before: 0 means that it is new."""
+    global _invocations
+    _invocations += 1
+    if event == "alive":
+        print("alive")
+        return {"before": _invocations - 1}
+    return HOSTILE[event]()

@@ -1,0 +1,3 @@
+"""What the handler beside it imports."""
+
+WORD = "package"

@@ -1,0 +1,44 @@
+"""The contract as assertions, for any pair of sessions: a checkout, a layer, an image."""
+
+from __future__ import annotations
+
+import json
+
+from support.contract import differences
+from support.contract.cases import all_cases
+from support.contract.session import Case, Session
+
+
+def same(case: Case, reference: Session, subject: Session) -> None:
+    """Assert that the subject does as the reference, but for the wanted differences."""
+    theirs, ours = reference.outcome(case), subject.outcome(case)
+    wanted, _ = differences.explain(case, theirs, ours)
+    for number, (expected, found) in enumerate(zip(wanted, ours, strict=True)):
+        where = f"{case.id}, invocation {number}, wanted: awslambdaric's as of docs/differences.md"
+        assert found.status == expected.status, where
+        assert found.body == expected.body, where
+        assert found.log == expected.log, where
+        assert found.ended == expected.ended, where
+
+
+def recovers(case: Case, subject: Session) -> None:
+    """Assert that the invocation before a hostile one and the one after it get their answer."""
+    before, _, after = subject.outcome(case)
+    assert (before.status, after.status) == (200, 200), after
+    assert json.loads(before.body) == {"before": 0}
+    # The same process, or a new one; whichever it is, nothing is left of the error.
+    assert json.loads(after.body) in ({"before": 2}, {"before": 0}), after
+
+
+def unneeded(reference: Session, subject: Session) -> list[str]:
+    """The rows of the page, with the pattern, that show in none of the cases that they name."""
+    rows = {
+        (row.id, pattern)
+        for row in differences.listed()
+        if row.shows_here()
+        for pattern in row.cases
+    }
+    for case in all_cases():
+        _, used = differences.explain(case, reference.outcome(case), subject.outcome(case))
+        rows -= used
+    return sorted(f"{row}: {pattern}" for row, pattern in rows)

@@ -1,0 +1,76 @@
+"""A peer that is scripted byte by byte, for what no real server does on demand."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+Script = Callable[[socket.socket], None]
+
+
+@contextmanager
+def peer(*scripts: Script) -> Iterator[str]:
+    """The address of a server that plays one script for each connection it accepts."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(10)
+    failures: list[BaseException] = []
+
+    def serve() -> None:
+        try:
+            for script in scripts:
+                with listener.accept()[0] as accepted:
+                    accepted.settimeout(10)
+                    script(accepted)
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        thread.join(10)
+        listener.close()
+    assert not failures, failures
+
+
+class Requests:
+    """The requests that arrive on a connection, one after the other, however they are joined."""
+
+    def __init__(self, accepted: socket.socket) -> None:
+        self._socket = accepted
+        self._data = b""
+
+    def read(self) -> bytes:
+        """The next request, its body included. Raises EOFError when there is none."""
+        while b"\r\n\r\n" not in self._data:
+            self._receive()
+        head = self._data.partition(b"\r\n\r\n")[0]
+        end = len(head) + 4
+        for line in head.lower().split(b"\r\n"):
+            if line.startswith(b"content-length:"):
+                end += int(line.split(b":")[1])
+        while len(self._data) < end:
+            self._receive()
+        message, self._data = self._data[:end], self._data[end:]
+        return message
+
+    def _receive(self) -> None:
+        received = self._socket.recv(65536)
+        if not received:
+            raise EOFError
+        self._data += received
+
+
+def request(accepted: socket.socket) -> bytes:
+    """The first request of a connection, or one that comes alone."""
+    return Requests(accepted).read()
+
+
+def answering(*pieces: bytes) -> Script:
+    def script(accepted: socket.socket) -> None:
+        request(accepted)
+        for piece in pieces:
+            accepted.sendall(piece)
+
+    return script

@@ -1,0 +1,149 @@
+"""The benchmark's own arithmetic, its table and its chart."""
+
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+from benchmarks import chart, events, report, toolchain
+from benchmarks.figures import compare, percentile, read_figures
+from benchmarks.measure import Runs
+from benchmarks.scenarios import ROWS, SCENARIOS, Row
+from benchmarks.subjects import BARE, OURS, PEER
+from benchmarks.toolchain import BenchmarkError
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"), [(0.0, 1), (0.25, 3), (0.5, 5), (0.75, 8), (0.99, 10), (1.0, 10)]
+)
+def test_percentile_is_a_value_that_occurred(share: float, expected: float) -> None:
+    assert percentile([7, 1, 9, 3, 10, 5, 2, 8, 4, 6], share) == expected
+
+
+def test_ratio_is_of_the_medians_not_the_median_of_ratios() -> None:
+    found = compare([10, 20, 90], [40, 10, 100])
+    assert found.value == 20 / 40
+    assert (found.low, found.high) == (0.25, 2.0)
+
+
+def test_difference_of_medians() -> None:
+    found = compare([130, 120, 110], [100, 100, 50], as_difference=True)
+    assert (found.value, found.low, found.high) == (20, 20, 60)
+
+
+def test_comparing_unequal_rounds_is_refused() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        compare([1.0, 2.0], [1.0])
+
+
+def test_figures_of_a_runtime() -> None:
+    figures = read_figures({"next_ns": 5, "cycle_ns": [30, 10, 20, 1000], "response_ns": []})
+    assert figures == {"next_ns": 5.0, "cycle_ns_p50": 25.0, "cycle_ns_p99": 1000.0}
+
+
+def test_a_bare_interpreter_is_ready_when_it_has_ended() -> None:
+    assert read_figures({"exit_ns": 7}) == {"next_ns": 7.0}
+
+
+def test_events_are_the_same_every_time_and_of_the_size_asked_for() -> None:
+    encoded = events.encode(events.orders(100_000))
+    assert encoded == events.encode(events.orders(100_000))
+    assert 100_000 <= len(encoded) < 101_000
+    assert len(events.encode(events.orders(5_500_000))) < 6_291_556  # Lambda's limit of a response
+    assert len(events.encode(events.message())) < 2048  # sent with a length, not chunked
+
+
+def runs_of_start() -> Runs:
+    return {
+        OURS: [{"next_ns": 8e6}, {"next_ns": 9e6}, {"next_ns": 7e6}],
+        PEER: [{"next_ns": 32e6}, {"next_ns": 30e6}, {"next_ns": 40e6}],
+        BARE: [{"next_ns": 8e6}, {"next_ns": 8e6}, {"next_ns": 8e6}],
+    }
+
+
+ROW = Row("exec to first `next`", "start", "next_ns", "ms", limit=0.35)
+
+
+@pytest.mark.parametrize(
+    ("limit", "reached", "mark"), [(0.35, True, "✓"), (0.2, False, "✗"), (None, None, "")]
+)
+def test_verdict(limit: float | None, reached: bool | None, mark: str) -> None:
+    row = Row("exec to first `next`", "start", "next_ns", "ms", limit=limit)
+    lines = report.lines_of({"start": runs_of_start()}, (row,))
+    assert lines[0].reached is reached
+    table = report.to_markdown(lines, {})
+    assert table.splitlines()[-1].endswith(f"| {mark} |")
+
+
+def test_table() -> None:
+    lines = report.lines_of({"start": runs_of_start()}, (ROW,))
+    text = report.to_markdown(lines, {"interpreter": "CPython 3.13.0", "machine": "a small one"})
+    assert text.splitlines() == [
+        "interpreter: CPython 3.13.0; machine: a small one.",
+        "",
+        "|  | **lambda_runtime** | awslambdaric | http.client | httpx | C client | bare interpreter"
+        " | 1.00 is | at most |  |",
+        "| --- | --: | --: | --: | --: | --: | --: | --: | --: | :-: |",
+        "| exec to first `next` | **0.25** <sub>0.17–0.30</sub> | 1.00 |  |  |  | 0.25 | 32 ms"
+        " | 0.35 | ✓ |",
+    ]
+
+
+def test_data_says_what_the_table_says() -> None:
+    runs = {"start": runs_of_start()}
+    data = report.to_json(report.lines_of(runs, (ROW,)), {"interpreter": "CPython"}, runs)
+    assert data["rows"][0]["subjects"][OURS]["value"] == 0.25
+    assert data["rows"][0]["reached"] is True
+    assert data["medians"]["start"][PEER] == {"next_ns": 32e6}
+
+
+def test_chart_is_an_svg_whose_bars_are_the_ratios() -> None:
+    lines = report.lines_of({"start": runs_of_start()}, (ROW,))
+    root = ElementTree.fromstring(chart.draw(lines, "CPython 3.13.0"))
+    bars = [
+        float(bar.attrib["width"])
+        for bar in root.iter("{http://www.w3.org/2000/svg}rect")
+        if float(bar.attrib["height"]) > 12
+    ]
+    assert bars[1] / bars[0] == 0.25
+
+
+def test_the_table_is_put_between_its_marks() -> None:
+    page = f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n"
+    assert report.insert(page, "new") == f"before\n{report.BEGIN}\nnew\n{report.END}\nafter\n"
+    with pytest.raises(ValueError, match="missing"):
+        report.insert("no marks", "new")
+
+
+def test_every_row_has_a_scenario_that_measures_both_sides() -> None:
+    scenarios = {scenario.name: scenario for scenario in SCENARIOS}
+    for row in ROWS:
+        assert {OURS, row.reference} <= set(scenarios[row.scenario].subjects)
+
+
+def test_the_short_form_is_shorter_and_still_valid() -> None:
+    for scenario in SCENARIOS:
+        short = scenario.shortened()
+        assert 0 <= short.settle < short.invocations <= scenario.invocations
+        assert 1 <= short.rounds <= scenario.rounds
+
+
+def test_an_interpreter_that_does_not_run_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "python3.13"
+    broken.write_text("#!/bin/sh\nexit 1\n")
+    working = tmp_path / "python3.12"
+    working.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    for path in (broken, working):
+        path.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    found = toolchain.find_interpreter(None)
+    assert found == toolchain.base_interpreter(sys.executable)
+    working.unlink()
+    with pytest.raises(BenchmarkError, match="no working interpreter"):
+        toolchain.find_interpreter(None)
+    with pytest.raises(BenchmarkError, match="does not run"):
+        toolchain.find_interpreter(str(broken))
