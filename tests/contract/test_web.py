@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from lambda_emulator.threaded import ThreadedEmulator
 from support.hand_fed import hand_fed, seconds_to
 from support.http_events import (
@@ -47,10 +48,7 @@ def start(handler: str, **arguments: Any) -> ThreadedEmulator:
     return ThreadedEmulator(
         command=[sys.executable, "-S", str(ROOT / "bootstrap"), handler],
         handler=handler,
-        task_root=APPS,
-        timeout=20,
-        init_timeout=30,
-        **arguments,
+        **{"task_root": APPS, "timeout": 20, "init_timeout": 30} | arguments,
     )
 
 
@@ -581,11 +579,65 @@ def first_byte(client: httpx.Client, url: str) -> float:
     return seconds
 
 
-def test_nothing_of_web_is_loaded_for_a_plain_handler(tmp_path: Path, run: Any) -> None:
+# Documentation and examples
+
+
+def test_the_function_that_the_page_opens_with(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "web.md").read_text()
+    (tmp_path / "app.py").write_text(page.split("```python\n")[1].split("```")[0])
+    with start("app.app", task_root=tmp_path) as emulator:
+        answer = Function(emulator).get("/hello?name=reader")
+    assert answer == {"hello": "reader"}
+
+
+@pytest.mark.parametrize("example", ["web_fastapi", "web_flask"])
+def test_examples_answer_their_event(example: str) -> None:
+    folder = ROOT / "examples" / example
+    with start("app.app", task_root=folder) as emulator:
+        answer = read_answer(Function(emulator).invoke((folder / "event.json").read_bytes()))
+    assert answer.status == 200
+    assert json.loads(answer.body)["hello"] == "Ada"
+
+
+def test_the_fastapi_example_takes_messages() -> None:
+    environment = {"LAMBDA_RUNTIME_EVENT_HANDLER": "app.on_event"}
+    folder = ROOT / "examples" / "web_fastapi"
+    with start("app.app", task_root=folder, environment=environment) as emulator:
+        function = Function(emulator)
+        assert function.invoke({"Records": [{"body": "m"}]}) == {"batchItemFailures": []}
+        accepted = function.ask(HttpRequest("POST", "/notes?text=n"), "http api 2.0")
+        assert accepted.status == 202
+        assert function.get("/notes") == ["m", "n"]
+        stream = function.ask(HttpRequest("GET", "/countdown?start=2"), "function url")
+        assert stream.body == b"data: 2\n\ndata: 1\n\ndata: 0\n\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("fastapi_app.app", "asgi"),
+        ("starlette_app.app", "asgi"),
+        ("flask_app.app", "wsgi"),
+    ],
+)
+def test_only_what_is_needed_is_loaded(name: str, expected: str, tmp_path: Path) -> None:
+    module = name.partition(".")[0]
+    (tmp_path / "app.py").write_text(
+        f"import sys\nsys.path.append({str(APPS)!r})\nfrom {module} import app\n\n\n"
+        "def loaded(event, context):\n"
+        "    return sorted(name for name in sys.modules if 'lambda_runtime.web.' in name)\n"
+    )
+    environment = {"LAMBDA_RUNTIME_EVENT_HANDLER": "app.loaded"}
+    with start("app.app", task_root=tmp_path, environment=environment) as emulator:
+        loaded = Function(emulator).invoke({})
+    assert f"lambda_runtime.web.{expected}" in loaded
+    assert f"lambda_runtime.web.{'wsgi' if expected == 'asgi' else 'asgi'}" not in loaded
+
+
+def test_nothing_of_web_is_loaded_for_a_plain_handler(tmp_path: Path) -> None:
     (tmp_path / "plain.py").write_text(
         "import sys\n\n\ndef handler(event, context):\n"
         "    return sorted(name for name in sys.modules if 'lambda_runtime.web' in name)\n"
     )
-    command = [sys.executable, "-S", str(ROOT / "bootstrap"), "plain.handler"]
-    with ThreadedEmulator(command=command, handler="plain.handler", task_root=tmp_path) as emulator:
+    with start("plain.handler", task_root=tmp_path) as emulator:
         assert emulator.invoke({}).json() == []

@@ -6,6 +6,7 @@ import functools
 from typing import Any
 
 import pytest
+
 from lambda_runtime import handlers
 from lambda_runtime.errors import FaultException
 from lambda_runtime.web import detect

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lambda_runtime.web import events, paths
 from lambda_runtime.web.events import Request
 from support.http_events import (

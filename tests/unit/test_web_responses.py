@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 
 import pytest
+
 from lambda_runtime.web import responses
 from support.http_events import read_answer
 

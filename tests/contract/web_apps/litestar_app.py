@@ -1,6 +1,7 @@
 """Litestar."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 from litestar import Litestar, MediaType, Request, Response, get, post
 from litestar.datastructures import Cookie
@@ -13,7 +14,7 @@ async def hello(name: str = "world") -> dict[str, str]:
 
 
 @post("/echo", status_code=200)
-async def echo(request: Request) -> Response[bytes]:
+async def echo(request: Request[Any, Any, Any]) -> Response[bytes]:
     kind = request.headers.get("content-type", "application/octet-stream")
     body = await request.body()
     return Response(body, media_type=kind, headers={"x-method": request.method})
@@ -25,7 +26,7 @@ async def path(rest: str) -> str:
 
 
 @get("/cookies", media_type=MediaType.TEXT)
-async def cookies(request: Request) -> Response[str]:
+async def cookies(request: Request[Any, Any, Any]) -> Response[str]:
     text = "+".join(f"{k}={v}" for k, v in sorted(request.cookies.items()))
     given = [Cookie(key="one", value="1"), Cookie(key="two", value="2")]
     return Response(text, media_type=MediaType.TEXT, cookies=given)
