@@ -112,8 +112,8 @@ def test_missing_parts_have_a_value() -> None:
     [
         ("example.com", ("example.com", 443)),
         ("example.com:8443", ("example.com", 8443)),
-        ("[::1]:8080", ("[::1]", 8080)),
-        ("[::1]", ("[::1]", 443)),
+        ("[::1]:8080", ("::1", 8080)),
+        ("[::1]", ("::1", 443)),
     ],
 )
 def test_the_server(host: str, server: tuple[str, int]) -> None:

@@ -163,7 +163,10 @@ class Exchange:
             self._begin()
             return
         _expect(kind, "http.response.body")
-        await self._take(message.get("body", b""), bool(message.get("more_body", False)))
+        body = message.get("body", b"")
+        if type(body) is not bytes:
+            body = bytes(body)  # a buffer that the application may use again
+        await self._take(body, bool(message.get("more_body", False)))
 
     def _begin(self) -> None:
         """Have the head of an event stream leave now: its first event may be long in coming."""

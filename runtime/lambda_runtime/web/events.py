@@ -255,7 +255,6 @@ def _client(address: str | None) -> tuple[str, int] | None:
 def _server(host: str, port: bytes, scheme: str) -> tuple[str, int]:
     name, colon, number = host.rpartition(":")
     if colon and number.isdigit():
-        return name, int(number)
-    if port.isdigit():
-        return host, int(port)
-    return host, 443 if scheme == "https" else 80
+        return name.strip("[]"), int(number)
+    standard = 443 if scheme == "https" else 80
+    return host.strip("[]"), int(port) if port.isdigit() else standard
