@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 
-.PHONY: help setup test lint bench run clean
+.PHONY: help setup test lint bench run emulator clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,6 +32,9 @@ lint: setup ## what .ci/run checks besides the tests
 
 bench: setup ## measure beside the peers: one table (ARGS=--quick for a short form)
 	@$(PY) -m benchmarks $(ARGS)
+
+emulator: setup ## a function behind Lambda's APIs: make emulator ARGS="app.handler --task-root examples"
+	PYTHONPATH=emulator $(PY) -m lambda_emulator $(ARGS)
 
 clean: ## remove what the other commands made in this folder
 	rm -rf $(VENV) .venvs build dist .hypothesis .pytest_cache .mypy_cache .ruff_cache

@@ -156,6 +156,7 @@ def test_random_faults_are_the_same_for_the_same_seed() -> None:
     assert 0 < first.struck < 50
 
 
+@pytest.mark.parametrize("run", ["lambda_runtime"], indirect=True)
 def test_a_little_chaos(run: Runs) -> None:
     """Every invocation gets its own answer, or an error that says why there is none."""
     faults = RandomFaults(seed=1, rate=0.05)
