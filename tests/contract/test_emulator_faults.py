@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+
 from lambda_emulator.faults import STALE, Fault, RandomFaults
 from lambda_emulator.threaded import ThreadedEmulator
 from support.api_client import PATIENCE, ApiClient

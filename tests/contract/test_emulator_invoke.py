@@ -19,6 +19,7 @@ import botocore.config  # type: ignore[import-untyped]
 import botocore.exceptions  # type: ignore[import-untyped]
 import httpx
 import pytest
+
 from lambda_emulator import eventstream
 from lambda_emulator.threaded import ThreadedEmulator
 from support.api_client import ApiClient, StreamingPost

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from lambda_emulator.emulator import InitFailed
 from lambda_emulator.function import SnapStart
 from lambda_emulator.threaded import ThreadedEmulator

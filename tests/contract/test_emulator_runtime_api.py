@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+
 from lambda_emulator.invocation import Invocation, Reply
 from lambda_emulator.threaded import ThreadedEmulator
 from support.api_client import PATIENCE, ApiClient, StreamingPost

@@ -8,6 +8,7 @@ import pytest
 from botocore.eventstream import EventStreamBuffer  # type: ignore[import-untyped]
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lambda_emulator import eventstream
 from lambda_emulator.faults import Fault
 from lambda_emulator.logs import FrameReader, LineReader, LogRecord, Logs
