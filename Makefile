@@ -15,10 +15,14 @@ help: ## this list
 setup: $(VENV)/.ready ## the virtual environment that everything below uses
 
 $(VENV)/.ready: tests/requirements.txt tests/requirements-unit.txt
-	@tests/support/setup.sh $(PYTHON) $(VENV)
+	@tests/support/setup.sh $(PYTHON) $(VENV) tests/requirements.txt
+	@touch $@ $(VENV)/.run
+
+$(VENV)/.run: tests/requirements-run.txt
+	@tests/support/setup.sh $(PYTHON) $(VENV) tests/requirements-run.txt
 	@touch $@
 
-run: $(VENV)/.ready ## run a function: make run [TASK=dir] [HANDLER=app.handler] [EVENT=event.json]
+run: $(VENV)/.run ## run a function: make run [TASK=dir] [HANDLER=app.handler] [EVENT=event.json]
 	@PYTHONPATH=emulator $(PY) -m lambda_emulator.run --task "$$TASK" --handler "$$HANDLER" --event "$$EVENT"
 
 test: setup ## all tests, under the real Runtime Interface Emulator too; unit tests on every CPython here
