@@ -27,7 +27,7 @@ _LEAVE_SECONDS = 1.0
 
 _loop: asyncio.AbstractEventLoop | None = None
 _context: Context | None = None
-_context_of: str | None = None
+_context_of: object = None
 
 
 def prepare() -> asyncio.AbstractEventLoop:
@@ -84,6 +84,8 @@ def _stop(future: "asyncio.Future[Any]") -> None:
 def _cancel(loop: asyncio.AbstractEventLoop, futures: "Iterable[asyncio.Future[Any]]") -> None:
     """Cancel them and give them a moment for their ``finally`` blocks."""
     pending = [future for future in futures if future.cancel()]
+    for future in pending:
+        future.remove_done_callback(_stop)
     if pending:
         loop.run_until_complete(asyncio.wait(pending, timeout=_LEAVE_SECONDS))
 
@@ -91,10 +93,9 @@ def _cancel(loop: asyncio.AbstractEventLoop, futures: "Iterable[asyncio.Future[A
 def _invocation_context() -> Context:
     """The context of the present invocation, made when it first needs one."""
     global _context, _context_of
-    # Compared by identity: a retried event has the request id of the first attempt again, but it
-    # was read from another reply.
-    if _context is None or _context_of is not logs.request_id:
-        _context, _context_of = copy_context(), logs.request_id
+    # A retried event has the request id of its first attempt; only the object tells them apart.
+    if _context is None or _context_of is not logs.invocation:
+        _context, _context_of = copy_context(), logs.invocation
         _context.run(request_id.set, logs.request_id)
     return _context
 

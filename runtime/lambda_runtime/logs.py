@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # one invocation runs at a time, all of them work for that one.
 request_id = ""
 tenant_id: str | None = None
+invocation: object = None
 
 
 def _request_id() -> str:

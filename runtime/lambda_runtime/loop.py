@@ -87,6 +87,7 @@ def begin(invocation: Invocation) -> None:
     """Make the invocation the one that logs and traces belong to."""
     logs.request_id = invocation.request_id
     logs.tenant_id = invocation.tenant_id
+    logs.invocation = invocation
     if invocation.trace_id is not None:
         settings.put("_X_AMZN_TRACE_ID", invocation.trace_id)
     else:

@@ -175,6 +175,8 @@ class Upload:
             raise too_late() from None
         except OSError:
             raise Gone from None
+        # With a timeout set, even a call that is not to wait would wait.
+        self._socket.setblocking(True)
 
     def _end(self, message: bytes) -> Reply:
         logs.flush()
