@@ -13,11 +13,15 @@ if TYPE_CHECKING:
     Handler = Callable[[object, object], object]
 
 # co_flags, as the module inspect names them.
+_VARIADIC = 0x04
 _GENERATOR = 0x20
 _COROUTINE = 0x80 | 0x100
 _ASYNC_GENERATOR = 0x200
 
 _MAX_WRAPPINGS = 8
+
+# What the parameters of ASGI and WSGI applications are called: always, or nearly so.
+_WEB_PARAMETERS = frozenset(("scope", "receive", "start_response"))
 
 PLAIN = frozenset((dict, list, str, type(None), int, float, bool, bytes, tuple))
 """The types of results that need no second look."""
@@ -49,9 +53,16 @@ def resolve(name: str) -> "Handler":
 def adapt(handler: "Handler") -> "Handler":
     """What the loop is to call for this handler, with all that its kind needs made in init.
 
-    Raises ValueError when the response mode of a handler that streams is not one.
+    Raises ValueError when the response mode of a handler that streams is not one, and for a web
+    application what its start-up raises.
     """
     code = code_of(handler)
+    if _may_be_web(handler, code):
+        from lambda_runtime import web
+
+        adapted = web.adapt(handler)
+        if adapted is not handler:
+            return adapted
     flags = code.co_flags if code is not None else 0
     if flags & (_COROUTINE | _ASYNC_GENERATOR):
         from lambda_runtime import aio
@@ -73,6 +84,22 @@ def code_of(handler: object) -> "CodeType | None":
         is_partial = type(handler).__module__ == "functools" and hasattr(handler, "func")
         handler = handler.func if is_partial else type(handler).__call__  # type: ignore[attr-defined]
     return None
+
+
+def _may_be_web(handler: object, code: "CodeType | None") -> bool:
+    """Whether to load ``web`` for a closer look: cheap, and no web application escapes it."""
+    for _ in range(_MAX_WRAPPINGS):
+        if code is None:
+            return callable(handler)  # a class, or nothing of Python's
+        wrapped = getattr(handler, "__wrapped__", None)
+        if wrapped is None or not code.co_flags & _VARIADIC:
+            break
+        handler, code = wrapped, code_of(wrapped)
+    assert code is not None
+    names = code.co_varnames[: code.co_argcount]
+    return not _WEB_PARAMETERS.isdisjoint(names) or bool(
+        len(names) > 2 and code.co_flags & _COROUTINE
+    )
 
 
 def is_awaitable(response: object) -> bool:

@@ -1,0 +1,301 @@
+"""ASGI 3 applications as handlers.
+
+Theory of operation
+-------------------
+One invocation is one request and one call of the application, on the environment's event loop. An
+``Exchange`` is the server's end of it: ``receive`` gives the request's body, which is there whole,
+and later ``http.disconnect``; ``send`` takes the response.
+
+A response that is to be whole is collected, and answered when the application's call returns: so
+that background tasks, which frameworks run before they return, have run before the environment may
+be frozen. A response that streams is answered at its first chunk: from then on the application
+runs in a task of its own, and hands each chunk over to the generator ``chunks``, which whoever
+writes to the client draws from. ``send`` returns when its chunk has been drawn and written, so a
+slow client slows the application down. The stream ends when the application's call has returned.
+
+Sources: "HTTP & WebSocket ASGI Message Format" 2.3 in the ASGI specification.
+"""
+
+import asyncio
+
+from lambda_runtime import aio
+from lambda_runtime.web import failures
+from lambda_runtime.web.front import Front
+from lambda_runtime.web.lifespan import Lifespan
+from lambda_runtime.web.paths import text
+from lambda_runtime.web.responses import single_values
+from lambda_runtime.web.settings import WebSettings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+    from typing import Any
+
+    from lambda_runtime.handlers import Handler
+    from lambda_runtime.web.events import Request
+
+    Message = MutableMapping[str, Any]
+    Receive = Callable[[], Awaitable[Message]]
+    Send = Callable[[Message], Awaitable[None]]
+    Application = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+
+_VERSIONS = {"version": "3.0", "spec_version": "2.3"}
+
+_LEAVE_SECONDS = 1.0
+"""How long an application may go on after it was told that its client is gone."""
+
+
+def adapt(application: "Application") -> "tuple[Handler, Callable[[], None]]":
+    """The application as a handler, started; and what shuts it down.
+
+    Raises what its start-up raised, if it speaks the lifespan protocol.
+    """
+    settings = WebSettings()
+    lifespan = Lifespan(application)
+    front = Front(Server(application, settings, lifespan.state), settings)
+    aio.run(lifespan.startup())
+    return front, lambda: aio.run(lifespan.shutdown())
+
+
+class Server:
+    """Calls the application for one request after the other."""
+
+    def __init__(
+        self, application: "Application", settings: WebSettings, state: "dict[str, Any]"
+    ) -> None:
+        self._application = application
+        self._settings = settings
+        self._state = state
+
+    def __call__(self, request: "Request", event: object, context: object) -> object:
+        exchange = Exchange(request, self._settings)
+        call = self._application(
+            self._scope(request, event, context), exchange.receive, exchange.send
+        )
+        return aio.run(exchange.answer(call))
+
+    def _scope(self, request: "Request", event: object, context: object) -> "dict[str, Any]":
+        root_path = request.root_path
+        return {
+            "type": "http",
+            "asgi": _VERSIONS.copy(),
+            "http_version": request.http_version,
+            "method": request.method,
+            "scheme": request.scheme,
+            "path": text(root_path + request.path),
+            "raw_path": (root_path + request.path).encode("ascii"),
+            "query_string": request.query,
+            "root_path": text(root_path),
+            "headers": request.headers,
+            "client": request.client,
+            "server": request.server,
+            "state": self._state.copy(),
+            "aws.event": event,
+            "aws.context": context,
+        }
+
+
+class Exchange:
+    """One request and its response.
+
+    States: the response has not started (``status`` is 0), it is collected (``parts``), it streams
+    (``streaming``), it is ``complete``; and at any time the client may be ``gone``.
+    """
+
+    __slots__ = (
+        "_body",
+        "_chunk",
+        "_over",
+        "_reader",
+        "_request",
+        "_settings",
+        "_task",
+        "_writer",
+        "complete",
+        "gone",
+        "headers",
+        "parts",
+        "status",
+        "streaming",
+    )
+
+    def __init__(self, request: "Request", settings: WebSettings) -> None:
+        self._request = request
+        self._settings = settings
+        self._body: bytes | None = request.body
+        self._chunk = b""
+        self._over: asyncio.Event | None = None
+        self._reader: asyncio.Future[None] | None = None
+        self._writer: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.complete = False
+        self.gone = False
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.parts: list[bytes] = []
+        self.status = 0
+        self.streaming = False
+
+    # The application's side
+
+    async def receive(self) -> "Message":
+        """The request's body at the first call; at later ones the end of the exchange."""
+        if self._body is not None:
+            body, self._body = self._body, None
+            return {"type": "http.request", "body": body, "more_body": False}
+        if not (self.complete or self.gone):
+            if self._over is None:
+                self._over = asyncio.Event()
+            await self._over.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: "Message") -> None:
+        """Take the head of the response or a piece of its body.
+
+        Raises RuntimeError for a message out of turn.
+        """
+        kind = message["type"]
+        if self.complete:
+            raise RuntimeError(f"{kind!r} was sent after the response was complete")
+        if not self.status:
+            _expect(kind, "http.response.start")
+            self.status = message["status"]
+            self.headers = list(message.get("headers", ()))
+            self._begin()
+            return
+        _expect(kind, "http.response.body")
+        await self._take(message.get("body", b""), bool(message.get("more_body", False)))
+
+    def _begin(self) -> None:
+        """Have the head of an event stream leave now: its first event may be long in coming."""
+        kind = _field(self.headers, b"content-type")
+        if self._task is not None and kind.startswith("text/event-stream"):
+            self.streaming = True
+            self._wake()
+
+    async def _take(self, body: bytes, more: bool) -> None:
+        if not more:
+            self.complete = True
+        if not self.streaming and not self.parts:
+            self.streaming = self._is_to_stream(more)
+        if self.streaming:
+            await self._hand_over(body)
+        else:
+            self.parts.append(body)
+        if self.complete:
+            self._end()
+
+    def _is_to_stream(self, more: bool) -> bool:
+        if self._task is None:
+            return False
+        length = _field(self.headers, b"content-length")
+        return not self._settings.better_whole(length, not more)
+
+    async def _hand_over(self, chunk: bytes) -> None:
+        if self.gone:
+            await asyncio.sleep(0)
+        elif self._request.method != "HEAD":
+            self._chunk = chunk
+            self._writer = asyncio.get_running_loop().create_future()
+            self._wake()
+            await self._writer
+        else:
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+    def _resume(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None and not writer.done():
+            writer.set_result(None)
+
+    def _end(self) -> None:
+        if self._over is not None:
+            self._over.set()
+
+    # The runtime's side
+
+    async def answer(self, call: "Awaitable[None]") -> object:
+        """Have the application's call run and give the invocation's answer."""
+        if not self._settings.can_stream(self._request):
+            await self._run(call)
+            return self._whole()
+        loop = asyncio.get_running_loop()
+        self._reader = loop.create_future()
+        self._task = loop.create_task(self._run(call))
+        self._task.add_done_callback(lambda task: self._wake())
+        await self._reader
+        if not self.streaming:
+            await self._task
+            return self._whole()
+        from lambda_runtime.streaming import HttpResponse
+
+        headers, cookies = single_values(self.headers)
+        return HttpResponse(self.chunks(), self.status, headers, cookies)
+
+    async def _run(self, call: "Awaitable[None]") -> None:
+        try:
+            await call
+            if not self.complete and not self.gone:
+                raise RuntimeError("the application returned without completing its response")
+        except Exception as error:
+            if self.gone:
+                return  # it was cut off, and says so
+            if self.streaming and not self.complete:
+                raise
+            failures.log(error)
+            if not self.complete:
+                self.status, self.headers = failures.STATUS, failures.HEADERS
+                self.parts, self.complete = [failures.BODY], True
+        finally:
+            self._end()
+
+    def _whole(self) -> object:
+        body = b"" if self._request.method == "HEAD" else b"".join(self.parts)
+        return self._request.respond(self.status, self.headers, body)
+
+    async def chunks(self) -> "AsyncIterator[bytes]":
+        """The pieces of a streamed body, as the application makes them.
+
+        Raises what the application raised before its response was complete.
+        """
+        task = self._task
+        assert task is not None
+        try:
+            if self._writer is None:
+                yield b""  # has the head leave
+            while self._writer is not None or not task.done():
+                if self._writer is None:
+                    self._reader = asyncio.get_running_loop().create_future()
+                    await self._reader
+                    continue
+                if self._chunk:
+                    yield self._chunk
+                self._resume()
+            await task
+        finally:
+            if not task.done():
+                await self._leave(task)
+
+    async def _leave(self, task: "asyncio.Task[None]") -> None:
+        """Tell the application that its client is gone, and see it end."""
+        self.gone = True
+        self._end()
+        self._resume()
+        done, _ = await asyncio.wait([task], timeout=_LEAVE_SECONDS)
+        if not done:
+            task.cancel()
+            await asyncio.wait([task], timeout=_LEAVE_SECONDS)
+
+
+def _expect(kind: str, expected: str) -> None:
+    if kind != expected:
+        raise RuntimeError(f"expected the message {expected!r}, but the application sent {kind!r}")
+
+
+def _field(headers: "list[tuple[bytes, bytes]]", name: bytes) -> str:
+    for candidate, value in headers:
+        if candidate.lower() == name:
+            return value.decode("latin-1")
+    return ""

@@ -1,0 +1,13 @@
+"""What went wrong in an application: logged, and told to the client as servers tell it."""
+
+STATUS = 500
+HEADERS = [(b"content-type", b"text/plain; charset=utf-8")]
+BODY = b"Internal Server Error"
+
+
+def log(error: BaseException) -> None:
+    """Write the error's log record; the invocation goes on."""
+    from lambda_runtime import errors, logs
+
+    frames = errors.user_frames(error.__traceback__)
+    errors.log(errors.describe(error, frames, logs.request_id), error)

@@ -1,0 +1,79 @@
+"""What stands between the loop and a web application: events in, answers out."""
+
+from lambda_runtime import handlers
+from lambda_runtime.web import detect, events
+from lambda_runtime.web.settings import EVENT_HANDLER, WEBSOCKET_PATH, WebSettings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lambda_runtime.web.events import Request
+
+    Serve = Callable[[Request, object, object], object]
+
+
+class Front:
+    """A handler that has a web application serve what is HTTP, and another handler the rest.
+
+    Raises what finding and importing that other handler raises.
+    """
+
+    def __init__(self, serve: "Serve", settings: WebSettings) -> None:
+        self._serve = serve
+        self._base_path = settings.base_path
+        self._websocket_path = settings.websocket_path
+        name = settings.event_handler
+        self._event_handler = refuse if name is None else _event_handler(name)
+
+    def __call__(self, event: object, context: object) -> object:
+        request = events.read(event, self._base_path, self._websocket_path)
+        if request is None:
+            return self._event_handler(event, context)
+        return self._serve(request, event, context)
+
+
+def refuse(event: object, context: object) -> object:
+    """Raise FaultException (``Runtime.NotAnHttpEvent``), telling what the event looks like."""
+    from lambda_runtime.errors import FaultException
+
+    raise FaultException(
+        "Runtime.NotAnHttpEvent",
+        f"the handler is a web application, and this event ({_look(event)}) is not an HTTP request "
+        "of API Gateway, a function URL or a load balancer; name a function for such events in "
+        f"{EVENT_HANDLER}=module.function{_websocket_advice(event)}",
+    )
+
+
+def _look(event: object) -> str:
+    if not isinstance(event, dict):
+        return type(event).__name__
+    records = event.get("Records")
+    if isinstance(records, list) and records and isinstance(records[0], dict):
+        source = records[0].get("eventSource") or records[0].get("EventSource")
+        if source:
+            return f"from {source}"
+    if isinstance(event.get("source"), str):
+        return f"from {event['source']}"
+    keys = ", ".join(str(key) for key in list(event)[:8])
+    return f"with the keys {keys}"[:200] if keys else "an empty object"
+
+
+def _websocket_advice(event: object) -> str:
+    context = event.get("requestContext") if isinstance(event, dict) else None
+    if not isinstance(context, dict) or "connectionId" not in context:
+        return ""
+    return f", or for WebSocket APIs the route of their messages in {WEBSOCKET_PATH}=/path"
+
+
+def _event_handler(name: str) -> "Callable[[object, object], object]":
+    handler = handlers.resolve(name)
+    if detect.interface(handler) is not None:
+        from lambda_runtime.errors import FaultException
+
+        raise FaultException(
+            "Runtime.InvalidSetting",
+            f"{EVENT_HANDLER} is {name!r}, which is a web application: it has to be a function of "
+            "event and context",
+        )
+    return handlers.adapt(handler)

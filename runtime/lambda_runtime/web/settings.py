@@ -1,0 +1,55 @@
+"""What users set for web applications, by environment variables."""
+
+from lambda_runtime import settings
+from lambda_runtime.web.paths import normal_base_path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lambda_runtime.web.events import Request
+
+BASE_PATH = "LAMBDA_RUNTIME_BASE_PATH"
+EVENT_HANDLER = "LAMBDA_RUNTIME_EVENT_HANDLER"
+RESPONSE_MODE = "LAMBDA_RUNTIME_RESPONSE_MODE"
+WEBSOCKET_PATH = "LAMBDA_RUNTIME_WEBSOCKET_PATH"
+
+_WHOLE = 4 * 1024 * 1024
+"""Bytes of a response that surely fit into a buffered answer (6 MB, in base64 if need be)."""
+
+
+class WebSettings:
+    """The variables' values, read once, in init.
+
+    Raises FaultException (``Runtime.InvalidSetting``) for a value that is none of its variable's.
+    """
+
+    def __init__(self) -> None:
+        self.base_path = normal_base_path(settings.get(BASE_PATH) or "")
+        self.event_handler = settings.get(EVENT_HANDLER) or None
+        self.websocket_path = settings.get(WEBSOCKET_PATH) or None
+        self.mode = settings.get(RESPONSE_MODE) or ""
+        if self.mode not in ("", "streaming", "buffered"):
+            raise _invalid(RESPONSE_MODE, self.mode, "'streaming' or 'buffered'")
+        if self.websocket_path is not None and not self.websocket_path.startswith("/"):
+            raise _invalid(WEBSOCKET_PATH, self.websocket_path, "a path that begins with /")
+
+    def can_stream(self, request: "Request") -> bool:
+        """Whether the request's answer may be a stream at all."""
+        if self.mode == "buffered" or not request.streams:
+            return False
+        return self.mode == "streaming" or request.streams_unasked
+
+    def better_whole(self, content_length: str, in_one_piece: bool) -> bool:
+        """Whether an answer that may be a stream had better not be one.
+
+        ``content_length`` is the header's value, "" when unknown; ``in_one_piece`` says that the
+        application has made all of the body already.
+        """
+        if self.mode == "streaming":
+            return False
+        return in_one_piece or (content_length.isdigit() and int(content_length) <= _WHOLE)
+
+
+def _invalid(name: str, value: str, expected: str) -> Exception:
+    from lambda_runtime.errors import FaultException
+
+    return FaultException("Runtime.InvalidSetting", f"{name} is {value!r}: it may be {expected}")

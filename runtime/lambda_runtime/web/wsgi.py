@@ -1,0 +1,197 @@
+"""WSGI applications as handlers (PEP 3333)."""
+
+import io
+import sys
+
+from lambda_runtime.web import failures
+from lambda_runtime.web.front import Front
+from lambda_runtime.web.paths import raw
+from lambda_runtime.web.responses import single_values
+from lambda_runtime.web.settings import WebSettings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from types import TracebackType
+    from typing import Any
+
+    from lambda_runtime.handlers import Handler
+    from lambda_runtime.web.events import Request
+
+    Application = Callable[[dict[str, Any], "StartResponse"], Iterable[bytes]]
+    Failure = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
+    StartResponse = Callable[..., Callable[[bytes], object]]
+
+
+def adapt(application: "Application") -> "Handler":
+    """The application as a handler."""
+    settings = WebSettings()
+    return Front(Server(application, settings), settings)
+
+
+class Server:
+    """Calls the application for one request after the other."""
+
+    def __init__(self, application: "Application", settings: WebSettings) -> None:
+        self._application = application
+        self._settings = settings
+
+    def __call__(self, request: "Request", event: object, context: object) -> object:
+        exchange = Exchange(request)
+        try:
+            exchange.start(self._application(_environ(request, event, context), exchange.begin))
+            if self._is_to_stream(request, exchange):
+                return exchange.stream()
+            exchange.collect()
+        except Exception as error:
+            failures.log(error)
+            return request.respond(failures.STATUS, failures.HEADERS, failures.BODY)
+        return exchange.whole()
+
+    def _is_to_stream(self, request: "Request", exchange: "Exchange") -> bool:
+        if not self._settings.can_stream(request):
+            return False
+        length = exchange.field(b"content-length")
+        return not self._settings.better_whole(length, exchange.in_one_piece)
+
+
+class Exchange:
+    """One request and its response."""
+
+    def __init__(self, request: "Request") -> None:
+        self._request = request
+        self._status = ""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._written: list[bytes] = []
+        self._result: Iterable[bytes] = ()
+        self._chunks: Iterator[bytes] = iter(())
+        self._streaming = False
+        self.in_one_piece = False
+
+    def begin(
+        self, status: str, headers: list[tuple[str, str]], exc_info: "Failure | None" = None
+    ) -> "Callable[[bytes], object]":
+        """What the application calls ``start_response``."""
+        if exc_info is not None and exc_info[1] is not None and self._streaming:
+            raise exc_info[1].with_traceback(exc_info[2])
+        if exc_info is None and self._status:
+            raise AssertionError("start_response was called again, without exc_info")
+        self._status = status
+        # Blanks around a value are lost on the wire, and Django relies on that.
+        self._headers = [
+            (name.lower().encode("latin-1"), value.strip(" \t").encode("latin-1"))
+            for name, value in headers
+        ]
+        return self._written.append
+
+    def start(self, result: "Iterable[bytes]") -> None:
+        """Take what the application returned, up to the first piece of the body.
+
+        Raises what the application raises meanwhile.
+        """
+        self._result = result
+        self.in_one_piece = isinstance(result, (list, tuple))
+        self._chunks = iter(result)
+        # A generator's code, and with it start_response, runs only when it is asked for something.
+        while not self._status or not any(self._written):
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                self.in_one_piece = True
+                break
+            self._written.append(chunk)
+        if not self._status:
+            raise RuntimeError("the application returned without calling start_response")
+
+    def field(self, name: bytes) -> str:
+        """The value of a response header, "" when there is none."""
+        for candidate, value in self._headers:
+            if candidate == name:
+                return value.decode("latin-1")
+        return ""
+
+    def collect(self) -> None:
+        """Gather the whole body. Raises what the application raises meanwhile."""
+        try:
+            self._written += self._chunks
+        finally:
+            self._close()
+
+    def whole(self) -> object:
+        """The collected response as the invocation's answer."""
+        body = b"" if self._request.method == "HEAD" else b"".join(self._written)
+        return self._request.respond(self._code(), self._headers, body)
+
+    def stream(self) -> object:
+        """The response as a stream that goes on being made."""
+        from lambda_runtime.streaming import HttpResponse
+
+        self._streaming = True
+        headers, cookies = single_values(self._headers)
+        return HttpResponse(self._body(), self._code(), headers, cookies)
+
+    def _body(self) -> "Iterator[bytes]":
+        silent = self._request.method == "HEAD"
+        try:
+            while True:
+                written = b"".join(self._written)
+                self._written.clear()
+                if written and not silent:
+                    yield written
+                chunk = next(self._chunks, None)
+                if chunk is None:
+                    break
+                self._written.append(chunk)
+        finally:
+            self._close()
+        if self._written and not silent:
+            yield b"".join(self._written)
+
+    def _code(self) -> int:
+        return int(self._status[:3])
+
+    def _close(self) -> None:
+        close = getattr(self._result, "close", None)
+        if close is not None:
+            close()
+
+
+def _environ(request: "Request", event: object, context: object) -> "dict[str, Any]":
+    host, port = request.server
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": request.method,
+        "SCRIPT_NAME": raw(request.root_path),
+        "PATH_INFO": raw(request.path),
+        "QUERY_STRING": request.query.decode("latin-1"),
+        "RAW_URI": request.target,
+        "REQUEST_URI": request.target,
+        "SERVER_NAME": host,
+        "SERVER_PORT": str(port),
+        "SERVER_PROTOCOL": f"HTTP/{request.http_version}",
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": request.scheme,
+        "wsgi.input": io.BytesIO(request.body),
+        "wsgi.input_terminated": True,
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": False,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+        "aws.event": event,
+        "aws.context": context,
+    }
+    if request.client is not None:
+        environ["REMOTE_ADDR"] = request.client[0]
+    _add_headers(environ, request.headers)
+    return environ
+
+
+def _add_headers(environ: "dict[str, Any]", headers: list[tuple[bytes, bytes]]) -> None:
+    for name, value in headers:
+        if b"_" in name:
+            continue  # it would pass for the header that has a hyphen there
+        key = name.decode("latin-1").upper().replace("-", "_")
+        if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+            key = f"HTTP_{key}"
+        text = value.decode("latin-1")
+        if key in environ:
+            text = f"{environ[key]}{'; ' if key == 'HTTP_COOKIE' else ','}{text}"
+        environ[key] = text

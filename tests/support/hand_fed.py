@@ -1,0 +1,94 @@
+"""A runtime that is fed by hand: the Runtime API as one socket, to measure the runtime alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_PATIENCE = 20.0
+_END = b"0\r\n\r\n"
+
+
+class HandFedRuntime:
+    """The other end of a runtime's connection."""
+
+    def __init__(self, listening: socket.socket) -> None:
+        self._listening = listening
+        self._connection: socket.socket | None = None
+
+    def wait(self) -> None:
+        """Wait until the runtime asks for an event, on this connection or the next."""
+        while True:
+            if self._connection is None:
+                self._connection, _ = self._listening.accept()
+                self._connection.settimeout(_PATIENCE)
+                self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            request = self._connection.recv(65536)
+            if request:
+                assert request.endswith(b"\r\n\r\n") and b"/invocation/next " in request
+                return
+            self.close()
+
+    def first_byte(self, event: bytes, sign: bytes) -> float:
+        """Seconds from the event to the sign in a streamed answer, which is read to its end."""
+        assert self._connection is not None
+        deadline = int(time.time() * 1000) + 60_000
+        head = (
+            "HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: id\r\n"
+            f"Lambda-Runtime-Deadline-Ms: {deadline}\r\nContent-Length: {len(event)}\r\n\r\n"
+        )
+        seconds = seconds_to(self._connection, head.encode() + event, sign)
+        self._connection.sendall(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")
+        return seconds
+
+    def close(self) -> None:
+        """Close the connection, if there is one."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def seconds_to(connection: socket.socket, request: bytes, sign: bytes) -> float:
+    """Seconds from sending the request to receiving the sign; then read to the last chunk."""
+    begin = time.perf_counter()
+    connection.sendall(request)
+    received = b""
+    while sign not in received:
+        received += _more(connection)
+    seconds = time.perf_counter() - begin
+    while not received.endswith(_END):
+        received += _more(connection)
+    return seconds
+
+
+def _more(connection: socket.socket) -> bytes:
+    part = connection.recv(65536)
+    assert part, "the connection was closed in the middle"
+    return part
+
+
+@contextmanager
+def hand_fed(command: list[str], folder: Path) -> Iterator[HandFedRuntime]:
+    """Run the command as a runtime while the block lasts."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(_PATIENCE)
+        port = listening.getsockname()[1]
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=os.environ | {"AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{port}"},
+            start_new_session=True,
+        )
+        runtime = HandFedRuntime(listening)
+        try:
+            yield runtime
+        finally:
+            runtime.close()
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(10)

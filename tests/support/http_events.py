@@ -1,0 +1,240 @@
+"""One HTTP request as the event of each front door, and the answers read back as HTTP.
+
+The shapes are those of the examples in AWS's documentation: "Working with AWS Lambda proxy
+integrations" (API Gateway), "Invoking Lambda function URLs", "Use Lambda functions as targets".
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+
+Event = dict[str, Any]
+
+
+@dataclass
+class HttpRequest:
+    """What a client sends. `target` is the path and query as they stand in the request line."""
+
+    method: str = "GET"
+    target: str = "/"
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    body: bytes = b""
+
+    @property
+    def path(self) -> str:
+        return self.target.partition("?")[0]
+
+    @property
+    def query(self) -> str:
+        return self.target.partition("?")[2]
+
+    def all_headers(self) -> list[tuple[str, str]]:
+        """With those that every front door adds."""
+        added = [("host", "example.com"), ("x-forwarded-proto", "http"), ("x-forwarded-port", "80")]
+        if self.body:
+            added.append(("content-length", str(len(self.body))))
+        return [*added, ("x-forwarded-for", "203.0.113.7"), *self.headers]
+
+
+@dataclass
+class HttpAnswer:
+    """What a client receives."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    def values(self, name: str) -> list[str]:
+        return [value for key, value in self.headers if key.lower() == name]
+
+
+def rest_api(request: HttpRequest, stage: str = "", domain: str = "example.com") -> Event:
+    """Payload format 1.0 as REST APIs send it; a stage shows on the API's own domain only."""
+    event = _multi_value(request, "1.0", decoded=True)
+    full = f"/{stage}{request.path}" if stage else request.path
+    event["requestContext"] = {
+        "accountId": "123456789012",
+        "apiId": "id",
+        "domainName": domain,
+        "httpMethod": request.method,
+        "identity": {"sourceIp": "203.0.113.7", "userAgent": "test"},
+        "path": full,
+        "protocol": "HTTP/1.1",
+        "requestId": "id=",
+        "resourcePath": "/{proxy+}",
+        "stage": stage or "prod",
+    }
+    return {"resource": "/{proxy+}", "pathParameters": {"proxy": request.path[1:]}, **event}
+
+
+def http_api_1(request: HttpRequest) -> Event:
+    """Payload format 1.0 as HTTP APIs send it."""
+    event = rest_api(request)
+    event["version"] = "1.0"
+    event["requestContext"]["stage"] = "$default"
+    return event
+
+
+def http_api_2(request: HttpRequest, stage: str = "$default", domain: str = "") -> Event:
+    """Payload format 2.0: a named stage leads the path."""
+    prefix = "" if stage == "$default" else f"/{stage}"
+    headers, cookies = _joined(request)
+    event: Event = {
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": prefix + request.path,
+        "rawQueryString": request.query,
+        "headers": headers,
+        "requestContext": {
+            "accountId": "123456789012",
+            "apiId": "api-id",
+            "domainName": domain or "example.com",
+            "http": {
+                "method": request.method,
+                "path": prefix + request.path,
+                "protocol": "HTTP/1.1",
+                "sourceIp": "203.0.113.7",
+                "userAgent": "test",
+            },
+            "requestId": "id",
+            "routeKey": "$default",
+            "stage": stage,
+            "time": "12/Mar/2026:19:03:58 +0000",
+            "timeEpoch": 1773342238000,
+        },
+        **_body(request),
+    }
+    if cookies:
+        event["cookies"] = cookies
+    if request.query:
+        pairs = parse_qsl(request.query, keep_blank_values=True)
+        names = dict.fromkeys(name for name, _ in pairs)
+        event["queryStringParameters"] = {
+            name: ",".join(value for key, value in pairs if key == name) for name in names
+        }
+    return event
+
+
+def function_url(request: HttpRequest) -> Event:
+    """Payload format 2.0 as function URLs send it."""
+    event = http_api_2(request)
+    event["requestContext"] |= {
+        "accountId": "anonymous",
+        "domainName": "example.lambda-url.us-east-1.on.aws",
+    }
+    return event
+
+
+def load_balancer(request: HttpRequest) -> Event:
+    """A target group without multi-value headers: the last of several values wins."""
+    event = _multi_value(request, None, decoded=False)
+    del event["multiValueHeaders"], event["multiValueQueryStringParameters"]
+    return event | {"requestContext": {"elb": {"targetGroupArn": "arn:aws:…:targetgroup/a/b"}}}
+
+
+def load_balancer_multi_value(request: HttpRequest) -> Event:
+    """A target group with them."""
+    event = _multi_value(request, None, decoded=False)
+    del event["headers"], event["queryStringParameters"]
+    return event | {"requestContext": {"elb": {"targetGroupArn": "arn:aws:…:targetgroup/a/b"}}}
+
+
+EVENTS: dict[str, Callable[[HttpRequest], Event]] = {
+    "rest api": rest_api,
+    "http api 1.0": http_api_1,
+    "http api 2.0": http_api_2,
+    "function url": function_url,
+    "load balancer": load_balancer,
+    "load balancer, multi-value": load_balancer_multi_value,
+}
+
+
+def websocket(kind: str, body: str | None = None, route: str = "$default") -> Event:
+    """A WebSocket API's event: CONNECT, MESSAGE or DISCONNECT."""
+    event: Event = {
+        "requestContext": {
+            "routeKey": route,
+            "eventType": kind,
+            "connectionId": "abc=",
+            "domainName": "ws.execute-api.us-east-1.amazonaws.com",
+            "stage": "prod",
+            "identity": {"sourceIp": "203.0.113.7"},
+            "apiId": "id",
+            "requestId": "id",
+        },
+        "isBase64Encoded": False,
+    }
+    if body is not None:
+        event["body"] = body
+    return event
+
+
+def read_answer(answer: dict[str, Any]) -> HttpAnswer:
+    """The answer as a front door would make HTTP of it; asserts that it could."""
+    assert isinstance(answer["statusCode"], int)
+    headers: list[tuple[str, str]] = []
+    several = answer.get("multiValueHeaders", {})
+    for name, value in answer.get("headers", {}).items():
+        assert isinstance(value, str)
+        headers.append((name, value))
+    for name, values in several.items():
+        assert isinstance(values, list)
+        headers += [(name, value) for value in values]
+    headers += [("set-cookie", cookie) for cookie in answer.get("cookies", [])]
+    body = answer["body"]
+    content = base64.b64decode(body, validate=True) if answer["isBase64Encoded"] else body.encode()
+    return HttpAnswer(answer["statusCode"], headers, content)
+
+
+def _joined(request: HttpRequest) -> tuple[dict[str, str], list[str]]:
+    headers: dict[str, str] = {}
+    cookies: list[str] = []
+    for name, value in request.all_headers():
+        if name == "cookie":
+            cookies += value.split("; ")
+        else:
+            headers[name] = f"{headers[name]},{value}" if name in headers else value
+    return headers, cookies
+
+
+def _multi_value(request: HttpRequest, version: str | None, *, decoded: bool) -> Event:
+    pairs = _pairs(request.query, decoded)
+    headers = request.all_headers()
+    if version is not None:
+        headers = [(name.title(), value) for name, value in headers]
+    return {
+        "httpMethod": request.method,
+        "path": request.path,
+        "headers": dict(headers),
+        "multiValueHeaders": _lists(headers),
+        "queryStringParameters": dict(pairs),
+        "multiValueQueryStringParameters": _lists(pairs),
+        **_body(request),
+    }
+
+
+def _pairs(query: str, decoded: bool) -> list[tuple[str, str]]:
+    if decoded:
+        return parse_qsl(query, keep_blank_values=True)
+    parts = [part.partition("=") for part in query.split("&") if part]
+    return [(name, value) for name, _, value in parts]
+
+
+def _lists(pairs: list[tuple[str, str]]) -> dict[str, list[str]]:
+    lists: dict[str, list[str]] = {}
+    for name, value in pairs:
+        lists.setdefault(name, []).append(value)
+    return lists
+
+
+def _body(request: HttpRequest) -> Event:
+    if not request.body:
+        return {"body": None, "isBase64Encoded": False}
+    try:
+        return {"body": request.body.decode(), "isBase64Encoded": False}
+    except UnicodeDecodeError:
+        return {"body": base64.b64encode(request.body).decode(), "isBase64Encoded": True}

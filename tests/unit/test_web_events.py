@@ -1,0 +1,198 @@
+"""Events read as requests, at the edges that the contract tests do not come to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lambda_runtime.web import events, paths
+from lambda_runtime.web.events import Request
+from support.http_events import (
+    EVENTS,
+    HttpRequest,
+    function_url,
+    http_api_1,
+    http_api_2,
+    load_balancer,
+    load_balancer_multi_value,
+    rest_api,
+    websocket,
+)
+
+API = "id.execute-api.eu-west-1.amazonaws.com"
+
+
+def read(event: Any, base_path: str = "", websocket_path: str | None = None) -> Request:
+    request = events.read(event, base_path, websocket_path)
+    assert request is not None
+    return request
+
+
+@pytest.mark.parametrize(
+    "event",
+    [None, 1, "x", [], {}, {"requestContext": None}, {"requestContext": {"http": None}}],
+)
+def test_what_is_not_http(event: Any) -> None:
+    assert events.read(event, "", None) is None
+
+
+@pytest.mark.parametrize("source", EVENTS)
+def test_the_request_line(source: str) -> None:
+    request = read(EVENTS[source](HttpRequest("PUT", "/a%20b/%C3%BC?x=%2F&y=")))
+    assert request.method == "PUT"
+    assert request.path == "/a%20b/%C3%BC"
+    assert request.query in (b"x=%2F&y=", b"x=/&y=")
+    assert request.target.startswith("/a%20b/%C3%BC?x=")
+    assert (request.scheme, request.http_version) == ("http", "1.1")
+    assert (request.server, request.client) == (("example.com", 80), ("203.0.113.7", 0))
+
+
+@pytest.mark.parametrize("source", EVENTS)
+@pytest.mark.parametrize("body", [b"", b"text", "grün".encode(), bytes(range(256))])
+def test_the_body_and_its_length(source: str, body: bytes) -> None:
+    event = EVENTS[source](HttpRequest("POST", "/", [], body))
+    for headers in (event.get("headers") or {}, event.get("multiValueHeaders") or {}):
+        for name in ("content-length", "Content-Length"):
+            headers.pop(name, None)
+    request = read(event)
+    assert request.body == body
+    assert request.header(b"content-length") == (str(len(body)) if body else "")
+
+
+def test_repeated_headers_stay_apart_where_the_event_has_them_apart() -> None:
+    request = HttpRequest("GET", "/", [("x-a", "1"), ("x-a", "2"), ("cookie", "a=1; b=2")])
+    for build in (rest_api, load_balancer_multi_value):
+        headers = read(build(request)).headers
+        assert [value for name, value in headers if name == b"x-a"] == [b"1", b"2"]
+    for build in (http_api_2, function_url):
+        headers = read(build(request)).headers
+        assert [value for name, value in headers if name == b"x-a"] == [b"1,2"]
+        assert [value for name, value in headers if name == b"cookie"] == [b"a=1; b=2"]
+
+
+def test_cookies_are_not_doubled() -> None:
+    event = http_api_2(HttpRequest("GET", "/", [("cookie", "a=1")]))
+    event["headers"]["cookie"] = "a=1"
+    assert [value for name, value in read(event).headers if name == b"cookie"] == [b"a=1"]
+
+
+def test_header_values_are_latin_1_or_else_utf_8() -> None:
+    event = http_api_2(HttpRequest("GET", "/", [("x-a", "grün"), ("x-b", "✓")]))
+    request = read(event)
+    assert request.header(b"x-a") == "grün"
+    assert (b"x-b", "✓".encode()) in request.headers
+
+
+def test_only_the_load_balancers_own_word_counts_for_the_client() -> None:
+    event = load_balancer(HttpRequest())
+    event["headers"]["x-forwarded-for"] = "10.0.0.1, 198.51.100.9"
+    assert read(event).client == ("198.51.100.9", 0)
+    del event["headers"]["x-forwarded-for"]
+    assert read(event).client is None
+
+
+def test_missing_parts_have_a_value() -> None:
+    bare: list[dict[str, Any]] = [
+        {"httpMethod": "GET", "requestContext": {}},
+        {"httpMethod": None, "requestContext": {"elb": {}}, "headers": None},
+        {"requestContext": {"http": {}}, "headers": None},
+    ]
+    for event in bare:
+        request = read(event)
+        assert (request.method, request.path, request.query) == ("GET", "/", b"")
+        assert (request.body, request.client, request.headers) == (b"", None, [])
+        assert request.server == ("", 443)
+
+
+@pytest.mark.parametrize(
+    ("host", "server"),
+    [
+        ("example.com", ("example.com", 443)),
+        ("example.com:8443", ("example.com", 8443)),
+        ("[::1]:8080", ("[::1]", 8080)),
+        ("[::1]", ("[::1]", 443)),
+    ],
+)
+def test_the_server(host: str, server: tuple[str, int]) -> None:
+    event = http_api_2(HttpRequest())
+    event["headers"] = {"host": host}
+    assert read(event).server == server
+
+
+def test_http_2_is_told() -> None:
+    event = http_api_2(HttpRequest())
+    event["requestContext"]["http"]["protocol"] = "HTTP/2.0"
+    assert read(event).http_version == "2"
+
+
+# Prefixes
+
+
+@pytest.mark.parametrize(
+    ("event", "base_path", "path", "root_path"),
+    [
+        (rest_api(HttpRequest("GET", "/a"), "prod", API), "", "/a", "/prod"),
+        (rest_api(HttpRequest("GET", "/"), "prod", API), "", "/", "/prod"),
+        (rest_api(HttpRequest("GET", "/a")), "", "/a", ""),
+        (rest_api(HttpRequest("GET", "/v1/a")), "/v1", "/a", "/v1"),
+        (rest_api(HttpRequest("GET", "/v1")), "/v1", "/", "/v1"),
+        (rest_api(HttpRequest("GET", "/v10/a")), "/v1", "/v10/a", ""),
+        (rest_api(HttpRequest("GET", "/v1/a"), "prod", API), "/v1", "/a", "/prod/v1"),
+        (http_api_1(HttpRequest("GET", "/a")), "", "/a", ""),
+        (http_api_2(HttpRequest("GET", "/a")), "", "/a", ""),
+        (http_api_2(HttpRequest("GET", "/a"), "prod", API), "", "/a", "/prod"),
+        (http_api_2(HttpRequest("GET", ""), "prod", API), "", "/", "/prod"),
+        (http_api_2(HttpRequest("GET", "/a"), "prod", "api.example.com"), "", "/a", ""),
+        (http_api_2(HttpRequest("GET", "/a"), "prod", "api.example.com"), "/v1", "/a", "/v1"),
+        (http_api_2(HttpRequest("GET", "/v1/a"), "prod", "api.example.com"), "/v1", "/a", "/v1"),
+        (load_balancer(HttpRequest("GET", "/v1/a")), "/v1", "/a", "/v1"),
+    ],
+)
+def test_prefixes(event: Any, base_path: str, path: str, root_path: str) -> None:
+    request = read(event, base_path)
+    assert (request.path, request.root_path) == (path, root_path)
+
+
+@pytest.mark.parametrize(
+    ("given", "normal"), [("", ""), ("/", ""), ("v1", "/v1"), ("/v1/", "/v1"), ("a/b", "/a/b")]
+)
+def test_base_paths_are_normalised(given: str, normal: str) -> None:
+    assert paths.normal_base_path(given) == normal
+
+
+def test_a_path_that_comes_decoded_is_encoded_again() -> None:
+    event = http_api_2(HttpRequest("GET", "/a b/ü"))
+    request = read(event)
+    assert request.path == "/a%20b/%C3%BC"
+    assert paths.text(request.path) == "/a b/ü"
+    assert paths.raw(request.path) == "/a b/Ã¼"
+
+
+@given(st.lists(st.tuples(st.text(max_size=8), st.text(max_size=8)), max_size=5))
+def test_query_strings_keep_what_the_gateway_decoded(pairs: list[tuple[str, str]]) -> None:
+    from urllib.parse import parse_qsl
+
+    encodable = [(a, b) for a, b in pairs if a.isprintable() and b.isprintable() and a]
+    query = paths.query_string(encodable, encoded=False)
+    assert parse_qsl(query.decode("ascii"), keep_blank_values=True) == encodable
+
+
+# WebSocket APIs
+
+
+def test_websocket_events_need_a_route() -> None:
+    event = websocket("MESSAGE", "hello")
+    assert events.read(event, "", None) is None
+    request = read(event, websocket_path="/socket")
+    assert (request.method, request.path, request.body) == ("POST", "/socket", b"hello")
+    assert request.client == ("203.0.113.7", 0)
+
+
+def test_names_that_clients_invent_do_not_pile_up() -> None:
+    for number in range(2000):
+        event = http_api_2(HttpRequest("GET", "/", [(f"x-invented-{number}", "1")]))
+        assert read(event).header(f"x-invented-{number}".encode()) == "1"
+    assert len(events._names) <= events._NAMES_LIMIT
