@@ -127,10 +127,10 @@ def test_a_client_lives_on(run: Run) -> None:
 
 def test_a_loop_that_was_closed_is_replaced(run: Run) -> None:
     emulator = run("closes")
-    pid = emulator.invoke({}) and emulator.emulator.environment.pid
+    pid = emulator.invoke({}) and emulator.emulator.environment.sandbox.pid
     assert emulator.invoke({"close": True}).json()["event"] == {"close": True}
     assert emulator.invoke({}).json()["event"] == {}
-    assert emulator.emulator.environment.pid == pid
+    assert emulator.emulator.environment.sandbox.pid == pid
 
 
 # Page and example
@@ -193,6 +193,8 @@ def test_sys_exit_in_the_background(run: Run) -> None:
     emulator = run("leaves_later")
     assert emulator.invoke({}).error_type == "Function.SystemExit"
     assert "handler ended" in emulator.logs()
+    # Both in one turn of the loop: the exit is not lost with the result.
+    assert emulator.invoke({"at once": True}).error_type == "Function.SystemExit"
 
 
 # What goes on after the answer
@@ -290,6 +292,6 @@ def test_control_c(run: Run) -> None:
 
 
 def _signal(emulator: ThreadedEmulator, number: int) -> None:
-    pid = emulator.emulator.environment.pid
+    pid = emulator.emulator.environment.sandbox.pid
     assert pid is not None
     os.kill(pid, number)

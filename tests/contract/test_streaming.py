@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
+import boto3  # type: ignore[import-untyped]
 import httpx
 import pytest
 
@@ -302,7 +302,7 @@ def test_the_caller_goes_away_while_nothing_is_sent(run: Run) -> None:
     emulator.invoke({})
     after = emulator.invoke({"plain": True})
     assert time.monotonic() - started < 20  # it would have slept for 30
-    assert after.payload.decode() == str(emulator.emulator.environment.pid)
+    assert after.payload.decode() == str(emulator.emulator.environment.sandbox.pid)
     log = emulator.logs()
     assert log.index("cancelled") < log.index("closed") < log.index("[WARN]\tNobody read")
 
