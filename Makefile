@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 
-.PHONY: help setup test lint bench run clean
+.PHONY: help setup test lint bench run emulator clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -15,10 +15,14 @@ help: ## this list
 setup: $(VENV)/.ready ## the virtual environment that everything below uses
 
 $(VENV)/.ready: tests/requirements.txt tests/requirements-unit.txt
-	@tests/support/setup.sh $(PYTHON) $(VENV)
+	@tests/support/setup.sh $(PYTHON) $(VENV) tests/requirements.txt
+	@touch $@ $(VENV)/.run
+
+$(VENV)/.run: tests/requirements-run.txt
+	@tests/support/setup.sh $(PYTHON) $(VENV) tests/requirements-run.txt
 	@touch $@
 
-run: $(VENV)/.ready ## run a function: make run [TASK=dir] [HANDLER=app.handler] [EVENT=event.json]
+run: $(VENV)/.run ## run a function: make run [TASK=dir] [HANDLER=app.handler] [EVENT=event.json]
 	@PYTHONPATH=emulator $(PY) -m lambda_emulator.run --task "$$TASK" --handler "$$HANDLER" --event "$$EVENT"
 
 test: setup ## all tests, under the real Runtime Interface Emulator too; unit tests on every CPython here
@@ -32,6 +36,9 @@ lint: setup ## what .ci/run checks besides the tests
 
 bench: setup ## measure beside the peers: one table (ARGS=--quick for a short form)
 	@$(PY) -m benchmarks $(ARGS)
+
+emulator: setup ## a function behind Lambda's APIs: make emulator ARGS="app.handler --task-root examples"
+	PYTHONPATH=emulator $(PY) -m lambda_emulator $(ARGS)
 
 clean: ## remove what the other commands made in this folder
 	rm -rf $(VENV) .venvs build dist .hypothesis .pytest_cache .mypy_cache .ruff_cache

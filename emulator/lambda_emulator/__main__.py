@@ -92,12 +92,13 @@ def _emulator(options: argparse.Namespace) -> Emulator:
         url_mode="BUFFERED" if options.buffered else "RESPONSE_STREAM",
         freeze=options.freeze,
         snap_start=SnapStart() if options.snap_start else None,
+        report_lines=True,
         on_log=_print,
     )
 
 
 def _print(record: LogRecord) -> None:
-    prefix = "" if record.source == "function" else f"[{record.source}] "
+    prefix = "" if record.source in ("function", "platform") else f"[{record.source}] "
     print(f"{prefix}{record.text}", flush=True)
 
 

@@ -15,14 +15,10 @@ the state, and each change ends by asking `_advance` what is possible now.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import signal
-import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from enum import Enum
-from pathlib import Path
 from typing import Any
 
 from . import platform_events
@@ -31,19 +27,15 @@ from .faults import Faults
 from .function import Function
 from .http import Connection, Server
 from .invocation import Failure, Invocation
-from .logs import FrameReader, LineReader, LogPipe, LogRecord, Logs, LogSocket
-from .process import Process, describe_exit, peak_memory, resident_memory
+from .logs import LogRecord, Logs
+from .process import describe_exit
 from .routes import Router, classify
+from .sandbox import Sandbox
 from .state import MANAGED, ON_DEMAND, SNAP_START, Call, Machine, NotAllowed, State
 from .telemetry import Telemetry
 
-_MEMORY_CHECK = 0.05
 _RESTORE_TIMEOUT = 10.0
 _MANAGED_INIT_TIMEOUT = 900.0
-_EXTERNAL_WINDOW = 2.0
-_INTERNAL_WINDOW = 0.5
-# The part of the shutdown window that the runtime may use before the extensions have their turn.
-_RUNTIME_SHARE = 0.3
 
 
 class Phase(Enum):
@@ -73,12 +65,14 @@ class Environment:
         self.logs = logs
         self.telemetry = Telemetry(function, logs)
         self.extensions = Extensions(self._advance, self._extension_failed)
+        self.sandbox = Sandbox(
+            function, logs, self.telemetry, self.extensions, self._runtime_exited
+        )
         self.server = Server(Router(self).handle, faults, classify)
         self.phase = Phase.COLD
         self.starts = 0
         self._idle = idle
         self._machine = Machine(self._table)
-        self._runtime: Process | None = None
         self._pending: deque[Invocation] = deque()
         self._running: dict[str, Invocation] = {}
         self._polls: deque[tuple[asyncio.Future[Invocation], Connection]] = deque()
@@ -89,9 +83,7 @@ class Environment:
         self._cold_milliseconds: float | None = None
         self._restore: asyncio.Future[None] | None = None
         self._restored: asyncio.Future[Failure | None] | None = None
-        self._log_socket: LogSocket | None = None
-        self._frozen = False
-        self._snapshotting = False
+        self._snapshot: asyncio.Task[None] | None = None
         self._reset_over = asyncio.Event()
         self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[object]] = set()
@@ -114,11 +106,6 @@ class Environment:
     def warm(self) -> bool:
         """Whether an invocation could be delivered at once."""
         return self.phase is Phase.READY
-
-    @property
-    def pid(self) -> int | None:
-        """The process id of the runtime, None while none runs."""
-        return None if self._runtime is None else self._runtime.pid
 
     @property
     def state(self) -> State:
@@ -151,7 +138,7 @@ class Environment:
 
     async def shutdown(self, reason: str = "spindown") -> None:
         """The shutdown sequence; the environment is cold afterwards."""
-        await self._reset(reason)
+        await self._recover(reason)
 
     async def close(self) -> None:
         """The shutdown sequence, and the end of the environment."""
@@ -165,25 +152,12 @@ class Environment:
         self._fail_pending(self._failure("Emulator.Closed", "the emulator was closed"))
         await self.server.stop()
 
-    def freeze(self) -> None:
-        """SIGSTOP to the runtime and the extensions."""
-        if self._runtime is not None and not self._frozen:
-            self._frozen = True
-            self._runtime.drain()
-            self._runtime.freeze()
-            self.extensions.freeze()
-
-    def thaw(self) -> None:
-        """SIGCONT to the runtime and the extensions."""
-        if self._runtime is not None and self._frozen:
-            self._frozen = False
-            self.extensions.thaw()
-            self._runtime.thaw()
-
     # init
 
     @property
-    def _init_timeout(self) -> float:
+    def _init_timeout(self) -> float | None:
+        if not self.function.command:
+            return None  # whoever plays the runtime comes when it pleases
         return (
             _MANAGED_INIT_TIMEOUT if self.function.max_concurrency else self.function.init_timeout
         )
@@ -203,7 +177,7 @@ class Environment:
         while self._pending:
             self._pending.popleft().fail(failure, self.logs.tail())
 
-    async def _initialise(self, timeout: float) -> Failure | None:
+    async def _initialise(self, timeout: float | None) -> Failure | None:
         loop = asyncio.get_running_loop()
         self.starts += 1
         self._machine = Machine(self._table)
@@ -216,7 +190,8 @@ class Environment:
         self.logs.start_tail()
         self.telemetry.platform("platform.initStart", platform_events.init_start, self)
         try:
-            await asyncio.wait_for(self._launch_and_wait(), timeout)
+            async with asyncio.timeout(timeout):
+                await self._launch_and_wait()
             failure = self._init_done.result()
         except TimeoutError:
             failure = Failure.of(
@@ -240,37 +215,12 @@ class Environment:
     async def _launch_and_wait(self) -> None:
         assert self._init_done is not None
         if self.function.extensions is not None:
-            await self.extensions.launch(self.function.extensions, self._launch_extension)
+            await self.sandbox.launch_extensions(self.server.address)
             done = self._init_done
             await self._until(lambda: self.extensions.registered or done.done())
         if self.function.command and not self._init_done.done():
-            await self._launch_runtime()
+            await self.sandbox.launch_runtime(self.server.address)
         await asyncio.shield(self._init_done)
-
-    async def _launch_extension(self, name: str, path: Path) -> Process:
-        pipe = LogPipe(LineReader(name, self.logs.emit))
-        variables = self.function.extension_environment(self.server.address)
-        return await Process.start([str(path)], variables, path.parent, pipe)
-
-    async def _launch_runtime(self) -> None:
-        variables = self.function.runtime_environment(self.server.address)
-        output = LogPipe(LineReader("function", self.logs.emit))
-        more: list[LogPipe] = []
-        if self.function.log_fd:
-            more.append(LogPipe(FrameReader("function", self.logs.emit)))
-            variables["_LAMBDA_TELEMETRY_LOG_FD"] = str(more[0].write_fd)
-        if self.function.max_concurrency:
-            self._log_socket = LogSocket(
-                f"{tempfile.mkdtemp(prefix='lambda-')}/logs", self.logs.emit
-            )
-            await self._log_socket.start()
-            variables["_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET"] = self._log_socket.path
-        self._runtime = await Process.start(
-            self.function.command, variables, self.function.task_root, output, *more
-        )
-        self._spawn(self._watch(self._runtime))
-        if self.function.enforce_memory:
-            self._spawn(self._watch_memory(self._runtime))
 
     def _report_init(self, failure: Failure | None) -> None:
         milliseconds = (time.monotonic() - self._init_started) * 1000
@@ -287,8 +237,7 @@ class Environment:
         self.phase = Phase.READY
         self.telemetry.close_subscriptions()
         if self.function.snap_start is not None:
-            self._snapshotting = True
-            self._spawn(self._snapshot())
+            self._snapshot = asyncio.create_task(self._snapshot_and_restore())
         else:
             self._advance()
 
@@ -308,22 +257,23 @@ class Environment:
         if not self.function.command and self._restored is not None:
             self._restored.set_result(failure)
 
-    async def _snapshot(self) -> None:
+    async def _snapshot_and_restore(self) -> None:
         """Freeze; wait for the pause to pass and for an invocation; restore."""
         snap_start = self.function.snap_start
         assert snap_start is not None
-        self.freeze()
+        self.sandbox.freeze()
         if snap_start.drop_connections:
             self._drop_idle_connections()
         await asyncio.sleep(snap_start.pause)
         await self._until(lambda: bool(self._pending))
-        self.thaw()
+        self.sandbox.thaw()
         failure = await self._wait_restored()
-        self._snapshotting = False
-        if failure is not None:
+        self._snapshot = None
+        if failure is None:
+            self._advance()
+        else:
             self._fail_pending(failure)
-            await self._recover("failure")
-        self._advance()
+            self._spawn(self._recover("failure"))
 
     async def _wait_restored(self) -> Failure | None:
         started = time.monotonic()
@@ -336,7 +286,8 @@ class Environment:
             self._machine.state = State.RESTORING
             self._restore.set_result(None)
         try:
-            failure = await asyncio.wait_for(self._restored, _RESTORE_TIMEOUT)
+            async with asyncio.timeout(_RESTORE_TIMEOUT):
+                failure = await self._restored
         except TimeoutError:
             failure = Failure.of("Sandbox.Timedout", "Restore timed out", self._cold_id)
         milliseconds = (time.monotonic() - started) * 1000
@@ -404,6 +355,8 @@ class Environment:
             self._answered(invocation, failure)
 
     def _answered(self, invocation: Invocation, failure: Failure | None) -> None:
+        if self.function.report_lines:
+            self._announce(platform_events.end_lines(self, invocation, self._cold_milliseconds))
         if self.telemetry.active:
             self.telemetry.platform(
                 "platform.runtimeDone", platform_events.runtime_done, invocation, failure
@@ -457,7 +410,7 @@ class Environment:
             if invocation.answered and self.extensions.ready:
                 self._end(invocation)
                 if self.function.freeze and not self._pending:
-                    self.freeze()
+                    self.sandbox.freeze()
                 self._idle()
 
     def _end(self, invocation: Invocation) -> None:
@@ -472,14 +425,14 @@ class Environment:
         self._cold_milliseconds = None
 
     def _deliver(self) -> None:
-        if self._snapshotting:
+        if self._snapshot is not None:
             return
         managed = bool(self.function.max_concurrency)
         while self._pending and self._polls and (managed or not self._running):
             poll, connection = self._polls.popleft()
             if poll.done() or (managed and connection.closed):
                 continue
-            self.thaw()
+            self.sandbox.thaw()
             invocation = self._pending.popleft()
             self._begin(invocation)
             poll.set_result(invocation)
@@ -494,6 +447,8 @@ class Environment:
                 self.logs.start_tail()
             if len(self.extensions):
                 self.extensions.invoke(platform_events.invoke_event(self.function, invocation))
+        if self.function.report_lines:
+            self._announce(platform_events.start_line(self.function, invocation))
         if self.telemetry.active:
             self.telemetry.platform(
                 "platform.start", platform_events.start, self.function, invocation
@@ -506,12 +461,16 @@ class Environment:
         invocation.timer = loop.call_later(self.function.timeout, self._timed_out, invocation)
 
     def _log_tail(self, invocation: Invocation, failure: Failure | None) -> bytes | None:
-        if self._runtime is not None:
-            self._runtime.drain()
+        self.sandbox.drain()
         if not invocation.log_tail_wanted:
             return None
-        begin, end = platform_events.tail_lines(self, invocation, self._cold_milliseconds)
-        return (begin + self.logs.tail() + end)[-4096:]
+        begin = platform_events.start_line(self.function, invocation)
+        end = platform_events.end_lines(self, invocation, self._cold_milliseconds)
+        whole = b"%b\n%b%b\n" % (begin.encode(), self.logs.tail(), end.encode())
+        return whole[-4096:]
+
+    def _announce(self, text: str) -> None:
+        self.logs.announce(LogRecord("platform", text, time.time()))
 
     # what goes wrong
 
@@ -532,63 +491,46 @@ class Environment:
         else:
             self._spawn(self._recover("timeout"))
 
-    async def _watch(self, process: Process) -> None:
-        code = await process.wait()
-        # What it had sent before it ended is read first.
-        await asyncio.sleep(0.01)
-        if process is not self._runtime or self.phase is Phase.RESET:
+    def _runtime_exited(self, code: int) -> None:
+        if self.phase is Phase.RESET:
             return
         if self._init_error is not None:
             failure = self._init_error
         elif code == 0:
-            failure = self._failure(
-                "Runtime.ExitError", "Runtime exited without providing a reason"
-            )
+            text = "Runtime exited without providing a reason"
+            failure = self._failure("Runtime.ExitError", text)
         else:
             text = f"Runtime exited with error: {describe_exit(code)}"
             failure = self._failure("Runtime.ExitError", text)
-        await self._failed(failure)
+        self._failed(failure)
 
     def _failure(self, error_type: str, message: str) -> Failure:
         current = next(iter(self._running), self._cold_id)
         return Failure.of(error_type, message, current)
 
-    async def _failed(self, failure: Failure) -> None:
+    def _failed(self, failure: Failure) -> None:
         """The environment cannot go on."""
         if self.phase is Phase.INIT:
             self._finish_init(failure)
-            return
-        if self._restored is not None and not self._restored.done():
+        elif self._restored is not None and not self._restored.done():
             self._restored.set_result(failure)
-            return
-        for invocation in list(self._running.values()):
-            self.answer_failure(invocation, failure)
-        await self._recover("failure")
+        else:
+            for invocation in list(self._running.values()):
+                self.answer_failure(invocation, failure)
+            self._spawn(self._recover("failure"))
 
     def _extension_failed(self, error: ExtensionFailed) -> None:
         if self.phase is not Phase.RESET:
-            self._spawn(self._failed(self._failure(error.error_type, str(error))))
-
-    async def _watch_memory(self, process: Process) -> None:
-        limit = self.function.memory_size * 1024 * 1024
-        while process is self._runtime and process.alive:
-            if resident_memory(process.pid) > limit:
-                process.signal(signal.SIGKILL)
-                return
-            await asyncio.sleep(_MEMORY_CHECK)
-
-    def peak_memory(self) -> int:
-        """The most bytes the runtime process has had resident."""
-        return 0 if self._runtime is None else peak_memory(self._runtime.pid)
+            self._failed(self._failure(error.error_type, str(error)))
 
     # the end
 
     async def _recover(self, reason: str) -> None:
         """Shut down, and begin anew if invocations have been assigned meanwhile."""
         await self._reset(reason)
-        if self.phase is Phase.COLD and self._pending:
+        if self.phase is Phase.COLD and (self._pending or not self.function.command):
             self.phase = Phase.INIT
-            await self._cold_start()
+            self._spawn(self._cold_start())
         else:
             self._idle()
 
@@ -599,45 +541,23 @@ class Environment:
             return
         self.phase = Phase.RESET
         self._reset_over.clear()
-        self._finish_init(self._failure("Runtime.ExitError", "environment was shut down"))
-        self.thaw()
-        await self._stop_processes(reason)
+        failure = self._failure("Runtime.ExitError", "environment was shut down")
+        self._finish_init(failure)
+        if self._snapshot is not None:
+            self._snapshot.cancel()
+            self._snapshot = None
         for invocation in list(self._running.values()):
-            self.answer_failure(
-                invocation, self._failure("Runtime.ExitError", "environment was shut down")
-            )
+            self.answer_failure(invocation, failure)
             self._end(invocation)
+        await self.sandbox.stop(reason)
         for poll, _ in self._polls:
             poll.cancel()
         self._polls.clear()
         for connection in list(self.server.connections):
             connection.end("reset")
         await self.telemetry.stop()
-        if self._log_socket is not None:
-            await self._log_socket.stop()
-            with contextlib.suppress(OSError):
-                Path(self._log_socket.path).parent.rmdir()
-            self._log_socket = None
-        self._runtime = None
-        self._snapshotting = False
         self.phase = Phase.COLD
         self._reset_over.set()
-
-    async def _stop_processes(self, reason: str) -> None:
-        runtime = self._runtime
-        window = 0.0
-        if self.extensions.any_external:
-            window = _EXTERNAL_WINDOW
-        elif len(self.extensions):
-            window = _INTERNAL_WINDOW
-        started = time.monotonic()
-        if runtime is not None:
-            if window and runtime.alive:
-                runtime.signal(signal.SIGTERM)
-                share = _RUNTIME_SHARE if self.extensions.any_external else 1.0
-                await runtime.ended_within(window * share)
-            await runtime.kill()
-        await self.extensions.shutdown(reason, max(0.0, window - (time.monotonic() - started)))
 
     def _spawn(self, work: Coroutine[Any, Any, object]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -231,13 +231,8 @@ class Extensions:
         }
         encoded = json.dumps(event).encode()
         patient = [one for one in self._all if one.external and "SHUTDOWN" in one.events]
-        for extension in self._all:
-            if extension.external and extension not in patient:
-                extension.state = "Exited"
         for extension in patient:
-            failed = extension.failed
             extension.tell(encoded)
-            extension.state = "Exited" if not failed else extension.state
         for extension in patient:
             assert extension.process is not None
             await extension.process.ended_within(deadline - time.monotonic())

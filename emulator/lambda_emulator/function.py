@@ -31,6 +31,7 @@ class Function:
     the processes between invocations; `enforce_memory` kills an environment whose resident memory
     passes `memory_size`. `log_fd` gives the runtime the framed log descriptor. `max_concurrency`
     above 0 is managed-instances mode: so many invocations at once in one environment.
+    `report_lines` has the lines START, END and REPORT of each invocation told to `on_log`.
     `chunked_from` is the size in bytes above which events are sent with chunked transfer encoding.
     """
 
@@ -50,6 +51,7 @@ class Function:
     freeze: bool = False
     enforce_memory: bool = False
     log_fd: bool = False
+    report_lines: bool = False
     log_format: str = "Text"
     max_concurrency: int = 0
     snap_start: SnapStart | None = None

@@ -54,6 +54,10 @@ class Logs:
         self.records.append(record)
         if record.source in ("function", "platform"):
             self._add_to_tail(record.text)
+        self.announce(record)
+
+    def announce(self, record: LogRecord) -> None:
+        """Tell the listeners of a record that is not part of the log itself."""
         for listener in self.listeners:
             listener(record)
 

@@ -119,23 +119,23 @@ def invoke_event(function: Function, invocation: Invocation) -> Record:
     return event
 
 
-def tail_lines(
-    environment: Environment, invocation: Invocation, cold: float | None
-) -> tuple[bytes, bytes]:
-    """The lines that the platform writes before and after those of the function."""
+def start_line(function: Function, invocation: Invocation) -> str:
+    """The line that the platform logs before those of the function."""
+    return f"START RequestId: {invocation.request_id} Version: {function.version}"
+
+
+def end_lines(environment: Environment, invocation: Invocation, cold: float | None) -> str:
+    """The two lines that the platform logs after those of the function."""
     request_id = invocation.request_id
     metrics = _metrics(environment, invocation, cold)
-    begin = f"START RequestId: {request_id} Version: {environment.function.version}\n"
-    end = (
+    init = "" if cold is None else f"Init Duration: {cold:.2f} ms\t"
+    return (
         f"END RequestId: {request_id}\nREPORT RequestId: {request_id}\t"
         f"Duration: {metrics['durationMs']:.2f} ms\t"
         f"Billed Duration: {metrics['billedDurationMs']} ms\t"
         f"Memory Size: {metrics['memorySizeMB']} MB\t"
-        f"Max Memory Used: {metrics['maxMemoryUsedMB']} MB\t"
+        f"Max Memory Used: {metrics['maxMemoryUsedMB']} MB\t{init}"
     )
-    if cold is not None:
-        end += f"Init Duration: {cold:.2f} ms\t"
-    return begin.encode(), end.encode() + b"\n"
 
 
 def _metrics(environment: Environment, invocation: Invocation, cold: float | None) -> Record:
@@ -144,7 +144,7 @@ def _metrics(environment: Environment, invocation: Invocation, cold: float | Non
         "durationMs": round(elapsed, 3),
         "billedDurationMs": math.ceil(elapsed + (cold or 0.0)),
         "memorySizeMB": environment.function.memory_size,
-        "maxMemoryUsedMB": environment.peak_memory() // (1024 * 1024),
+        "maxMemoryUsedMB": environment.sandbox.peak_memory() // (1024 * 1024),
     }
     if cold is not None:
         metrics["initDurationMs"] = round(cold, 3)

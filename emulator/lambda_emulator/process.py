@@ -75,8 +75,9 @@ class Process:
 
     async def ended_within(self, seconds: float) -> bool:
         """Whether it ends within so many seconds."""
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(asyncio.shield(self._process.wait()), max(0.0, seconds))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, seconds)):
+                await self._process.wait()
         return not self.alive
 
     def signal(self, number: int) -> None:

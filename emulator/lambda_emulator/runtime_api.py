@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _ERROR_TYPE = "lambda-runtime-function-error-type"
 _ERROR_BODY = "lambda-runtime-function-error-body"
 _RESPONSE_MODE = "lambda-runtime-function-response-mode"
+_KNOWN_TYPE = re.compile(r"(Runtime|Function)\.[A-Z][a-zA-Z]+")
 _TOO_LARGE = "Function.ResponseSizeTooLarge"
 
 Route = Callable[[Request, Response], Awaitable[None]]
@@ -236,7 +238,14 @@ class RuntimeApi:
 
 
 def _failure(request: Request, payload: bytes) -> Failure:
-    return Failure(request.header(_ERROR_TYPE) or "Runtime.Unknown", payload)
+    return Failure(_known_type(request.header(_ERROR_TYPE)), payload)
+
+
+def _known_type(error_type: str | None) -> str:
+    """The error type as the platform reports it: only types of a certain form are passed on."""
+    if error_type is not None and _KNOWN_TYPE.fullmatch(error_type):
+        return error_type
+    return "Function.Unknown" if (error_type or "").startswith("Function.") else "Runtime.Unknown"
 
 
 def _too_large(limit: int) -> Failure:
@@ -250,6 +259,7 @@ def _trailing_failure(trailers: dict[str, str]) -> Failure | None:
     if error_type is None:
         return None
     encoded = trailers.get(_ERROR_BODY, "")
+    error_type = _known_type(error_type)
     try:
         return Failure(error_type, base64.b64decode(encoded, validate=True))
     except binascii.Error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from . import answers
 from .extensions import Refused
 from .http import Request, Response
-from .telemetry import Invalid, Subscription
+from .subscription import Invalid, Subscription
 
 if TYPE_CHECKING:
     from .environment import Environment

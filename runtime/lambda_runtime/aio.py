@@ -70,9 +70,12 @@ def _finish(loop: asyncio.AbstractEventLoop, future: "asyncio.Future[T]") -> "T"
     try:
         while not future.done():
             loop.run_forever()
-    except (SystemExit, KeyboardInterrupt):
+    except (SystemExit, KeyboardInterrupt) as leaving:
+        # The loop lets these two through whoever raised them: another task, a signal handler.
         if not future.done():
             _cancel(loop, [future])
+            raise
+        if future.cancelled() or future.exception() is not leaving:
             raise
     return future.result()
 

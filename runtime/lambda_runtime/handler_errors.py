@@ -9,11 +9,11 @@ from lambda_runtime.errors import FaultException
 
 def malformed(name: str) -> FaultException:
     """The name has no dot."""
-    example = name or "app"
+    example = name.strip(".") if "." not in name.strip(".") else ""
     return FaultException(
         "Runtime.MalformedHandlerName",
         f"Bad handler '{name}': not enough values to unpack (expected 2, got 1): "
-        f"a handler is named module.function; did you mean '{example}.handler'?",
+        f"a handler is named module.function; did you mean '{example or 'app'}.handler'?",
     )
 
 
@@ -68,6 +68,9 @@ def _import_advice(module_name: str, error: ImportError) -> str:
     top = module_name.replace("/", ".")
     if top != error.name and not top.startswith(error.name + "."):
         return f": is '{error.name}' in the deployment package or in a layer?"
+    package = error.name.partition(".")[0]
+    if package != error.name and package in _modules_here():
+        return f": a method needs a name of its own in '{package}', such as handler = Class.method"
     close = get_close_matches(module_name, _modules_here(), 1, 0.5)
     if close:
         return f": did you mean '{close[0]}'?"

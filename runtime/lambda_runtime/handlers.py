@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # co_flags, as the module inspect names them.
 _VARIADIC = 0x04
 _GENERATOR = 0x20
-_COROUTINE = 0x80 | 0x100
+_COROUTINE = 0x80
 _ASYNC_GENERATOR = 0x200
 
 _MAX_WRAPPINGS = 8

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from lambda_emulator.threaded import ThreadedEmulator
 from support.api_client import ApiClient
 

@@ -3,32 +3,40 @@
 import http.server
 import os
 import signal
+import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from lambda_emulator.threaded import ThreadedEmulator
 
-from .conftest import RUNTIMES, Runs
+from .conftest import ROOT, RUNTIMES, Runs
 
 HANDLERS = Path(__file__).parent / "kinds"
-Run = Callable[..., ThreadedEmulator]
+Run = Callable[[str], ThreadedEmulator]
 
 
 @pytest.fixture
-def run() -> Iterator[Run]:
-    """`run(handler)`; AWS's own runtime has no async handlers."""
+def runs() -> Iterator[Runs]:
+    """AWS's own runtime has no async handlers."""
     runs = Runs(RUNTIMES["lambda_runtime"])
-
-    def start(handler: str, **arguments: Any) -> ThreadedEmulator:
-        return runs(f"asyncs.{handler}", task_root=HANDLERS, **{"timeout": 30, **arguments})
-
-    yield start
+    yield runs
     runs.stop()
+
+
+@pytest.fixture
+def run(runs: Runs) -> Run:
+    """`run(handler)` starts one of the async handlers."""
+
+    def start(handler: str) -> ThreadedEmulator:
+        return runs(f"asyncs.{handler}", task_root=HANDLERS, timeout=30)
+
+    return start
 
 
 def until(holds: Callable[[], object]) -> None:
@@ -50,6 +58,34 @@ def test_kinds_of_callables(run: Run, handler: str) -> None:
     for number in range(3):
         reply = emulator.invoke(number)
         assert reply.json() == {"event": number, "id": reply.request_id}
+
+
+_INIT = """
+import sys, asyncs
+from lambda_runtime import aio, handlers
+assert aio._loop is None
+handlers.adapt(getattr(asyncs, sys.argv[1]))
+print(aio._loop is not None)
+"""
+
+
+@pytest.mark.parametrize(
+    ("handler", "is_async"),
+    [
+        *((name, True) for name in ("function", "instance", "method", "static", "partial_method")),
+        *((name, False) for name in ("coroutine", "nested", "Handler", "logger")),
+    ],
+)
+def test_the_loop_is_made_in_init(handler: str, is_async: bool) -> None:
+    path = f"{ROOT / 'runtime'}:{HANDLERS}"
+    done = subprocess.run(
+        [sys.executable, "-c", _INIT, handler],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.stdout.strip() == str(is_async), done.stderr
 
 
 # One loop
@@ -91,10 +127,29 @@ def test_a_client_lives_on(run: Run) -> None:
 
 def test_a_loop_that_was_closed_is_replaced(run: Run) -> None:
     emulator = run("closes")
-    pid = emulator.invoke({}) and emulator.emulator.environment.pid
+    pid = emulator.invoke({}) and emulator.emulator.environment.sandbox.pid
     assert emulator.invoke({"close": True}).json()["event"] == {"close": True}
     assert emulator.invoke({}).json()["event"] == {}
-    assert emulator.emulator.environment.pid == pid
+    assert emulator.emulator.environment.sandbox.pid == pid
+
+
+# Page and example
+
+
+def test_the_page(tmp_path: Path, runs: Runs) -> None:
+    page = (ROOT / "docs" / "async.md").read_text()
+    (tmp_path / "app.py").write_text(page.partition("```python\n")[2].partition("```")[0])
+    reply = runs("app.handler", task_root=tmp_path).invoke({"numbers": [1, 2, 3]})
+    assert reply.json() == {"squares": [1, 4, 9]}
+
+
+def test_the_example(runs: Runs) -> None:
+    emulator = runs("app.handler", task_root=ROOT / "examples" / "async")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        answers = emulator.invoke({"addresses": [address, "127.0.0.1:x"]}).json()
+    assert isinstance(answers[address], float)
+    assert "invalid literal" in answers["127.0.0.1:x"]
 
 
 # Errors
@@ -138,6 +193,8 @@ def test_sys_exit_in_the_background(run: Run) -> None:
     emulator = run("leaves_later")
     assert emulator.invoke({}).error_type == "Function.SystemExit"
     assert "handler ended" in emulator.logs()
+    # Both in one turn of the loop: the exit is not lost with the result.
+    assert emulator.invoke({"at once": True}).error_type == "Function.SystemExit"
 
 
 # What goes on after the answer
@@ -235,6 +292,6 @@ def test_control_c(run: Run) -> None:
 
 
 def _signal(emulator: ThreadedEmulator, number: int) -> None:
-    pid = emulator.emulator.environment.pid
+    pid = emulator.emulator.environment.sandbox.pid
     assert pid is not None
     os.kill(pid, number)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+
 from lambda_emulator.faults import STALE, Fault, RandomFaults
 from lambda_emulator.threaded import ThreadedEmulator
 from support.api_client import PATIENCE, ApiClient
@@ -156,6 +157,7 @@ def test_random_faults_are_the_same_for_the_same_seed() -> None:
     assert 0 < first.struck < 50
 
 
+@pytest.mark.parametrize("run", ["lambda_runtime"], indirect=True)
 def test_a_little_chaos(run: Runs) -> None:
     """Every invocation gets its own answer, or an error that says why there is none."""
     faults = RandomFaults(seed=1, rate=0.05)

@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
-import botocore.config
-import botocore.exceptions
+import boto3  # type: ignore[import-untyped]
+import botocore.config  # type: ignore[import-untyped]
+import botocore.exceptions  # type: ignore[import-untyped]
 import httpx
 import pytest
+
 from lambda_emulator import eventstream
 from lambda_emulator.threaded import ThreadedEmulator
 from support.api_client import ApiClient, StreamingPost
@@ -39,7 +40,7 @@ def lambda_client(emulator: ThreadedEmulator) -> Any:
     )
 
 
-Answerer = Callable[[str, bytes], None]
+Answerer = Callable[[str, bytes], object]
 
 
 @pytest.fixture
@@ -296,9 +297,7 @@ def test_url_buffered_responses(
     content_type: str,
 ) -> None:
     client = ApiClient(by_hand.runtime_api)
-    answered_by(
-        lambda request_id, event: client.respond(request_id, json.dumps(payload).encode()) and None
-    )
+    answered_by(lambda request_id, event: client.respond(request_id, json.dumps(payload).encode()))
     answer = httpx.get(by_hand.function_url)
     assert (answer.status_code, answer.content, answer.headers["content-type"]) == (
         status,

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from lambda_emulator.emulator import InitFailed
 from lambda_emulator.function import SnapStart
 from lambda_emulator.threaded import ThreadedEmulator
@@ -240,7 +241,7 @@ def test_nothing_is_left_behind(run: Runs) -> None:
 def test_snapshot_hooks_lie_on_either_side_of_the_pause(run_peer: Runs) -> None:
     emulator = run_peer("snapshot.handler", snap_start=SnapStart(pause=0.5))
     emulator.start()
-    pid = emulator.emulator.environment.pid
+    pid = emulator.emulator.environment.sandbox.pid
     assert pid is not None
     assert _becomes(pid, "T")
     (before, left), (after, came_back) = emulator.invoke({}).json()

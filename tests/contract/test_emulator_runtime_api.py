@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+
 from lambda_emulator.invocation import Invocation, Reply
 from lambda_emulator.threaded import ThreadedEmulator
 from support.api_client import PATIENCE, ApiClient, StreamingPost
@@ -103,12 +104,13 @@ def test_error_reports(by_hand: ThreadedEmulator, client: ApiClient) -> None:
     body = b'{"errorMessage":"no","errorType":"E"}'
     request_id = client.next().request_id
     assert (
-        client.fail(request_id, body, lambda_runtime_function_error_type="Function.E").status == 202
+        client.fail(request_id, body, lambda_runtime_function_error_type="Function.Error").status
+        == 202
     )
     result = reply.result(PATIENCE)
     assert (result.function_error, result.error_type, result.payload) == (
         "Unhandled",
-        "Function.E",
+        "Function.Error",
         body,
     )
 
@@ -117,12 +119,12 @@ def test_init_error_only_once(by_hand: ThreadedEmulator, client: ApiClient) -> N
     reply = begin(by_hand)
     assert (
         client.init_error(
-            b'{"errorType":"I"}', lambda_runtime_function_error_type="Runtime.I"
+            b'{"errorType":"I"}', lambda_runtime_function_error_type="Runtime.Init"
         ).status
         == 202
     )
     result = reply.result(PATIENCE)
-    assert (result.json(), result.error_type) == ({"errorType": "I"}, "Runtime.I")
+    assert (result.json(), result.error_type) == ({"errorType": "I"}, "Runtime.Init")
 
 
 def test_init_error_twice_is_refused() -> None:
@@ -375,3 +377,19 @@ def test_several_invocations_at_once() -> None:
         for client in clients:
             client.close()
         polls.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("sent", "reported"),
+    [
+        ("Runtime.Sorry", "Runtime.Sorry"),
+        ("Function.No-Good", "Function.Unknown"),
+        ("ValueError", "Runtime.Unknown"),
+    ],
+)
+def test_only_error_types_of_the_known_form_are_reported(
+    by_hand: ThreadedEmulator, client: ApiClient, sent: str, reported: str
+) -> None:
+    reply = begin(by_hand)
+    client.fail(client.next().request_id, lambda_runtime_function_error_type=sent)
+    assert reply.result(PATIENCE).error_type == reported

@@ -1,6 +1,7 @@
 """Response streaming, from the handler's yield to its caller, on the emulator and byte by byte."""
 
 import base64
+import functools
 import json
 import os
 import socket
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
+import boto3  # type: ignore[import-untyped]
 import httpx
 import pytest
 
@@ -19,27 +20,27 @@ from lambda_emulator.faults import Fault
 from lambda_emulator.threaded import ThreadedEmulator, ThreadedStream
 from support.peer import peer, request
 
-from .conftest import RUNTIMES, Runs
+from .conftest import ROOT, RUNTIMES, Runs
 
 HANDLERS = Path(__file__).parent / "kinds"
+Run = Callable[..., ThreadedEmulator]
 
 INTEGRATION = "application/vnd.awslambda.http-integration-response"
 NULS = bytes(8)
 
 
-class KindsRuns(Runs):
-    """Runs the handlers of this page and the next."""
-
-    def __call__(self, handler: str, **arguments: Any) -> ThreadedEmulator:
-        return super().__call__(handler, task_root=HANDLERS, **arguments)
+@pytest.fixture
+def runs() -> Iterator[Runs]:
+    """AWS's own runtime does not stream."""
+    runs = Runs(RUNTIMES["lambda_runtime"])
+    yield runs
+    runs.stop()
 
 
 @pytest.fixture
-def run() -> Iterator[Runs]:
-    """AWS's own runtime does not stream."""
-    runs = KindsRuns(RUNTIMES["lambda_runtime"])
-    yield runs
-    runs.stop()
+def run(runs: Runs) -> Run:
+    """`run(handler)` starts one of the handlers that stream."""
+    return functools.partial(runs, task_root=HANDLERS)
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ def read(emulator: ThreadedEmulator, event: object) -> tuple[bytes, ThreadedStre
         *("method", "instance", "partial"),
     ],
 )
-def test_the_first_chunk_arrives_while_the_handler_runs(run: Runs, go: Path, handler: str) -> None:
+def test_the_first_chunk_arrives_while_the_handler_runs(run: Run, go: Path, handler: str) -> None:
     emulator = run(f"streams.{handler}", timeout=30)
     with emulator.stream({"go": str(go)}) as stream:
         chunks = iter(stream)
@@ -87,37 +88,37 @@ def test_the_first_chunk_arrives_while_the_handler_runs(run: Runs, go: Path, han
         assert (first, rest) == ("first ä".encode(), b"second")
 
 
-def test_a_content_type_of_its_own(run: Runs) -> None:
+def test_a_content_type_of_its_own(run: Run) -> None:
     body, stream = read(run("streams.csv"), {})
     assert (body, stream.reply.content_type) == (b"a,b\n1,2\n", "text/csv")
 
 
-def test_no_chunk_at_all(run: Runs) -> None:
+def test_no_chunk_at_all(run: Run) -> None:
     body, stream = read(run("streams.empty"), {})
     assert (body, stream.reply.failure, stream.reply.streamed) == (b"", None, True)
 
 
-def test_a_caller_that_wants_it_whole(run: Runs, go: Path) -> None:
+def test_a_caller_that_wants_it_whole(run: Run, go: Path) -> None:
     go.touch()
     reply = run("streams.generator").invoke({"go": str(go)})
     assert reply.payload == "first äsecond".encode()
     assert reply.function_error is None
 
 
-def test_streams_and_the_invocations_between_them(run: Runs) -> None:
+def test_streams_and_the_invocations_between_them(run: Run) -> None:
     emulator = run("streams.leave")
     pids = {read(emulator, {"leave": False})[0] for _ in range(20)}
     assert len(pids) == 1
 
 
-def test_replies_in_pieces(run: Runs) -> None:
+def test_replies_in_pieces(run: Run) -> None:
     emulator = run("streams.leave")
     emulator.emulator.faults.add(Fault(call="response", split=1, times=None))
     emulator.emulator.faults.add(Fault(call="next", split=3, times=None))
     assert len({read(emulator, {"leave": False})[0] for _ in range(3)}) == 1
 
 
-def test_boto3_reads_the_chunks(run: Runs, go: Path) -> None:
+def test_boto3_reads_the_chunks(run: Run, go: Path) -> None:
     emulator = run("streams.generator", timeout=30)
     client = boto3.client(
         "lambda",
@@ -140,7 +141,7 @@ def test_boto3_reads_the_chunks(run: Runs, go: Path) -> None:
 
 
 @pytest.mark.parametrize("handler", ["http", "async_http"])
-def test_a_function_url_streams(run: Runs, go: Path, handler: str) -> None:
+def test_a_function_url_streams(run: Run, go: Path, handler: str) -> None:
     emulator = run(f"streams.{handler}", timeout=30)
     with httpx.stream("GET", f"{emulator.function_url}?{go}", timeout=20) as answer:
         assert answer.status_code == 201
@@ -153,7 +154,7 @@ def test_a_function_url_streams(run: Runs, go: Path, handler: str) -> None:
 
 
 @pytest.mark.parametrize("body", ["", "nöthing here"])
-def test_the_prelude(run: Runs, body: str) -> None:
+def test_the_prelude(run: Run, body: str) -> None:
     payload, stream = read(run("streams.whole"), {"body": body})
     prelude, nuls, rest = payload.partition(NULS)
     assert stream.reply.content_type == INTEGRATION
@@ -161,7 +162,7 @@ def test_the_prelude(run: Runs, body: str) -> None:
     assert (nuls, rest) == (NULS, body.encode())
 
 
-def test_an_empty_first_chunk_sends_the_head(run: Runs, go: Path) -> None:
+def test_an_empty_first_chunk_sends_the_head(run: Run, go: Path) -> None:
     emulator = run("streams.head_first", timeout=30)
     with emulator.stream({"go": str(go)}) as stream:
         chunks = iter(stream)
@@ -180,18 +181,38 @@ def test_an_empty_first_chunk_sends_the_head(run: Runs, go: Path) -> None:
         ({"cookies": "a=1"}, "TypeError", "cookies is a list of str, not one str"),
     ],
 )
-def test_a_bad_response(run: Runs, arguments: object, kind: str, message: str) -> None:
+def test_a_bad_response(run: Run, arguments: object, kind: str, message: str) -> None:
     reply = run("streams.bad_response").invoke(arguments)
     assert reply.error_type == f"Function.{kind}"
     assert message in reply.json()["errorMessage"]
     assert "bad_response" in reply.json()["stackTrace"][0]
 
 
+# Pages and examples
+
+
+def test_the_page(tmp_path: Path, runs: Runs) -> None:
+    page = (ROOT / "docs" / "streaming.md").read_text()
+    (tmp_path / "app.py").write_text(page.partition("```python\n")[2].partition("```")[0])
+    emulator = runs("app.handler", task_root=tmp_path)
+    with httpx.stream("GET", emulator.function_url, timeout=20) as answer:
+        assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+        assert list(answer.iter_raw()) == [b"1\n", b"2\n", b"3\n"]
+
+
+def test_the_example(runs: Runs) -> None:
+    emulator = runs("app.handler", task_root=ROOT / "examples" / "streaming")
+    answer = httpx.get(f"{emulator.function_url}?limit=8", timeout=20)
+    assert answer.text == "number,prime\n1,2\n2,3\n3,5\n4,7\n"
+    event = (ROOT / "examples" / "streaming" / "event.json").read_bytes()
+    assert emulator.invoke(event).payload.endswith(b"25,97\n")
+
+
 # Errors
 
 
 @pytest.mark.parametrize("handler", ["fail", "fail_async"])
-def test_an_error_before_the_first_byte(run: Runs, handler: str) -> None:
+def test_an_error_before_the_first_byte(run: Run, handler: str) -> None:
     body, stream = read(run(f"streams.{handler}"), {"chunks": []})
     assert body == b""
     assert not stream.reply.streamed
@@ -200,7 +221,7 @@ def test_an_error_before_the_first_byte(run: Runs, handler: str) -> None:
 
 
 @pytest.mark.parametrize("handler", ["fail", "fail_async"])
-def test_an_error_after_the_first_byte(run: Runs, handler: str) -> None:
+def test_an_error_after_the_first_byte(run: Run, handler: str) -> None:
     emulator = run(f"streams.{handler}")
     body, stream = read(emulator, {"chunks": ["a", "b"]})
     assert (body, stream.reply.streamed) == (b"ab", True)
@@ -223,7 +244,7 @@ def test_an_error_after_the_first_byte(run: Runs, handler: str) -> None:
         ("deep", {"depth": 500}),
     ],
 )
-def test_a_large_error_fits_the_trailers(run: Runs, handler: str, event: object) -> None:
+def test_a_large_error_fits_the_trailers(run: Run, handler: str, event: object) -> None:
     _, stream = read(run(f"streams.{handler}"), event)
     failure = stream.reply.failure
     assert failure is not None
@@ -235,7 +256,7 @@ def test_a_large_error_fits_the_trailers(run: Runs, handler: str, event: object)
 
 @pytest.mark.parametrize("handler", ["fail", "fail_async"])
 @pytest.mark.parametrize("before", [[], ["a"]])
-def test_a_chunk_of_another_type(run: Runs, handler: str, before: list[str]) -> None:
+def test_a_chunk_of_another_type(run: Run, handler: str, before: list[str]) -> None:
     body, stream = read(run(f"streams.{handler}"), {"chunks": [*before, {"b": 1}]})
     assert body == "".join(before).encode()
     failure = stream.reply.failure
@@ -244,7 +265,7 @@ def test_a_chunk_of_another_type(run: Runs, handler: str, before: list[str]) -> 
     assert f"chunk {len(before) + 1} is of type dict; yield bytes or str" in str(failure.payload)
 
 
-def test_sys_exit_in_the_middle(run: Runs) -> None:
+def test_sys_exit_in_the_middle(run: Run) -> None:
     emulator = run("streams.leave")
     first, stream = read(emulator, {"leave": True})
     assert stream.reply.failure is not None
@@ -253,7 +274,7 @@ def test_sys_exit_in_the_middle(run: Runs) -> None:
     assert first != second
 
 
-def test_a_forked_child_sends_nothing(run: Runs) -> None:
+def test_a_forked_child_sends_nothing(run: Run) -> None:
     body, stream = read(run("streams.forks"), {})
     assert (body, stream.reply.failure) == (b"one parent two", None)
 
@@ -262,7 +283,7 @@ def test_a_forked_child_sends_nothing(run: Runs) -> None:
 
 
 @pytest.mark.parametrize("handler", ["endless", "endless_async"])
-def test_the_caller_goes_away(run: Runs, handler: str) -> None:
+def test_the_caller_goes_away(run: Run, handler: str) -> None:
     emulator = run(f"streams.{handler}", timeout=30)
     before, _ = read(emulator, {"plain": True})
     with emulator.stream({}) as stream:
@@ -274,20 +295,20 @@ def test_the_caller_goes_away(run: Runs, handler: str) -> None:
     assert "[ERROR]" not in log
 
 
-def test_the_caller_goes_away_while_nothing_is_sent(run: Runs) -> None:
+def test_the_caller_goes_away_while_nothing_is_sent(run: Run) -> None:
     emulator = run("streams.idle", timeout=30)
     emulator.emulator.faults.add(Fault(call="response", cut_request=1))
     started = time.monotonic()
     emulator.invoke({})
     after = emulator.invoke({"plain": True})
     assert time.monotonic() - started < 20  # it would have slept for 30
-    assert after.payload.decode() == str(emulator.emulator.environment.pid)
+    assert after.payload.decode() == str(emulator.emulator.environment.sandbox.pid)
     log = emulator.logs()
     assert log.index("cancelled") < log.index("closed") < log.index("[WARN]\tNobody read")
 
 
 @pytest.mark.parametrize("handler", ["endless", "endless_async"])
-def test_more_than_lambda_takes(run: Runs, handler: str) -> None:
+def test_more_than_lambda_takes(run: Run, handler: str) -> None:
     emulator = run(f"streams.{handler}", stream_limit=1_000_000, timeout=30)
     body, stream = read(emulator, {})
     assert len(body) <= 1_000_000
@@ -298,7 +319,7 @@ def test_more_than_lambda_takes(run: Runs, handler: str) -> None:
     assert "[WARN]\t" in emulator.logs()
 
 
-def test_a_generator_that_will_not_be_closed(run: Runs) -> None:
+def test_a_generator_that_will_not_be_closed(run: Run) -> None:
     emulator = run("streams.stubborn", timeout=30)
     with emulator.stream({}) as stream:
         next(iter(stream))
@@ -307,7 +328,7 @@ def test_a_generator_that_will_not_be_closed(run: Runs) -> None:
 
 
 @pytest.mark.parametrize("handler", ["endless", "endless_async"])
-def test_a_slow_reader_slows_the_handler_down(run: Runs, tmp_path: Path, handler: str) -> None:
+def test_a_slow_reader_slows_the_handler_down(run: Run, tmp_path: Path, handler: str) -> None:
     progress, ticks = tmp_path / "progress", tmp_path / "ticks"
     emulator = run(f"streams.{handler}", timeout=30)
     with emulator.stream({"progress": str(progress), "ticks": str(ticks)}) as stream:
@@ -327,7 +348,7 @@ def test_a_slow_reader_slows_the_handler_down(run: Runs, tmp_path: Path, handler
 
 
 @pytest.mark.parametrize("handler", ["large", "large_async"])
-def test_two_hundred_megabytes_in_flat_memory(run: Runs, handler: str) -> None:
+def test_two_hundred_megabytes_in_flat_memory(run: Run, handler: str) -> None:
     emulator = run(f"streams.{handler}", timeout=60)
     size = 0
     with emulator.stream({"blocks": 3150}) as stream:
@@ -340,7 +361,7 @@ def test_two_hundred_megabytes_in_flat_memory(run: Runs, handler: str) -> None:
 
 
 @pytest.mark.parametrize("handler", ["dawdle", "idle"])
-def test_the_deadline_ends_the_stream(run: Runs, handler: str) -> None:
+def test_the_deadline_ends_the_stream(run: Run, handler: str) -> None:
     emulator = run(f"streams.{handler}", timeout=30)
     soon = int((time.time() + 1.5) * 1000)
     name = "Lambda-Runtime-Deadline-Ms"
@@ -354,7 +375,7 @@ def test_the_deadline_ends_the_stream(run: Runs, handler: str) -> None:
 
 
 @pytest.mark.parametrize("handler", ["endless", "endless_async"])
-def test_the_deadline_ends_the_wait_for_a_slow_reader(run: Runs, handler: str) -> None:
+def test_the_deadline_ends_the_wait_for_a_slow_reader(run: Run, handler: str) -> None:
     emulator = run(f"streams.{handler}", timeout=30)
     soon = int((time.time() + 1.5) * 1000)
     name = "Lambda-Runtime-Deadline-Ms"
@@ -369,20 +390,20 @@ def test_the_deadline_ends_the_wait_for_a_slow_reader(run: Runs, handler: str) -
 # Without streaming
 
 
-def buffered(run: Runs, handler: str, **arguments: Any) -> ThreadedEmulator:
+def buffered(run: Run, handler: str, **arguments: Any) -> ThreadedEmulator:
     environment = {"LAMBDA_RUNTIME_RESPONSE_MODE": "buffered"}
     return run(f"streams.{handler}", environment=environment, timeout=30, **arguments)
 
 
 @pytest.mark.parametrize("handler", ["generator", "async_generator", "awaited"])
-def test_chunks_put_together(run: Runs, go: Path, handler: str) -> None:
+def test_chunks_put_together(run: Run, go: Path, handler: str) -> None:
     go.touch()
     reply = buffered(run, handler).invoke({"go": str(go)})
     assert (reply.payload, reply.streamed) == ("first äsecond".encode(), False)
 
 
 @pytest.mark.parametrize("handler", ["http", "async_http"])
-def test_the_prelude_turned_into_a_proxy_response(run: Runs, go: Path, handler: str) -> None:
+def test_the_prelude_turned_into_a_proxy_response(run: Run, go: Path, handler: str) -> None:
     go.touch()
     reply = buffered(run, handler).invoke({"rawQueryString": str(go)})
     assert not reply.streamed
@@ -395,13 +416,13 @@ def test_the_prelude_turned_into_a_proxy_response(run: Runs, go: Path, handler: 
     }
 
 
-def test_a_binary_body_put_together(run: Runs) -> None:
+def test_a_binary_body_put_together(run: Run) -> None:
     reply = buffered(run, "whole").invoke({"hex": "ff00"})
     assert (reply.json()["body"], reply.json()["isBase64Encoded"]) == ("/wA=", True)
 
 
 @pytest.mark.parametrize("handler", ["http", "async_http"])
-def test_a_buffered_function_url(run: Runs, go: Path, handler: str) -> None:
+def test_a_buffered_function_url(run: Run, go: Path, handler: str) -> None:
     go.touch()
     emulator = buffered(run, handler, url_mode="BUFFERED")
     answer = httpx.get(f"{emulator.function_url}?{go}", timeout=20)
@@ -411,13 +432,13 @@ def test_a_buffered_function_url(run: Runs, go: Path, handler: str) -> None:
 
 @pytest.mark.parametrize("handler", ["fail", "fail_async"])
 @pytest.mark.parametrize("chunks", [["a"], ["a", None]])
-def test_an_error_is_the_whole_answer(run: Runs, handler: str, chunks: list[str | None]) -> None:
+def test_an_error_is_the_whole_answer(run: Run, handler: str, chunks: list[str | None]) -> None:
     reply = buffered(run, handler).invoke({"chunks": chunks})
     expected = "Runtime.MarshalError" if None in chunks else "Function.ValueError"
     assert reply.error_type == expected
 
 
-def test_a_mode_that_does_not_exist(run: Runs) -> None:
+def test_a_mode_that_does_not_exist(run: Run) -> None:
     environment = {"LAMBDA_RUNTIME_RESPONSE_MODE": "steaming"}
     reply = run("streams.generator", environment=environment).invoke({})
     assert reply.error_type == "Function.ValueError"
@@ -427,7 +448,7 @@ def test_a_mode_that_does_not_exist(run: Runs) -> None:
 # On the wire
 
 
-def test_what_was_printed_is_written_before_the_bytes_that_follow(run: Runs, go: Path) -> None:
+def test_what_was_printed_is_written_before_the_bytes_that_follow(run: Run, go: Path) -> None:
     emulator = run("streams.prints", timeout=30)
     with emulator.stream({"go": str(go)}) as stream:
         chunks = iter(stream)
@@ -485,7 +506,7 @@ def test_the_request_and_the_connection_after_it(tmp_path: Path) -> None:
     assert seen[3].startswith(b"GET /2018-06-01/runtime/invocation/next ")
 
 
-def test_a_plain_handler_loads_none_of_it(run: Runs) -> None:
+def test_a_plain_handler_loads_none_of_it(run: Run) -> None:
     modules = set(run("bare.modules", inherit=False).invoke({}).json())
     ours = {name for name in modules if name.startswith("lambda_runtime.")}
     assert ours == {

@@ -19,7 +19,7 @@ from support.leftovers import processes_with
 from support.runtimes import ROOT
 
 # The virtual environment of these tests is taken as it is: making it again would remove it.
-MAKE = ("make", "--no-print-directory", "-o", f"{sys.prefix}/.ready", "run", f"VENV={sys.prefix}")
+MAKE = ("make", "--no-print-directory", "-o", f"{sys.prefix}/.run", "run", f"VENV={sys.prefix}")
 SECONDS = 60
 
 

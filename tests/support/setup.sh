@@ -1,8 +1,8 @@
 #!/bin/sh
-# Makes the virtual environment DIR with the interpreter PYTHON and the pinned tools in it. On Debian or
+# setup.sh PYTHON DIR FILE: makes the virtual environment DIR with what FILE pins in it. On Debian or
 # Ubuntu as root it installs what is missing; anywhere else it names it and stops.
 set -eu
-python=$1 venv=$2
+python=$1 venv=$2 requirements=$3
 
 missing() {
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
@@ -20,9 +20,9 @@ command -v "$python" >/dev/null 2>&1 || missing python3 python3-venv
     exit 1
 }
 "$python" -c 'import ensurepip, venv' 2>/dev/null || missing python3-venv
-"$python" -m venv --clear "$venv"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt || {
-    echo "setup: pip could not install tests/requirements.txt: see its message above; is the network up?" >&2
+"$venv/bin/python" -c '' 2>/dev/null || "$python" -m venv --clear "$venv"
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements" || {
+    echo "setup: pip could not install $requirements: see its message above; is the network up?" >&2
     rm -rf "$venv"
     exit 1
 }

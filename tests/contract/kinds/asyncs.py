@@ -179,6 +179,8 @@ async def _fail_later() -> None:
 
 async def leaves_later(event: Any, context: Any) -> Any:
     _tasks.add(asyncio.create_task(_leave()))
+    if event.get("at once"):
+        return
     try:
         await asyncio.sleep(20)
     finally:

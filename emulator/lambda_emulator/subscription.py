@@ -1,0 +1,102 @@
+"""What an extension asks for when it subscribes to telemetry, read and checked.
+
+Source: AWS, 'Lambda Telemetry API reference' and 'Lambda Logs API'.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+TELEMETRY_SCHEMAS = ("2022-07-01", "2022-12-13", "2025-01-29")
+LOGS_SCHEMAS = ("2020-08-15", "2021-03-18")
+_TYPES = ("platform", "function", "extension")
+
+
+class Invalid(Exception):
+    """A subscription that cannot be accepted: str() says why."""
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """What an extension subscribed to; sizes in events and bytes, `timeout` in seconds."""
+
+    name: str
+    api: str
+    schema: str
+    types: tuple[str, ...]
+    max_items: int
+    max_bytes: int
+    timeout: float
+    protocol: str
+    host: str
+    port: int
+    path: str
+
+    @staticmethod
+    def parse(name: str, api: str, body: bytes) -> Subscription:
+        """Read the body of PUT /telemetry or PUT /logs; `api` is "telemetry" or "logs".
+
+        Raises Invalid.
+        """
+        try:
+            wish = json.loads(body)
+        except ValueError as error:
+            raise Invalid(f"the body is not JSON: {error}") from error
+        if not isinstance(wish, dict):
+            raise Invalid("the body should be a JSON object")
+        schemas = TELEMETRY_SCHEMAS if api == "telemetry" else LOGS_SCHEMAS
+        schema = wish.get("schemaVersion", LOGS_SCHEMAS[0] if api == "logs" else None)
+        if schema not in schemas:
+            raise Invalid(f"schemaVersion should be one of {', '.join(schemas)}")
+        types = wish.get("types")
+        if not isinstance(types, list) or not types:
+            raise Invalid("types should not be empty")
+        if unknown := [kind for kind in types if kind not in _TYPES]:
+            raise Invalid(f"unknown types: {unknown}")
+        buffering = wish.get("buffering") or {}
+        protocol, host, port, path = _destination(wish.get("destination"))
+        return Subscription(
+            name,
+            api,
+            str(schema),
+            tuple(types),
+            _bounded(
+                buffering, "maxItems", 1000, 10_000, default=10_000 if api == "logs" else 1000
+            ),
+            _bounded(buffering, "maxBytes", 262_144, 1_048_576, default=262_144),
+            _bounded(buffering, "timeoutMs", 25, 30_000, default=1000) / 1000,
+            protocol,
+            host,
+            port,
+            path,
+        )
+
+
+def _bounded(buffering: dict[str, Any], name: str, low: int, high: int, *, default: int) -> int:
+    value = buffering.get(name, default)
+    if not isinstance(value, int) or not low <= value <= high:
+        raise Invalid(f"{name} should be a number from {low} to {high}")
+    return value
+
+
+def _destination(wish: object) -> tuple[str, str, int, str]:
+    if not isinstance(wish, dict):
+        raise Invalid("destination is not provided")
+    protocol = wish.get("protocol", "HTTP")
+    if protocol == "TCP":
+        port = wish.get("port")
+        if not isinstance(port, int):
+            raise Invalid("TCP port is not provided")
+        return "TCP", "127.0.0.1", port, ""
+    if protocol != "HTTP":
+        raise Invalid("protocol should be HTTP or TCP")
+    url = urlsplit(str(wish.get("URI", "")))
+    if url.hostname is None or url.port is None:
+        raise Invalid("URI port is not provided")
+    # In Lambda this name is the sandbox itself, and so is every listener there.
+    host = "127.0.0.1" if url.hostname in ("sandbox", "sandbox.localdomain") else url.hostname
+    path = url.path or "/"
+    return "HTTP", host, url.port, f"{path}?{url.query}" if url.query else path
