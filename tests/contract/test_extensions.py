@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from lambda_emulator.threaded import ThreadedEmulator
 from support.extension_folder import ROOT, ExtensionFolder
 
@@ -165,10 +166,8 @@ def over(event):
 extension.run()
 """,
     )
-    emulator = run()
+    emulator = run("import time\ndef handler(event, context): time.sleep(2)")
     reply = emulator.invoke(1)
-    if decorator == "on_invoke":
-        reply = emulator.invoke(2) if reply.function_error is None else reply
     emulator.restart()
     assert (reply.function_error, reply.error_type) == ("Unhandled", kind)
     assert "Extension.KeyError" in reply.json()["errorMessage"]

@@ -58,7 +58,7 @@ class Extension:
     # what to do when
 
     def on_init(self, hook: "OnInit") -> "OnInit":
-        """Call the function once, after registering and before the first event."""
+        """Call the function once, after registering and before any event or telemetry."""
         self._on_init.append(hook)
         return hook
 
@@ -134,13 +134,11 @@ class Extension:
         sys.exit(0)
 
     def register(self) -> None:
-        """Register and subscribe, unless that has been done. Raises ExtensionError."""
+        """Register, unless that has been done. Raises ExtensionError."""
         if self._client is None:
             client = ExtensionsClient(_address(), self.name)
             self._registration = client.register(self._wanted())
             self._client = client
-            for subscription, receive in self._subscriptions:
-                self._subscribe(client, subscription, receive)
 
     @property
     def function(self) -> "Registration":
@@ -159,6 +157,8 @@ class Extension:
         from lambda_runtime.extensions.events import Shutdown
 
         assert self._client is not None
+        for subscription, receive in self._subscriptions[len(self._listeners) :]:
+            self._subscribe(self._client, subscription, receive)
         while not self._ended:
             self._started = True
             event = self._client.next_event()
@@ -178,17 +178,13 @@ class Extension:
     ) -> None:
         if kind is None or error is None or isinstance(error, ExtensionError):
             return
-        exits = isinstance(error, SystemExit)
-        if exits and not getattr(error, "code", None):
+        if isinstance(error, SystemExit) and not error.code:
             return
-        if not exits:
-            # Told before it is reported: the platform may end this process at the report.
-            sys.excepthook(kind, error, trace)
-            sys.stderr.flush()
+        # Told before it is reported: the platform may end this process at the report.
+        _tell(kind, error, trace)
         if not self._ended:
             self._report(error)
-        if not exits:
-            sys.exit(1)
+        sys.exit(1)
 
     def _wanted(self) -> "Iterable[str]":
         if self._events is not None:
@@ -237,6 +233,14 @@ class Extension:
             report(f"Extension.{type(error).__name__}", str(error)[:1000])
         except ExtensionError as refusal:
             sys.stderr.write(f"{self.name}: {refusal}\n")
+
+
+def _tell(kind: type[BaseException], error: BaseException, trace: "TracebackType | None") -> None:
+    if isinstance(error, SystemExit):
+        sys.stderr.write(f"{error.code}\n")
+    else:
+        sys.excepthook(kind, error, trace)
+    sys.stderr.flush()
 
 
 def _address() -> str:
