@@ -473,3 +473,49 @@ def test_a_crash_before_registering_fails_the_init(run: Run, folder: ExtensionFo
     )
     file.unlink()
     assert emulator.invoke(2).json() == 2
+
+
+def test_ten_thousand_records_a_second_arrive_without_loss(
+    run: Run, folder: ExtensionFolder
+) -> None:
+    """The function logs at that rate for two seconds; the emulator, itself in Python, keeps up."""
+    folder.add(
+        "counter",
+        """
+import time
+from lambda_runtime.extensions import Extension
+
+extension = Extension()
+numbers = []
+
+@extension.on_telemetry(types=["function"], max_items=1000, timeout_ms=25)
+def received(records):
+    numbers.extend(int(record.text.split()[0]) for record in records)
+
+@extension.on_shutdown
+def over(event):
+    note("count", whole=numbers == list(range(len(numbers))), records=len(numbers),
+         dropped=extension.dropped_records, processor=time.process_time())
+
+extension.run()
+""",
+    )
+    emulator = run(
+        """
+        import time
+        def handler(event, context):
+            began = time.monotonic()
+            for number in range(20_000):
+                if number % 100 == 0:
+                    time.sleep(max(0.0, began + number / 10_000 - time.monotonic()))
+                print(number, "x" * 100)
+            return time.monotonic() - began
+        """,
+        timeout=30,
+    )
+    elapsed = emulator.invoke(1).json()
+    emulator.restart()
+    (count,) = folder.notes("count")
+    assert (count["records"], count["dropped"], count["whole"]) == (20_000, 0, True)
+    assert 1.9 < elapsed < 2.9, "the function was held up"
+    assert count["processor"] < 0.5 * elapsed, "it left too little of a core to the function"

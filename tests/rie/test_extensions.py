@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from lambda_emulator.rie import Rie
 
+from lambda_emulator.rie import Rie
 from support import opt_namespace
 from support.collector import Collector, wait_until
 from support.extension_folder import ROOT, ExtensionFolder
@@ -200,7 +200,7 @@ def test_the_forwarder_where_it_is(start: Start, place: Path) -> None:
             OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
             NO_PROXY="127.0.0.1",
         )
-        for number in range(3):
+        for _ in range(3):
             assert rie.invoke(b"40").body == b"40"
         wait_until(lambda: collector.lines())
         rie.stop()

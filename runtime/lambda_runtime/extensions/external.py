@@ -148,6 +148,11 @@ class Extension:
         self.register()
         return events.registration(self._registration)
 
+    @property
+    def dropped_records(self) -> int:
+        """How many records of its subscriptions the platform has said it dropped."""
+        return sum(listener.dropped_records for listener in self._listeners)
+
     def __iter__(self) -> "Iterator[Event]":
         """The events; going on to the next says that the last is dealt with.
 
