@@ -128,10 +128,6 @@ class Connection:
         self._receive_body(reply)
         return reply
 
-    def send(self, head: bytes) -> None:
-        """Send a request without a body whose reply nobody will read. Raises OSError."""
-        self._send(head, b"")
-
     def close(self) -> None:
         """Close the connection; the next request opens another."""
         if self._socket is not None:

@@ -72,7 +72,7 @@ class ExtensionsClient:
         without a thread, as long as the client is kept.
         """
         try:
-            self._connection.send(self._next_request())
+            self._connection.begin((self._next_request(),))
         except OSError as error:
             raise self._lost("event/next", error) from error
 
