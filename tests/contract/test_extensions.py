@@ -184,6 +184,15 @@ def test_an_unregistered_name_is_explained(run: Run, folder: ExtensionFolder) ->
     assert "the name of its file in /opt/extensions" in line
 
 
+def test_managed_instances_do_not_tell_of_invocations(run: Run, folder: ExtensionFolder) -> None:
+    folder.add("watcher", DECORATED)
+    emulator = run(max_concurrency=2)
+    assert emulator.invoke(1).error_type == "Extension.Crash"
+    (line,) = written(emulator, "watcher").splitlines()
+    assert "Extension.InvalidEventType" in line
+    assert "on managed instances there is no INVOKE" in line
+
+
 def test_outside_of_lambda_it_says_so(folder: ExtensionFolder) -> None:
     import subprocess
 

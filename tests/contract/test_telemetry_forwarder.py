@@ -51,13 +51,14 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
         arguments = {key: variables.pop(key) for key in list(variables) if key.islower()}
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
-        task = tmp_path / "task"
-        task.mkdir()
+        place = tmp_path / str(len(emulators))
+        task = place / "task"
+        task.mkdir(parents=True)
         (task / "app.py").write_text(textwrap.dedent(code))
         emulator = ThreadedEmulator(
             command=[sys.executable, "-S", str(ROOT / "bootstrap"), "app.handler"],
             task_root=task,
-            extensions=install(example, tmp_path / "opt"),
+            extensions=install(example, place / "opt"),
             **arguments,
         )
         emulator.__enter__()
@@ -185,13 +186,16 @@ def test_what_the_collector_refuses_for_good_is_told_and_given_up(run: Run) -> N
     assert "records: 400" in said(emulator)
 
 
-def test_nothing_is_lost_at_the_shutdown(run: Run) -> None:
+@pytest.mark.parametrize("freeze", [False, True])
+def test_nothing_is_lost_at_the_shutdown(run: Run, freeze: bool) -> None:
     with Collector() as collector:
         collector.delay = 0.05
-        emulator = run("telemetry_forwarder", OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
-        emulator.invoke({"lines": 5000, "number": 1})
+        url = collector.url
+        emulator = run("telemetry_forwarder", OTEL_EXPORTER_OTLP_ENDPOINT=url, freeze=freeze)
+        emulator.invoke({"lines": 2000, "number": 1})
+        emulator.invoke({"lines": 3000, "number": 2})
         emulator.restart()
-        assert received(collector) == expected(1, 5000)
+        assert received(collector) == expected(1, 2000) + expected(2, 3000)
     assert said(emulator) == ""
 
 
@@ -220,25 +224,32 @@ def test_a_collector_that_is_down_is_told_at_the_end_and_costs_nothing(run: Run)
 
 
 @pytest.mark.parametrize("trouble", ["down", "hanging"])
-def test_a_collector_in_trouble_does_not_slow_the_function(
-    run: Run, tmp_path: Path, trouble: str
-) -> None:
-    def median(emulator: ThreadedEmulator) -> float:
-        times = []
-        for number in range(60):
-            began = time.perf_counter()
-            emulator.invoke({"lines": 5, "number": number})
-            times.append(time.perf_counter() - began)
-        return statistics.median(times[20:])
+def test_a_collector_in_trouble_does_not_slow_the_function(run: Run, trouble: str) -> None:
+    """Two functions are invoked in turns, so that whatever else the machine does slows both."""
 
-    with Collector() as collector:
-        emulator = run("telemetry_forwarder", OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
-        well = median(emulator)
-        if trouble == "hanging":
-            collector.delay = 4
-            assert median(emulator) < 2 * well
-    if trouble == "down":
-        assert median(emulator) < 2 * well
+    def elapsed(emulator: ThreadedEmulator) -> float:
+        began = time.perf_counter()
+        emulator.invoke({"lines": 5, "number": 0})
+        return time.perf_counter() - began
+
+    with Collector() as down:
+        urls = {"down": down.url}
+    with Collector() as well, Collector() as hanging:
+        hanging.delay = 4
+        urls["hanging"] = hanging.url
+        control = run("telemetry_forwarder", OTEL_EXPORTER_OTLP_ENDPOINT=well.url)
+        control.invoke({"lines": 1, "number": 0})
+        subject = run("telemetry_forwarder", OTEL_EXPORTER_OTLP_ENDPOINT=urls[trouble])
+        subject.invoke({"lines": 1, "number": 0})
+        # Both senders have got as far as their first attempt.
+        wait_until(lambda: received(well) and (said(subject) or hanging.requests))
+        ratios = []
+        for _ in range(3):
+            pairs = [(elapsed(control), elapsed(subject)) for _ in range(100)]
+            usual, troubled = (statistics.median(times) for times in zip(*pairs, strict=True))
+            ratios.append(troubled / usual)
+        assert not hanging.bodies
+    assert min(ratios) < 1.3, ratios
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ class Collector:
         self.headers: list[dict[str, str]] = []
         self.statuses: list[int] = []
         self.delay = 0.0
+        self.requests = 0
         collector = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -29,6 +30,7 @@ class Collector:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
+                collector.requests += 1
                 time.sleep(collector.delay)
                 status = collector.statuses.pop(0) if collector.statuses else 200
                 if status == 200:

@@ -112,6 +112,13 @@ def test_a_platform_that_is_gone_ends_it_with_one_line(folder: ExtensionFolder) 
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"lean: lost the Extensions API at {address} (")
+    done = run(file, "nowhere")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    done = run(file, "127.0.0.1:port")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "lean: AWS_LAMBDA_RUNTIME_API: '127.0.0.1:port' is not host:port\n",
+    )
     done = run(file, "127.0.0.1:1")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "(/2020-01-01/extension/register): " in done.stderr

@@ -30,6 +30,7 @@ _NAMES = {
     "Listener": "listener",
     "LogsDropped": "records",
     "Record": "records",
+    "Registration": "events",
     "Report": "records",
     "RuntimeDone": "records",
     "Shutdown": "events",
@@ -50,6 +51,7 @@ __all__ = [
     "Listener",
     "LogsDropped",
     "Record",
+    "Registration",
     "Report",
     "RuntimeDone",
     "Shutdown",
@@ -60,7 +62,7 @@ __all__ = [
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lambda_runtime.extensions.client import ExtensionError
-    from lambda_runtime.extensions.events import Invoke, Shutdown
+    from lambda_runtime.extensions.events import Invoke, Registration, Shutdown
     from lambda_runtime.extensions.external import Extension
     from lambda_runtime.extensions.internal import InternalExtension
     from lambda_runtime.extensions.listener import Listener

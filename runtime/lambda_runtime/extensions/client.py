@@ -4,6 +4,7 @@ Source: "Using the Lambda Extensions API to create extensions" and "Lambda Telem
 in the AWS Lambda Developer Guide.
 """
 
+from lambda_runtime import settings
 from lambda_runtime.connection import Connection, Disconnected, Reply
 from lambda_runtime.http1 import ProtocolError, field_value
 
@@ -24,6 +25,19 @@ class ExtensionError(Exception):
     def __init__(self, message: str, error_type: str = "") -> None:
         super().__init__(message)
         self.error_type = error_type
+
+
+def connect(name: str) -> "ExtensionsClient":
+    """The client for the extension of this name, at the address that the environment gives."""
+    address = settings.get("AWS_LAMBDA_RUNTIME_API")
+    if not address:
+        raise ExtensionError(
+            "AWS_LAMBDA_RUNTIME_API is not set: extensions live in Lambda or an emulator of it"
+        )
+    try:
+        return ExtensionsClient(address, name)
+    except ValueError as error:
+        raise ExtensionError(f"AWS_LAMBDA_RUNTIME_API: {error}") from None
 
 
 class ExtensionsClient:

@@ -6,8 +6,13 @@ extension has registered, so each millisecond until then is added to the functio
 
 import sys
 
-from lambda_runtime import settings
-from lambda_runtime.extensions.client import LOGS, TELEMETRY, ExtensionError, ExtensionsClient
+from lambda_runtime.extensions.client import (
+    LOGS,
+    TELEMETRY,
+    ExtensionError,
+    ExtensionsClient,
+    connect,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -136,7 +141,7 @@ class Extension:
     def register(self) -> None:
         """Register, unless that has been done. Raises ExtensionError."""
         if self._client is None:
-            client = ExtensionsClient(_address(), self.name)
+            client = connect(self.name)
             self._registration = client.register(self._wanted())
             self._client = client
 
@@ -246,13 +251,3 @@ def _tell(kind: type[BaseException], error: BaseException, trace: "TracebackType
     else:
         sys.excepthook(kind, error, trace)
     sys.stderr.flush()
-
-
-def _address() -> str:
-    address = settings.get("AWS_LAMBDA_RUNTIME_API")
-    if not address:
-        raise ExtensionError(
-            "AWS_LAMBDA_RUNTIME_API is not set: extensions are started by Lambda or an emulator "
-            "of it, from /opt/extensions"
-        )
-    return address

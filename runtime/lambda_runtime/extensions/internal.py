@@ -2,8 +2,7 @@
 
 import sys
 
-from lambda_runtime import settings
-from lambda_runtime.extensions.client import ExtensionError, ExtensionsClient
+from lambda_runtime.extensions.client import ExtensionError, ExtensionsClient, connect
 from lambda_runtime.extensions.events import Invoke
 
 TYPE_CHECKING = False
@@ -55,10 +54,7 @@ class InternalExtension:
         """Register, and begin to follow the invocations. Raises ExtensionError."""
         if self._client is not None:
             raise ExtensionError(f"extension {self.name!r} has been started already")
-        address = settings.get("AWS_LAMBDA_RUNTIME_API")
-        if not address:
-            raise ExtensionError("AWS_LAMBDA_RUNTIME_API is not set: this is not Lambda")
-        client = ExtensionsClient(address, self.name)
+        client = connect(self.name)
         events = self._wanted()
         client.register(events)
         self._client = client

@@ -10,8 +10,7 @@ import os
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
-from lambda_runtime.extensions import Record
-from lambda_runtime.extensions.events import Registration
+from lambda_runtime.extensions import Record, Registration
 from telemetry_forwarder.otlp import Otlp
 
 
