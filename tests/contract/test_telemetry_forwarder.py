@@ -223,6 +223,39 @@ def test_a_collector_that_is_down_is_told_at_the_end_and_costs_nothing(run: Run)
     assert "Connection refused" in said(emulator)
 
 
+def test_back_pressure_what_finds_no_room_is_counted_by_the_platform(run: Run) -> None:
+    """The forwarder holds what it has room for, the platform some more; the rest is accounted for.
+
+    So much is logged that both run full while the collector is away.
+    """
+    total = 50_000
+    with Collector() as collector:
+        port = collector.port
+    emulator = run(
+        "telemetry_forwarder",
+        OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{port}",
+        timeout=30,
+    )
+    emulator.invoke({"lines": total, "number": 1})
+
+    def dropped() -> int:
+        return sum(
+            int(point["asInt"])
+            for metric in collector.metrics()
+            if metric["name"] == "telemetry.dropped_records"
+            for point in metric["sum"]["dataPoints"]
+        )
+
+    with Collector(port) as collector:
+        wait_until(lambda: dropped() and len(received(collector)) + dropped() >= total, 15)
+        kept = received(collector)
+        assert len(set(kept)) == len(kept)
+        # Events of the platform can be among those that were dropped.
+        assert 0 <= len(kept) + dropped() - total < 5
+        assert kept[:20_000] == expected(1, 20_000)
+    assert "the platform dropped" in said(emulator)
+
+
 @pytest.mark.parametrize("trouble", ["down", "hanging"])
 def test_a_collector_in_trouble_does_not_slow_the_function(run: Run, trouble: str) -> None:
     """Two functions are invoked in turns, so that whatever else the machine does slows both."""
