@@ -249,10 +249,11 @@ def test_back_pressure_what_finds_no_room_is_counted_by_the_platform(run: Run) -
     with Collector(port) as collector:
         wait_until(lambda: dropped() and len(received(collector)) + dropped() >= total, 15)
         kept = received(collector)
-        assert len(set(kept)) == len(kept)
+        assert len(set(kept)) == len(kept) > 5000
         # Events of the platform can be among those that were dropped.
         assert 0 <= len(kept) + dropped() - total < 5
-        assert kept[:20_000] == expected(1, 20_000)
+        numbers = [int(line.split()[1]) for line in kept]
+        assert numbers == sorted(numbers)
     assert "the platform dropped" in said(emulator)
 
 
