@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import statistics
 import sys
+import sysconfig
 import textwrap
 import time
 from collections.abc import Callable, Iterator
@@ -32,11 +33,14 @@ Run = Callable[..., ThreadedEmulator]
 
 
 def install(example: str, opt: Path) -> Path:
-    """Copy an example to where a layer would be; the test's interpreter runs its executable."""
+    """Lay an example out as a layer would, its packages in ``python``, the SDK in ``runtime``."""
     shutil.copytree(EXAMPLES / example, opt)
+    (opt / "python").symlink_to(sysconfig.get_path("purelib"))
+    (opt / "runtime").symlink_to(ROOT / "runtime")
     (executable,) = (opt / "extensions").iterdir()
-    lines = executable.read_text().splitlines(keepends=True)
-    executable.write_text("".join([f"#!{sys.executable}\n", *lines[1:]]))
+    code = executable.read_text().replace("/opt/", f"{opt}/").splitlines(keepends=True)
+    assert code[0] == "#!/usr/bin/env -S python3 -S\n"
+    executable.write_text("".join([f"#!{sys.executable} -S\n", *code[1:]]))
     return opt / "extensions"
 
 
@@ -44,7 +48,6 @@ def install(example: str, opt: Path) -> Path:
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     """``run(example, code, **variables)`` starts a function beside one of the examples."""
     emulators: list[ThreadedEmulator] = []
-    monkeypatch.setenv("PYTHONPATH", str(ROOT / "runtime"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
     def start(example: str, code: str = LOGGING, **variables: Any) -> ThreadedEmulator:
