@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,9 +41,9 @@ if [ -n "$2" ]; then
     mount --bind "$2" /var/runtime
     mount --bind "$3" /var/task
     # The interpreter may be at home with root, where nobody else may look.
-    replace /root
+    if [ -n "$4" ]; then replace "$4"; fi
 fi
-shift 3
+shift 4
 exec "$@"
 """
 
@@ -60,11 +61,17 @@ def with_extensions(
     /var/runtime and /var/task."""
 
     def enclose(launch: Launch) -> Launch:
-        folders = (str(extensions), str(runtime or ""), str(task or ""))
+        folders = (str(extensions), str(runtime or ""), str(task or ""), _private_home())
         argv = (*_unshare(), "sh", "-c", _SCRIPT, "sh", *folders, *launch.argv)
         return Launch(argv, launch.environment, task or launch.folder)
 
     return enclose
+
+
+def _private_home() -> str:
+    """This user's home, if the interpreter is in it."""
+    home = Path.home()
+    return str(home) if Path(sys.executable).resolve().is_relative_to(home) else ""
 
 
 def _unshare() -> tuple[str, ...]:
