@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lambda_runtime.upload import Upload
 
 _XRAY_CAUSE_LIMIT = 1024 * 1024
-
+_ASK_AHEAD_LIMIT = 1024 * 1024
 
 _STREAMING = (
     "Lambda-Runtime-Function-Response-Mode: streaming\r\n"
@@ -188,7 +188,8 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
         self, kind: str, invoke_id: str, body: bytes, content_type: str, extra: str
     ) -> None:
         path = f"invocation/{quote(invoke_id)}/{kind}"
-        following = self._next if self.ask_ahead else b""
+        # A large answer may be refused, and what is logged of it is to be there before the event.
+        following = self._next if self.ask_ahead and len(body) < _ASK_AHEAD_LIMIT else b""
         reply = self._post(path, self._post_head(path, content_type, extra), body, following)
         self.judge(kind, invoke_id, len(body), reply)
 

@@ -1,0 +1,214 @@
+"""Receives telemetry: an HTTP server as small as its one client, the platform, allows.
+
+A batch is acknowledged when the extension has dealt with it. So whoever does not keep up is not
+sent more than it can take; the platform keeps what it can meanwhile, drops the rest, and says how
+much that was.
+"""
+
+import _socket
+import sys
+import threading
+import time
+
+from lambda_runtime.extensions import records
+from lambda_runtime.http1 import (
+    CHUNKED,
+    MAX_HEAD,
+    UNTIL_CLOSE,
+    ProtocolError,
+    body_length,
+    chunk_size,
+    parse_fields,
+    within_bounds,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_RECEIVE = 256 * 1024
+_BACKLOG = 16
+# The platform's name for the environment that it delivers to.
+_HOST = b"sandbox.localdomain"
+_LOOPBACK = "127.0.0.1"
+_OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+_FAILED = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"
+_BAD = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+class Listener:
+    """Listens on a free port and calls ``receive`` with each batch, one at a time, in a thread.
+
+    ``name`` is what its complaints begin with, on standard error. ``dropped_records`` and
+    ``dropped_bytes`` add up what the platform said it dropped.
+    """
+
+    def __init__(self, receive: "Callable[[list[records.Record]], object]", name: str) -> None:
+        self._receive = receive
+        self._name = name
+        self._turn = threading.Lock()
+        self._last = 0.0
+        self._socket = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
+        self.dropped_records = self.dropped_bytes = 0
+        self.port = 0
+
+    def start(self) -> None:
+        """Begin to listen. Raises OSError."""
+        try:
+            self._socket.bind((_own_address(), 0))
+        except OSError:
+            # Some networks have an answer to every name, which then is not this machine's.
+            self._socket.bind((_LOOPBACK, 0))
+        self._socket.listen(_BACKLOG)
+        self.port = self._socket.getsockname()[1]
+        _begin(self._accept)
+
+    def close(self) -> None:
+        """Listen no longer; a batch that is under way is still dealt with."""
+        try:
+            self._socket.shutdown(_socket.SHUT_RDWR)
+        except OSError:
+            pass  # it never listened
+        self._socket.close()
+
+    def drain(self, quiet: float, limit: float) -> None:
+        """Return when nothing has come for ``quiet`` seconds, after ``limit`` seconds at most."""
+        now = time.monotonic()
+        end, heard = now + limit, now
+        while now < min(heard + quiet, end):
+            time.sleep(min(quiet, end - now) / 8)
+            now = time.monotonic()
+            heard = now if self._turn.locked() else max(heard, self._last)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                descriptor, _ = self._socket._accept()  # type: ignore[attr-defined]
+            except OSError:
+                return
+            connection = _socket.socket(fileno=descriptor)
+            _begin(_Peer(connection, self._take).serve)
+
+    def _take(self, body: bytes | bytearray) -> bytes:
+        """Deal with one batch; the answer to it."""
+        with self._turn:
+            try:
+                batch = records.parse(body)
+            except ValueError as error:
+                self._complain(f"telemetry that is not JSON: {error}")
+                return _BAD
+            try:
+                self._note_dropped(batch)
+                self._receive(batch)
+            except Exception:
+                # The extension's own fault, which is no reason to stop listening.
+                sys.excepthook(*sys.exc_info())
+                return _FAILED
+            finally:
+                self._last = time.monotonic()
+        return _OK
+
+    def _note_dropped(self, batch: "list[records.Record]") -> None:
+        for record in batch:
+            if isinstance(record, records.LogsDropped):
+                self.dropped_records += record.dropped_records
+                self.dropped_bytes += record.dropped_bytes
+                self._complain(
+                    f"the platform dropped {record.dropped_records} records "
+                    f"({record.dropped_bytes} bytes): {record.reason}"
+                )
+
+    def _complain(self, text: str) -> None:
+        sys.stderr.write(f"{self._name}: {text}\n")
+
+
+class _Peer:
+    """One connection of the platform's, and the thread that reads from it."""
+
+    def __init__(
+        self, connection: _socket.socket, take: "Callable[[bytes | bytearray], bytes]"
+    ) -> None:
+        self._socket = connection
+        self._take = take
+        self._buffer = bytearray()
+
+    def serve(self) -> None:
+        """Answer requests until the connection ends."""
+        try:
+            self._socket.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+            while self._more_to_come():
+                answer = self._take(self._body(self._head()))
+                self._socket.sendall(answer)
+                if answer is _BAD:
+                    return
+        except ProtocolError:
+            self._socket.sendall(_BAD)
+        except (OSError, EOFError):
+            pass  # gone in the middle of a batch: it is sent again, or reported as dropped
+        finally:
+            self._socket.close()
+
+    def _more_to_come(self) -> bool:
+        if not self._buffer:
+            self._buffer += self._socket.recv(_RECEIVE)
+        return bool(self._buffer)
+
+    def _head(self) -> dict[str, str]:
+        request, *lines = self._until(b"\r\n\r\n").decode("utf-8", "replace").split("\r\n")
+        if not request.endswith((" HTTP/1.1", " HTTP/1.0")):
+            raise ProtocolError(f"not an HTTP request: {request[:80]!r}")
+        return parse_fields(lines)
+
+    def _body(self, headers: dict[str, str]) -> bytes | bytearray:
+        length = body_length(200, headers)
+        if headers.get("expect", "").lower() == "100-continue":
+            self._socket.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if length == CHUNKED:
+            return self._chunks()
+        return self._exactly(0 if length == UNTIL_CLOSE else length)
+
+    def _chunks(self) -> bytearray:
+        body = bytearray()
+        while size := chunk_size(self._until(b"\r\n")):
+            within_bounds(len(body) + size)
+            body += self._exactly(size)
+            self._until(b"\r\n")
+        while self._until(b"\r\n"):
+            pass  # trailers say nothing that matters here
+        return body
+
+    def _until(self, end: bytes) -> bytes:
+        while (found := self._buffer.find(end)) < 0:
+            if len(self._buffer) > MAX_HEAD:
+                raise ProtocolError(f"more than {MAX_HEAD} bytes of HTTP header")
+            self._receive()
+        block = bytes(self._buffer[:found])
+        del self._buffer[: found + len(end)]
+        return block
+
+    def _exactly(self, length: int) -> bytearray:
+        while len(self._buffer) < length:
+            self._receive()
+        body = self._buffer[:length]
+        del self._buffer[:length]
+        return body
+
+    def _receive(self) -> None:
+        received = self._socket.recv(_RECEIVE)
+        if not received:
+            raise EOFError
+        self._buffer += received
+
+
+def _own_address() -> str:
+    """Where the platform delivers to: the environment's own name, or on other machines loopback."""
+    try:
+        # As bytes, which spares the codec that reads foreign names.
+        found = _socket.getaddrinfo(_HOST, None, _socket.AF_INET, _socket.SOCK_STREAM)
+    except OSError:
+        return _LOOPBACK
+    return str(found[0][4][0])
+
+
+def _begin(target: "Callable[[], None]") -> None:
+    threading.Thread(target=target, daemon=True).start()
