@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import runpy
 import shutil
 import subprocess
 import tempfile
@@ -12,7 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from layer import check, deb, interpreter, pip, pythons, sbom
+import zopfli.zlib  # type: ignore[import-untyped]
+
+from layer import check, deb, interpreter, pip, pythons, sbom, zips
 from layer.download import sha256_of
 from layer.errors import LayerError
 from layer.lock import Lock, Package, Wheel
@@ -57,6 +60,7 @@ class Build:
         self.version = str(
             tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
         )
+        self._bundled = [_source(name) for name in _bundled_modules()]
         self._interpreters: dict[Arch, Path] = {}
         self._python = self.interpreter(_runner()) / f"bin/python{PYTHON}"
 
@@ -86,7 +90,9 @@ class Build:
         cpython = packages[0].version.split("-")[0]
         versions = {"cpython": cpython, "openssl": _version_of("libssl3t64", packages)}
         versions |= {"sqlite": _version_of("libsqlite3-0", packages)}
-        path = self._zip(tree, name)
+        path = self.work / name
+        self._finish("zip", tree, path)
+        check.check_limits([path])
         check.check_binaries(path, arch, [PYTHON])
         return Layer(path, (arch,), ("provided.al2023",), versions, packages, [wheel])
 
@@ -103,7 +109,9 @@ class Build:
         found = pythons.find(self._python)
         for minor in sorted(found):
             self._compile(tree / HOME, found[minor][0])
-        path = self._zip(tree, "lambda-runtime-managed.zip")
+        path = self.work / "lambda-runtime-managed.zip"
+        zips.write(str(tree), str(path), _squeeze)
+        check.check_limits([path])
         for arch in ARCHES:
             check.check_binaries(path, arch, MANAGED_PYTHONS)
         runtimes = tuple(f"python{python}" for python in MANAGED_PYTHONS)
@@ -119,17 +127,17 @@ class Build:
             pip.unpack(pip.fetch(wheel, arch), home)
 
     def _compile(self, home: Path, python: str) -> None:
-        self._finish("compile", home, f"{MOUNT}/{HOME}", python=python)
-        _run([python, "-S", "-m", "lambda_runtime.bundle", str(home)], PYTHONPATH=str(home))
+        # Without column numbers, which nobody misses in the runtime's own lines of a traceback.
+        lean = [python, "-X", "no_debug_ranges", "-S"]
+        _run([*lean, str(_FINISH), "compile", str(home), f"{MOUNT}/{HOME}"])
+        _run([*lean, "-m", "lambda_runtime.bundle", str(home)], PYTHONPATH=str(home))
+        # What the bundle holds is not needed twice.
+        for name in self._bundled:
+            for path in (home / name.parent / "__pycache__").glob(f"{name.stem}.*.pyc"):
+                path.unlink()
 
-    def _finish(self, *arguments: str | Path, python: str | None = None) -> None:
-        _run([python or str(self._python), "-I", "-S", str(_FINISH), *map(str, arguments)])
-
-    def _zip(self, tree: Path, name: str) -> Path:
-        path = self.work / name
-        self._finish("zip", tree, path)
-        check.check_limits([path])
-        return path
+    def _finish(self, *arguments: str | Path) -> None:
+        _run([str(self._python), "-I", "-S", str(_FINISH), *map(str, arguments)])
 
 
 def build(output: Path, arches: Sequence[Arch] = ARCHES) -> list[Path]:
@@ -167,6 +175,21 @@ def _write_bootstrap(path: Path, shebang: str) -> None:
     lines = (ROOT / "bootstrap").read_text().splitlines(keepends=True)
     path.write_text(shebang + "\n" + "".join(lines[1:]))
     path.chmod(0o755)
+
+
+def _bundled_modules() -> tuple[str, ...]:
+    return tuple(runpy.run_path(str(ROOT / "runtime/lambda_runtime/bundle.py"))["COLD"])
+
+
+def _source(module: str) -> Path:
+    """The path of a module of the runtime below its root."""
+    path = Path(*module.split("."))
+    return path / "__init__.py" if "." not in module else path.with_suffix(".py")
+
+
+def _squeeze(data: bytes) -> bytes:
+    # What zlib's format adds around the bare data: two bytes before, four behind.
+    return bytes(zopfli.zlib.compress(data)[2:-4])
 
 
 def _version_of(name: str, packages: Sequence[Package]) -> str:

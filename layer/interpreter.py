@@ -28,7 +28,7 @@ _PLACE_FOR_RPATH = "__gmon_start__"
 #: Left out, below lib/python3.13: of no use in a function, or under a licence we do not want to
 #: pass on (readline: GPL; _dbm: Berkeley DB's; the module dbm falls back on SQLite).
 _LEFT_OUT = (
-    *("test", "idlelib", "tkinter", "turtledemo", "turtle.py", "ensurepip", "pydoc_data"),
+    *("test", "idlelib", "tkinter", "turtledemo", "turtle.py", "ensurepip", "venv", "pydoc_data"),
     *("EXTERNALLY-MANAGED", "dist-packages", "__phello__", "_pyrepl", "lib-dynload/xx*"),
     *("lib-dynload/_test*", "lib-dynload/_ctypes_test*", "lib-dynload/_xxtest*"),
     *("lib-dynload/readline.*", "lib-dynload/_dbm.*"),
