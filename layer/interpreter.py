@@ -29,7 +29,7 @@ _PLACE_FOR_RPATH = "__gmon_start__"
 #: pass on (readline: GPL; _dbm: Berkeley DB's; the module dbm falls back on SQLite).
 _LEFT_OUT = (
     *("test", "idlelib", "tkinter", "turtledemo", "turtle.py", "ensurepip", "venv", "pydoc_data"),
-    *("EXTERNALLY-MANAGED", "dist-packages", "__phello__", "_pyrepl", "lib-dynload/xx*"),
+    *("EXTERNALLY-MANAGED", "dist-packages", "__phello__", "_pyrepl/[!_p]*", "lib-dynload/xx*"),
     *("lib-dynload/_test*", "lib-dynload/_ctypes_test*", "lib-dynload/_xxtest*"),
     *("lib-dynload/readline.*", "lib-dynload/_dbm.*"),
 )

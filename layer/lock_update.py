@@ -25,9 +25,10 @@ INTERPRETER = [
 ROOT = [
     *("libc6", "libc-bin", "libgcc-s1", "libstdc++6", "dash", "coreutils", "libselinux1"),
     *("libpcre2-8-0", "libacl1", "libattr1", "libgmp10", "libssl3", "base-files", "base-passwd"),
-    "netbase",
+    *("netbase", "zlib1g", "libexpat1"),
 ]
-TESTSUITE = ["libpython3.13-testsuite"]
+#: CPython's own tests, and the libc that Debian's own CPython runs on: for our tests only.
+TESTSUITE = ["libpython3.13-testsuite", "libc6"]
 ORJSON = "orjson"
 
 _PRINTED = re.compile(r"^'(?P<uri>[^']+)' (?P<file>\S+) (?P<size>\d+) SHA256:(?P<sha>\w+)$", re.M)
