@@ -42,7 +42,7 @@ class Root:
 
     def prepare(self) -> Root:
         """Makes what programs expect of any system: accounts, hosts, places to mount on."""
-        for name in ("proc", "dev", "tmp", "etc", "root", "usr/local/bin", TASK[1:], "opt"):
+        for name in ("proc", "dev", "tmp", "etc", "root", "usr/local/bin", TASK[1:], "var/runtime", "opt"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         for name in ("lib", "lib64"):  # where the loader is looked for since Debian merged /usr
             if not (self.folder / name).exists():

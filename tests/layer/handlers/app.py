@@ -19,17 +19,18 @@ def facts(event, context):
 
 
 def loaded(event, context):
-    """Which of the layer's own modules are loaded from what: a bundle shows no cached file."""
+    """Where each of the runtime's modules came from, and who loaded it."""
     return {
-        name: [module.__spec__.origin, module.__spec__.cached]
+        name: [module.__spec__.origin, type(module.__spec__.loader).__name__]
         for name, module in sys.modules.items()
         if name.startswith("lambda_runtime") and module.__spec__
     }
 
 
 def large(event, context):
-    """A large event comes and goes through orjson."""
-    return {"orjson": sys.modules["orjson"].__file__, "count": len(event["items"])}
+    """Where orjson is from, once events have been large enough for it."""
+    orjson = sys.modules.get("orjson")
+    return {"orjson": orjson and orjson.__file__, "count": len(event["items"])}
 
 
 def packages(event, context):

@@ -69,9 +69,9 @@ def numbers() -> None:
     assert abs(complex(1e300, 1e300)) > 1e300
     assert decimal.Decimal(1) / 7 == decimal.Decimal("0.1428571428571428571428571429")
     assert int("0x1f", 16) == 31 and float.fromhex("0x1.8p1") == 3.0
-    for code in ("fmod(1, 0)", "hypot(1e308, 1e308)"):
+    for code in ("math.fmod(1, 0)", "abs(complex(1.7e308, 1.7e308))"):
         try:
-            eval(f"math.{code}")
+            eval(code)
         except (ValueError, OverflowError):
             continue
         raise AssertionError(code)

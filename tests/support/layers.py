@@ -1,0 +1,45 @@
+"""Builds layers, unpacks them and fetches packages for them, as docs/layer.md says."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PYTHON = "/opt/cpython/bin/python3.13"
+# Compiled packages of four kinds: C and C++ with bundled libraries, C, Rust, Rust with C.
+WHEELS = ["numpy==2.4.6", "orjson==3.13.0", "pydantic==2.14.3", "cryptography==50.0.2"]
+
+
+def build(output: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs `python -m layer build` as the Makefile does."""
+    command = [sys.executable, "-m", "layer", "build", "--output", str(output), *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+
+def unzip(path: Path, target: Path) -> Path:
+    """Unpacks as Lambda does: with the modes that the zip gives."""
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            file = Path(archive.extract(entry, target))
+            file.chmod(entry.external_attr >> 16)
+    return target
+
+
+def install(folder: Path, machine: str, requirements: Sequence[str]) -> None:
+    """Installs for the layer's Python on a machine, with the command of docs/layer.md."""
+    platforms = [f"--platform=manylinux_2_28_{machine}", f"--platform=manylinux2014_{machine}"]
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    command += ["--target", str(folder), "--python-version=3.13", *platforms]
+    command += ["--implementation=cp", "--only-binary=:all:", "--no-compile", *requirements]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+
+
+def machine() -> str:
+    """This machine as wheels call it: x86_64 or aarch64."""
+    return platform.machine()
