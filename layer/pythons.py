@@ -17,14 +17,18 @@ _TELL = "import sys; print(*sys.version_info[:2], sep='.', end=' '); print(sys.v
 
 def find(own: Path) -> dict[str, tuple[str, str]]:
     """Path and full version of an interpreter by minor version; `own` is the layer's."""
-    found: dict[str, tuple[str, str]] = {}
+    version = _version(str(own), PYTHON)
+    return installed() | ({PYTHON: (str(own), version)} if version else {})
+
+
+def installed() -> dict[str, tuple[str, str]]:
+    """Path and full version of the first interpreter of each minor version on this machine."""
+    found = {}
     for minor in MANAGED_PYTHONS:
-        candidates = [str(own)] if minor == PYTHON else _candidates(minor)
-        for candidate in candidates:
-            version = _version(candidate, minor)
-            if version:
-                found[minor] = (candidate, version)
-                break
+        versions = ((path, _version(path, minor)) for path in _candidates(minor))
+        first = next(((path, version) for path, version in versions if version), None)
+        if first:
+            found[minor] = first
     return found
 
 

@@ -21,6 +21,7 @@ def layers() -> Path:
     """The folder with the layers, freshly built."""
     output = ROOT / "build/layer"
     import os
+
     if os.environ.get("QUICK"):
         return output
     result = build(output)

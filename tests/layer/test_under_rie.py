@@ -7,7 +7,6 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import pytest
 from support.contract import check
 from support.contract.cases import all_cases
 from support.contract.session import Case, Session
-from support.layers import PYTHON, install, machine
+from support.layers import PYTHON, install, machine, pinned
 from support.roots import TASK, Root
 from support.runtimes import Runtime, copy_handlers
 
@@ -88,9 +87,9 @@ def sessions(
 ) -> Iterator[tuple[Session, Session]]:
     """The contract suite's functions on awslambdaric and on the layer, both on its interpreter."""
     task = copy_handlers(tmp_path_factory.mktemp("contract") / "task")
-    install(task, machine(), [_pinned("httpx")])  # one of its functions asks for its version
+    install(task, machine(), [pinned("httpx")])  # one of its functions asks for its version
     client = tmp_path_factory.mktemp("peer")
-    install(client, machine(), [_pinned("awslambdaric")])
+    install(client, machine(), [pinned("awslambdaric")])
     (client / "bootstrap.py").write_text(
         f"import sys\nsys.path.insert(0, {TASK!r})\n"
         "from awslambdaric.__main__ import main\nmain(sys.argv)\n"
@@ -107,10 +106,6 @@ def sessions(
     reference = Runtime("awslambdaric", command, exported, TASK, peer.enclose)
     with Session(reference, task) as theirs, Session(runtime(root), task) as ours:
         yield theirs, ours
-
-
-def _pinned(package: str) -> str:
-    return f"{package}=={metadata.version(package)}"
 
 
 @pytest.mark.timeout(60)

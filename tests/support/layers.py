@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,11 +31,11 @@ def unzip(path: Path, target: Path) -> Path:
     return target
 
 
-def install(folder: Path, machine: str, requirements: Sequence[str]) -> None:
-    """Installs for the layer's Python on a machine, with the command of docs/layer.md."""
+def install(folder: Path, machine: str, requirements: Sequence[str], python: str = "3.13") -> None:
+    """Installs for one Python on one machine, with the command of docs/layer.md."""
     platforms = [f"--platform=manylinux_2_28_{machine}", f"--platform=manylinux2014_{machine}"]
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    command += ["--target", str(folder), "--python-version=3.13", *platforms]
+    command += ["--target", str(folder), f"--python-version={python}", *platforms]
     command += ["--implementation=cp", "--only-binary=:all:", "--no-compile", *requirements]
     result = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr
@@ -43,3 +44,8 @@ def install(folder: Path, machine: str, requirements: Sequence[str]) -> None:
 def machine() -> str:
     """This machine as wheels call it: x86_64 or aarch64."""
     return platform.machine()
+
+
+def pinned(package: str) -> str:
+    """The requirement for the version of a package that the tests run with."""
+    return f"{package}=={metadata.version(package)}"
