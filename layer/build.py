@@ -62,7 +62,7 @@ class Build:
         )
         self._bundled = [_source(name) for name in _bundled_modules()]
         self._interpreters: dict[Arch, Path] = {}
-        self._python = self.interpreter(_runner()) / f"bin/python{PYTHON}"
+        self._python = self.interpreter(runner()) / f"bin/python{PYTHON}"
 
     def interpreter(self, arch: Arch) -> Path:
         """The folder of the assembled interpreter, without byte-code."""
@@ -164,7 +164,7 @@ def _work_folder(output: Path) -> tempfile.TemporaryDirectory[str]:
         raise LayerError(f"cannot write to {output}: {error.strerror}") from None
 
 
-def _runner() -> Arch:
+def runner() -> Arch:
     """This machine's architecture, whose interpreter is run to compile and to zip."""
     if platform.system() != "Linux" or platform.libc_ver()[0] != "glibc":
         raise LayerError("layers are built on Linux with glibc: use such a machine or container")

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.layers import ROOT, WHEELS, build, install, machine, unzip
-from support.roots import Root
+from lambda_emulator.roots import Root
+from support.layers import ROOT, WHEELS, build, install, machine
 
 from layer import deb
 from layer.lock import Lock
+from layer.run import unzip
 from layer.target import arch_named
 
 
@@ -44,7 +45,7 @@ def native() -> str:
 
 @pytest.fixture(scope="session")
 def bare_root(tmp_path_factory: pytest.TempPathFactory) -> Root:
-    """A root of Debian 12 (glibc 2.36) without Python, as near to Amazon Linux 2023 as Debian is."""
+    """A root of Debian 12 (glibc 2.36) without Python, as near to Amazon Linux as there is."""
     folder = tmp_path_factory.mktemp("root")
     deb.unpack(Lock.read().debian[f"root-{arch_named(machine()).name}"], folder)
     assert not list(folder.rglob("python3*"))

@@ -1,4 +1,4 @@
-"""What the zips hold, looked at from outside: sizes, byte-code, licences, machines, symbols, bills."""
+"""What the zips hold, seen from outside: sizes, byte-code, licences, machines, symbols, bills."""
 
 from __future__ import annotations
 

@@ -8,8 +8,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+from lambda_emulator.roots import Root
 from support.layers import PYTHON, machine
-from support.roots import Root
 
 from layer import deb
 from layer.lock import Lock
@@ -41,11 +41,12 @@ def test_cpythons_own_tests(root: Root, tmp_path: Path) -> None:
     shutil.copytree(root.binds["/opt"], opt, copy_function=os.link)
     add_test_suite(opt / "cpython/lib/python3.13", tmp_path / "debian")
     result = root.bound(opt=opt).run(
-        *(PYTHON, "-m", "test", "-j2", "-W", "--timeout=120", *MODULES),
+        *(PYTHON, "-m", "test", "-j2", "-W", "--slowest", "--timeout=120", *MODULES),
         env={"HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1"},
         seconds=280,
     )
     ran = re.search(r"Total tests: run=([\d,]+)", result.stdout)
+    print(result.stdout[-3000:])
     assert ran and int(ran[1].replace(",", "")) > 5000, (
         result.stdout[-3000:] + result.stderr[-3000:]
     )

@@ -13,14 +13,15 @@ from typing import Any
 
 import pytest
 from lambda_emulator.rie import Launch
+from lambda_emulator.roots import PLATFORM, TASK
 from support.contract import check
 from support.contract.cases import all_cases
 from support.contract.session import Case, Session
-from support.layers import install, machine, pinned, unzip
-from support.roots import PLATFORM, TASK
+from support.layers import install, machine, pinned
 from support.runtimes import Runtime, copy_handlers
 
 from layer import pythons
+from layer.run import unzip
 
 # The start script of AWS's images, as far as wrappers go.
 START = """#!/bin/sh
@@ -102,7 +103,7 @@ def test_a_function(minor: str, opt: Path, task: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("minor", FOUND)
 def test_orjson(minor: str, opt: Path) -> None:
-    """There is one for each; which one serves if AWS or the user brings another is not our choice."""
+    """There is one for each; a user's own, or AWS's, would go before it."""
     code = f"import sys; sys.path.insert(0, {str(opt / 'runtime')!r}); import orjson; "
     code += "print(orjson.dumps([1]), orjson.__file__)"
     command = [FOUND[minor][0], "-I", "-S", "-c", code]

@@ -1,4 +1,4 @@
-"""The layer at /opt under RIE, in a root without Python: it is Lambda's `provided.al2023` in small."""
+"""The layer at /opt under RIE, in a root without Python: `provided.al2023` in small."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lambda_emulator.roots import TASK, Root
 from support.contract import check
 from support.contract.cases import all_cases
 from support.contract.session import Case, Session
 from support.layers import PYTHON, install, machine, pinned
-from support.roots import TASK, Root
 from support.runtimes import Runtime, copy_handlers
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
-import zipfile
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -20,15 +19,6 @@ def build(output: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Runs `python -m layer build` as the Makefile does."""
     command = [sys.executable, "-m", "layer", "build", "--output", str(output), *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
-
-
-def unzip(path: Path, target: Path) -> Path:
-    """Unpacks as Lambda does: with the modes that the zip gives."""
-    with zipfile.ZipFile(path) as archive:
-        for entry in archive.infolist():
-            file = Path(archive.extract(entry, target))
-            file.chmod(entry.external_attr >> 16)
-    return target
 
 
 def install(folder: Path, machine: str, requirements: Sequence[str], python: str = "3.13") -> None:

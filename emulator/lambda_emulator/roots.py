@@ -23,7 +23,8 @@ _CHROOT = shutil.which("chroot", path="/usr/sbin:/sbin:/usr/bin:/bin") or "chroo
 # What Lambda sets, in its order. The function's folder and layers come after the system's.
 PLATFORM = {
     "PATH": "/usr/local/bin:/usr/bin:/bin:/opt/bin",
-    "LD_LIBRARY_PATH": f"/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:{TASK}:{TASK}/lib:/opt/lib",
+    "LD_LIBRARY_PATH": "/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:"
+    f"{TASK}:{TASK}/lib:/opt/lib",
     "LAMBDA_TASK_ROOT": TASK,
 }
 
@@ -42,7 +43,17 @@ class Root:
 
     def prepare(self) -> Root:
         """Makes what programs expect of any system: accounts, hosts, places to mount on."""
-        for name in ("proc", "dev", "tmp", "etc", "root", "usr/local/bin", TASK[1:], "var/runtime", "opt"):
+        for name in (
+            "proc",
+            "dev",
+            "tmp",
+            "etc",
+            "root",
+            "usr/local/bin",
+            TASK[1:],
+            "var/runtime",
+            "opt",
+        ):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         for name in ("lib", "lib64"):  # where the loader is looked for since Debian merged /usr
             if not (self.folder / name).exists():
@@ -72,7 +83,7 @@ class Root:
     def run(
         self, *argv: str, env: Mapping[str, str] | None = None, seconds: float = 60
     ) -> subprocess.CompletedProcess[str]:
-        """Runs a program in this root and returns what it said; fails if it does not end in time."""
+        """Runs a program in this root and returns what it said; TimeoutExpired if it goes on."""
         process = subprocess.Popen(
             self.command(list(argv), folder="/tmp"),
             env={**PLATFORM, **(env or {})},
