@@ -10,23 +10,27 @@ from layer.errors import LayerError
 
 ARCHIVE, SECURITY = "debian", "debian-security"
 _ONE_LINE = re.compile(r"^\s*deb\s+(?:\[[^]]*\]\s+)?(\S+)", re.MULTILINE)
-_DEB822 = re.compile(r"^URIs:[ \t]*(.+(?:\n[ \t]+.+)*)", re.MULTILINE | re.IGNORECASE)
+_DEB822 = re.compile(r"^URIs:(.*(?:\n[ \t]+.+)*)", re.MULTILINE | re.IGNORECASE)
 
 
 def mirror(archive: str = ARCHIVE, apt: Path = Path("/etc/apt")) -> str:
     """The base address of a mirror of Debian's archive `archive`, without a final slash.
 
-    DEBIAN_MIRROR, if set, replaces the first and, with `-security` behind it, the second.
+    DEBIAN_MIRROR, if set, is used instead of apt's sources. Where no mirror of the security
+    archive is named, the one beside the main archive is taken.
 
     Raises:
         LayerError: apt's sources name no Debian mirror.
     """
     chosen = os.environ.get("DEBIAN_MIRROR", "").rstrip("/")
+    addresses = [chosen] if chosen else [address.rstrip("/") for address in _addresses(apt)]
+    named = {urlsplit(address).path.rsplit("/", 1)[-1]: address for address in reversed(addresses)}
+    if archive in named:
+        return named[archive]
+    if ARCHIVE in named:  # mirrors of all of Debian have one beside the other
+        return named[ARCHIVE] + archive.removeprefix(ARCHIVE)
     if chosen:
-        return chosen if archive == ARCHIVE else chosen + archive.removeprefix(ARCHIVE)
-    for address in _addresses(apt):
-        if urlsplit(address).path.rstrip("/").rsplit("/", 1)[-1] == archive:
-            return address.rstrip("/")
+        return chosen
     raise LayerError(
         f"apt's sources name no mirror of the archive {archive!r}: give one with "
         "make layer DEBIAN_MIRROR=http://<host>/debian"

@@ -50,7 +50,7 @@ def test_cpythons_own_tests(root: Root, tmp_path: Path) -> None:
     assert ran and int(ran[1].replace(",", "")) > 5000, (
         result.stdout[-3000:] + result.stderr[-3000:]
     )
-    unexplained = {name for name in _FAILED.findall(result.stdout)} - set(EXPLAINED)
+    unexplained = set(_FAILED.findall(result.stdout)) - set(EXPLAINED)
     assert not unexplained, result.stdout[-30_000:]
     # A file that fails as a whole, or a process that dies, shows in the summary only.
     files = re.search(r"tests? failed:\n((?: +.*\n)+)", result.stdout)
