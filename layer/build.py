@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import zopfli.zlib  # type: ignore[import-untyped]
+import zopfli.zlib
 
 from layer import check, deb, interpreter, pip, pythons, sbom, zips
 from layer.download import sha256_of

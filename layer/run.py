@@ -9,7 +9,6 @@ from pathlib import Path
 from lambda_emulator import run
 from lambda_emulator.rie import Rie
 from lambda_emulator.roots import Root
-
 from layer import deb
 from layer.build import ROOT, build, runner
 from layer.errors import LayerError

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lambda_emulator.roots import Root
-from support.layers import ROOT, WHEELS, build, install, machine
 
+from lambda_emulator.roots import Root
 from layer import deb
 from layer.lock import Lock
 from layer.run import unzip
 from layer.target import arch_named
+from support.layers import ROOT, WHEELS, build, install, machine
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from elftools.elf.elffile import ELFFile
+
 from support.layers import build
 
 OWN = ["lambda-runtime-python313-x86_64.zip", "lambda-runtime-python313-arm64.zip"]

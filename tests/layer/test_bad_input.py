@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.server
 import os
 import subprocess
@@ -12,13 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.layers import ROOT, build, install
 
 from layer import download, glibc, mirrors, target
 from layer.check import check_limits
 from layer.elf import Elf
 from layer.errors import LayerError
 from layer.lock import Lock
+from support.layers import ROOT, build, install
 
 
 def refuse(result: subprocess.CompletedProcess[str], output: Path, *words: str) -> None:
@@ -109,7 +110,7 @@ def test_damaged_file_in_the_cache_is_fetched_again(
 ) -> None:
     monkeypatch.setenv("LAMBDA_RUNTIME_CACHE", str(tmp_path))
     (tmp_path / "a.deb").write_bytes(b"half")
-    whole = download.hashlib.sha256(b"x" * 1000).hexdigest()
+    whole = hashlib.sha256(b"x" * 1000).hexdigest()
     assert download.fetch(f"{archive}/a.deb", whole, 1000).read_bytes() == b"x" * 1000
 
 

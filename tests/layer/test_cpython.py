@@ -8,12 +8,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from lambda_emulator.roots import Root
-from support.layers import PYTHON, machine
 
+from lambda_emulator.roots import Root
 from layer import deb
 from layer.lock import Lock
 from layer.target import arch_named
+from support.layers import PYTHON, machine
 
 # What leans on the C library, on the bundled ones and on the rebound symbols.
 MODULES = (

@@ -18,6 +18,7 @@ from typing import Any
 import hcl2
 import pytest
 from awscli import clidriver
+
 from support.layers import ROOT
 
 PAGE = (ROOT / "docs/layer.md").read_text()

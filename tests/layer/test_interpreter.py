@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import trustme
-from lambda_emulator.roots import Root
 
+from lambda_emulator.roots import Root
 from layer import deb
 from layer.lock import Lock
 from layer.target import arch_named

@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from lambda_emulator.rie import Launch
 from lambda_emulator.roots import PLATFORM, TASK
+from layer import pythons
+from layer.run import unzip
 from support.contract import check
 from support.contract.cases import all_cases
 from support.contract.session import Case, Session
 from support.layers import install, machine, pinned
 from support.runtimes import Runtime, copy_handlers
-
-from layer import pythons
-from layer.run import unzip
 
 # The start script of AWS's images, as far as wrappers go.
 START = """#!/bin/sh

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from lambda_emulator.roots import TASK, Root
 from support.contract import check
 from support.contract.cases import all_cases

@@ -2,9 +2,10 @@
 
 import os
 import sys
+from typing import Any
 
 
-def facts(event, context):
+def facts(event: Any, context: Any) -> Any:
     """Where the function runs and on what."""
     return {
         "event": event,
@@ -18,7 +19,7 @@ def facts(event, context):
     }
 
 
-def loaded(event, context):
+def loaded(event: Any, context: Any) -> Any:
     """Where each of the runtime's modules came from, and who loaded it."""
     return {
         name: [module.__spec__.origin, type(module.__spec__.loader).__name__]
@@ -27,13 +28,13 @@ def loaded(event, context):
     }
 
 
-def large(event, context):
+def large(event: Any, context: Any) -> Any:
     """Where orjson is from, once events have been large enough for it."""
     orjson = sys.modules.get("orjson")
     return {"orjson": orjson and orjson.__file__, "count": len(event["items"])}
 
 
-def packages(event, context):
+def packages(event: Any, context: Any) -> Any:
     """Packages of the function's own or of another layer."""
     import cryptography
     import numpy
@@ -46,7 +47,7 @@ def packages(event, context):
     }
 
 
-def spawn(event, context):
+def spawn(event: Any, context: Any) -> Any:
     """A child on the function's own interpreter, and one of the host's programs."""
     import subprocess
 

@@ -117,10 +117,10 @@ def foreign() -> None:
 
 
 def concurrency() -> None:
-    async def both() -> list[int]:
+    async def both() -> tuple[int, int]:
         return await asyncio.gather(asyncio.sleep(0, 1), asyncio.to_thread(lambda: 2))
 
-    assert asyncio.run(both()) == [1, 2]
+    assert tuple(asyncio.run(both())) == (1, 2)
     with ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(lambda n: n * n, range(10))) == 285
 
