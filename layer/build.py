@@ -10,6 +10,7 @@ import tempfile
 import tomllib
 from base64 import b64encode
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -149,7 +150,9 @@ def build(output: Path, arches: Sequence[Arch] = ARCHES) -> list[Path]:
     lock = Lock.read()
     with _work_folder(output) as folder:
         run = Build(lock, Path(folder))
-        layers = [*(run.own(arch) for arch in arches), run.managed()]
+        with ThreadPoolExecutor() as pool:  # most of it is done by processes of their own
+            managed = pool.submit(run.managed)
+            layers = [*pool.map(run.own, arches), managed.result()]
         bills = [_write_bill(layer, run.version) for layer in layers]
         results = [*(layer.path for layer in layers), *bills, _write_list(layers, run)]
         # Only what is finished is shown, each file in one step.

@@ -26,6 +26,7 @@ def compile_tree(tree: str, mounted: str) -> None:
         stripdir=tree,
         prependdir=mounted,
         quiet=1,
+        force=True,
         workers=1,
         maxlevels=99,
         invalidation_mode=PycInvalidationMode.UNCHECKED_HASH,

@@ -48,7 +48,7 @@ def _version(python: str, minor: str) -> str | None:
     # A name on PATH is no promise: pyenv's shims exist for versions that are switched off.
     try:
         answer = subprocess.run(
-            [python, "-I", "-S", "-c", _TELL], capture_output=True, text=True, timeout=20
+            [python, "-I", "-S", "-B", "-c", _TELL], capture_output=True, text=True, timeout=20
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

@@ -72,8 +72,10 @@ def test_packages(root: Root, task: Path, packages: Path, tmp_path: Path, place:
     assert all(file.startswith(place) for file in reply["files"]), reply
 
 
-# From Python 3.12 on awslambdaric writes UTF-8 as it is, and ends when a text has a lone surrogate.
+# From Python 3.12 on awslambdaric writes UTF-8 as it is. It ends when a text has a lone surrogate,
+# and when an error at import has a text beyond Latin-1.
 PEER_ENDS = {
+    "init-raises-non-ascii",
     "event-odd-surrogate",
     "result-surrogate-lone",
     "result-surrogate-pair",
@@ -93,7 +95,8 @@ def sessions(
     install(client, machine(), [pinned("awslambdaric")])
     (client / "bootstrap.py").write_text(
         f"import sys\nsys.path.insert(0, {TASK!r})\n"
-        "from awslambdaric.__main__ import main\nmain(sys.argv)\n"
+        "from awslambdaric.__main__ import main\n"
+        "if __name__ == '__main__':\n    main(sys.argv)\n"
     )
     exported = {
         "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
