@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 
-.PHONY: help setup test lint bench run emulator clean
+.PHONY: help setup test lint bench run emulator layer layer-check layer-lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -16,14 +16,27 @@ setup: $(VENV)/.ready ## the virtual environment that everything below uses
 
 $(VENV)/.ready: tests/requirements.txt tests/requirements-unit.txt
 	@tests/support/setup.sh $(PYTHON) $(VENV) tests/requirements.txt
-	@touch $@ $(VENV)/.run
+	@touch $@ $(VENV)/.run $(VENV)/.layer
 
 $(VENV)/.run: tests/requirements-run.txt
 	@tests/support/setup.sh $(PYTHON) $(VENV) tests/requirements-run.txt
 	@touch $@
 
-run: $(VENV)/.run ## run a function: make run [TASK=dir] [HANDLER=app.handler] [EVENT=event.json]
-	@PYTHONPATH=emulator $(PY) -m lambda_emulator.run --task "$$TASK" --handler "$$HANDLER" --event "$$EVENT"
+$(VENV)/.layer: tests/requirements-layer.txt
+	@tests/support/setup.sh $(PYTHON) $(VENV) tests/requirements-layer.txt
+	@touch $@ $(VENV)/.run
+
+run: $(VENV)/$(if $(LAYER),.layer,.run) ## run a function: make run [LAYER=1] [TASK=dir] [HANDLER=app.handler] [EVENT=event.json]
+	@PYTHONPATH=emulator $(PY) -m $(if $(LAYER),layer.run,lambda_emulator.run) --task "$$TASK" --handler "$$HANDLER" --event "$$EVENT"
+
+layer: $(VENV)/.layer ## the Lambda layers, into build/layer: make layer [ARCH=arm64] [DEBIAN_MIRROR=url]
+	@$(PY) -m layer build --arch "$${ARCH:-all}"
+
+layer-check: $(VENV)/.layer ## will Lambda take these zips together: make layer-check ZIP="a.zip b.zip" ARCH=x86_64
+	@$(PY) -m layer check --arch "$$ARCH" $(ZIP)
+
+layer-lock: $(VENV)/.layer ## renew layer/lock.json: the newest Debian packages, security fixes included
+	@$(PY) -m layer lock
 
 test: setup ## all tests, under the real Runtime Interface Emulator too; unit tests on every CPython here
 	$(PY) -m pytest

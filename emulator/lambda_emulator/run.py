@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -41,15 +41,25 @@ class Request:
     event_name: str
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the function that the arguments name.
+Runtime = Callable[[Request, Mapping[str, str]], Rie]
+"""Puts a function on a runtime: of the request and the environment makes a RIE to be entered."""
+
+
+def checkout(request: Request, environment: Mapping[str, str]) -> Rie:
+    """The function on the runtime of this checkout and the interpreter that runs this."""
+    command = (sys.executable, "-S", str(ROOT / "bootstrap"), request.handler)
+    return Rie(command, request.task, {"LAMBDA_TASK_ROOT": str(request.task)} | dict(environment))
+
+
+def main(arguments: Sequence[str] | None = None, on: Runtime = checkout) -> int:
+    """Run the function that the arguments name, on the runtime `on`.
 
     The exit status: 0 if it succeeded twice, 1 if the function failed, 2 if it could not be run.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
-        return _run(_request(_parse(arguments)))
+        return _run(_request(_parse(arguments)), on)
     except FunctionError as problem:
         print(f"run: {problem}", file=sys.stderr)
         return 1
@@ -113,14 +123,10 @@ def _event(chosen: str, task: Path) -> tuple[bytes, str]:
     return content, _short(file)
 
 
-def _run(request: Request) -> int:
+def _run(request: Request, on: Runtime) -> int:
     print(f"{request.handler} in {_short(request.task)} with {request.event_name}", flush=True)
-    environment = os.environ | {
-        "AWS_LAMBDA_FUNCTION_TIMEOUT": _timeout(),
-        "LAMBDA_TASK_ROOT": str(request.task),
-    }
-    command = (sys.executable, "-S", str(ROOT / "bootstrap"), request.handler)
-    with Rie(command, request.task, environment) as rie:
+    environment = os.environ | {"AWS_LAMBDA_FUNCTION_TIMEOUT": _timeout()}
+    with on(request, environment) as rie:
         cold = rie.invoke(request.event)
         _show("Response", _readable(cold.body))
         _show("Log", _lines(cold.log))

@@ -35,8 +35,8 @@ def exec_wrapper(script: str) -> None:
     the AWS Lambda Developer Guide.
     """
     wrapper = settings.get("AWS_LAMBDA_EXEC_WRAPPER")
-    if settings.remove(_WRAPPED) or not wrapper:
-        return
+    if settings.remove(_WRAPPED) or not wrapper or wrapper == script:
+        return  # the last: on AWS's own Pythons this runtime itself is the wrapper
     settings.put(_WRAPPED, "1")
     try:
         posix.execv(wrapper, [wrapper, sys.executable, script, *sys.argv[1:]])

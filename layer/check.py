@@ -1,0 +1,131 @@
+"""Looks at a zip before Lambda does: will it be accepted, and will what it holds load there?"""
+
+import re
+import zipfile
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from layer import glibc
+from layer.elf import DT_NEEDED, Elf
+from layer.errors import LayerError
+from layer.target import GLIBC, MAX_UNZIPPED, MAX_ZIPPED, Arch
+
+_TAG = re.compile(r"\.(?P<kind>cpython-(?P<python>3\d+)\w*(?P<platform>-[\w-]+)?|abi3)\.so$")
+
+
+def check_limits(paths: Iterable[Path]) -> None:
+    """Looks whether Lambda takes these zips, all of them together in one function.
+
+    Raises:
+        LayerError: one cannot be uploaded, or together they unzip to more than a function may have.
+    """
+    total = 0
+    for path in paths:
+        size = path.stat().st_size
+        if size > MAX_ZIPPED:
+            raise LayerError(
+                f"{path.name} is {_mb(size)} zipped, Lambda takes {_mb(MAX_ZIPPED)} in an upload: "
+                "leave something out, or pass it through an S3 bucket"
+            )
+        with _opened(path) as archive:
+            total += sum(entry.file_size for entry in archive.infolist())
+    if total > MAX_UNZIPPED:
+        raise LayerError(
+            f"unzipped this is {_mb(total)}, Lambda allows {_mb(MAX_UNZIPPED)} for a function and "
+            "its layers together: leave something out, or use a container image"
+        )
+
+
+def check_binaries(path: Path, arch: Arch, pythons: Iterable[str]) -> None:
+    """Looks whether the shared objects in a zip load on `arch`, on the target's glibc and Pythons.
+
+    Raises:
+        LayerError: the first one that does not, with what to do.
+    """
+    with _opened(path) as archive:
+        for entry in archive.infolist():
+            with archive.open(entry) as file:
+                head = file.read(20)
+                if head[:4] != b"\x7fELF":
+                    continue
+                elf = Elf(head + file.read(), entry.filename)
+            if elf.machine == arch.elf:
+                _check_libc(elf, arch)
+            elif not _names_other_machine(entry.filename, arch):
+                raise LayerError(
+                    f"{path.name}: {entry.filename} is not for {arch.name}: install with pip's "
+                    f"options --platform {arch.wheels[-1]} --only-binary=:all:"
+                )
+        _check_modules(path.name, archive.namelist(), arch, set(pythons))
+
+
+def _check_libc(elf: Elf, arch: Arch) -> None:
+    if any("musl" in name for name in elf.entries(DT_NEEDED)):
+        raise LayerError(f"{elf.name} is for musl (Alpine), Lambda has glibc: use manylinux wheels")
+    for version in elf.versions():
+        if glibc.too_new(version.name):
+            raise LayerError(
+                f"{elf.name} needs {version.name}, Lambda has glibc {GLIBC[0]}.{GLIBC[1]}: install "
+                f"with pip's options --platform {arch.wheels[1]} --only-binary=:all:"
+            )
+
+
+def _names_other_machine(name: str, arch: Arch) -> bool:
+    # Modules may lie beside each other for several machines, each under its own name.
+    match = _TAG.search(name)
+    return bool(match and match["platform"] and match["platform"][1:] != arch.multiarch)
+
+
+def _check_modules(zipped: str, names: Iterable[str], arch: Arch, pythons: set[str]) -> None:
+    for module, tags in _modules(names).items():
+        here = {python for python, platform in tags if platform in ("", arch.multiarch)}
+        missing = pythons - here
+        if missing and "any" not in here:
+            raise LayerError(
+                f"{zipped}: {module} is not for Python {', '.join(sorted(missing))} on {arch.name}:"
+                f" install with pip's options --python-version {max(missing)} --only-binary=:all:"
+            )
+
+
+def _modules(names: Iterable[str]) -> dict[str, set[tuple[str, str]]]:
+    """Extension modules by dotted name, with the Pythons and platforms their file names tell."""
+    found: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    for name in names:
+        match = _TAG.search(name)
+        if match:
+            digits = match["python"]
+            python = f"{digits[0]}.{digits[1:]}" if digits else "any"
+            module = ".".join(PurePosixPath(name[: match.start()]).parts)
+            found[module].add((python, (match["platform"] or "-")[1:]))
+    return found
+
+
+def newest_glibc(path: Path) -> str:
+    """The newest glibc version that anything in a zip asks for, as in `2.34`."""
+    found = [(0, 0)]
+    with _opened(path) as archive:
+        for name in archive.namelist():
+            data = archive.read(name)
+            if data.startswith(b"\x7fELF"):
+                found.append(glibc.newest(Elf(data, name)))
+    return "{}.{}".format(*max(found))
+
+
+def unzipped_size(path: Path) -> int:
+    """What a zip's files take unzipped, in bytes."""
+    with _opened(path) as archive:
+        return sum(entry.file_size for entry in archive.infolist())
+
+
+def _opened(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except FileNotFoundError:
+        raise LayerError(f"{path} does not exist") from None
+    except (OSError, zipfile.BadZipFile) as error:
+        raise LayerError(f"{path} cannot be read as a zip: {error}") from None
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1024 / 1024:.1f} MB"

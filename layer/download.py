@@ -1,0 +1,100 @@
+"""Fetches files into the cache folder, each verified before it gets its name there."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+
+from layer.errors import LayerError
+
+_TIMEOUT = httpx.Timeout(30)
+
+
+class Gone(LayerError):
+    """The server answers, but no longer has the file."""
+
+
+def cache_dir() -> Path:
+    """The folder that downloads are kept in: LAMBDA_RUNTIME_CACHE, or the user's cache folder.
+
+    Raises:
+        LayerError: it cannot be made.
+    """
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    path = Path(os.environ.get("LAMBDA_RUNTIME_CACHE") or Path(base, "lambda-runtime"))
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LayerError(
+            f"cannot make the cache folder {path}: {error.strerror}; set LAMBDA_RUNTIME_CACHE"
+        ) from None
+    return path
+
+
+def sha256_of(path: Path) -> str:
+    """The file's SHA-256, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def cached(name: str, sha256: str) -> Path | None:
+    """The file of that name in the cache, if it is there and whole."""
+    path = cache_dir() / name
+    return path if path.is_file() and sha256_of(path) == sha256 else None
+
+
+def keep(source: Path, name: str) -> Path:
+    """Copies a verified file into the cache; no one ever sees half of it there."""
+    target = cache_dir() / name
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        os.replace(shutil.copyfile(source, Path(folder, "part")), target)
+    return target
+
+
+def fetch(url: str, sha256: str, size: int) -> Path:
+    """The file at `url`, from the cache or the network.
+
+    Raises:
+        Gone: the server has no such file.
+        LayerError: no connection, or what came is not the file that was asked for.
+    """
+    name = url.rsplit("/", 1)[1]
+    found = cached(name, sha256)
+    if found:
+        return found
+    with tempfile.TemporaryDirectory(dir=cache_dir()) as folder:
+        part = Path(folder, "part")
+        _download(url, part)
+        if sha256_of(part) != sha256:
+            got = part.stat().st_size
+            raise LayerError(
+                f"{name} arrived damaged ({got} of {size} bytes, or a wrong checksum): try again"
+            )
+        os.replace(part, cache_dir() / name)
+    return cache_dir() / name
+
+
+def _download(url: str, target: Path) -> None:
+    host = urlsplit(url).netloc
+    try:
+        with (
+            httpx.stream("GET", url, timeout=_TIMEOUT, follow_redirects=True) as answer,
+            target.open("wb") as file,
+        ):
+            if answer.status_code == 404:
+                raise Gone(f"{host} no longer has {url}")
+            answer.raise_for_status()
+            for block in answer.iter_raw():
+                file.write(block)
+    except httpx.HTTPStatusError as error:
+        raise LayerError(f"{host} answered {error.response.status_code} for {url}") from None
+    except httpx.RemoteProtocolError:
+        raise LayerError(f"{host} broke off in the middle of {url}: try again") from None
+    except httpx.HTTPError as error:
+        raise LayerError(
+            f"no connection to {host} ({error}): is the network up? What was fetched before is kept"
+        ) from None

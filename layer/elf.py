@@ -1,0 +1,240 @@
+"""A small editor for 64-bit little-endian ELF files that never moves a byte.
+
+Theory of operation. A shared object names the libraries, symbols and symbol versions it needs by
+offsets into one string table (`.dynstr`). Three edits are enough to make a binary at home
+elsewhere, and none of them changes a size, so no other offset in the file can become wrong:
+
+* a name is overwritten by one that is no longer (`rename`),
+* a symbol is pointed at another name that the table already holds, possibly the tail of its own
+  (`point_symbol`), and at another version of the same library,
+* one of the spare DT_NULL entries that every linker leaves becomes a new entry (`add_dynamic`).
+
+Layouts: the System V ABI's generic chapters and the Linux Standard Base's on symbol versioning.
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from layer.errors import LayerError
+
+DT_NULL, DT_NEEDED, DT_SONAME, DT_RPATH, DT_RUNPATH = 0, 1, 14, 15, 29
+_SHT_DYNAMIC, _SHT_DYNSYM, _SHT_VERNEED, _SHT_VERSYM = 6, 11, 0x6FFFFFFE, 0x6FFFFFFF
+_MAGIC = b"\x7fELF\x02\x01"
+
+
+@dataclass(frozen=True)
+class Section:
+    """Where a section lies in the file, in bytes, and which section holds its strings."""
+
+    kind: int
+    offset: int
+    size: int
+    link: int
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of a needed library (`GLIBC_2.34` of `libc.so.6`) and its index for symbols."""
+
+    library: str
+    name: str
+    index: int
+    entry: int
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """An undefined symbol, its place in the table and the version it is bound to, if any."""
+
+    position: int
+    name: str
+    version: Version | None
+
+
+def is_elf(path: Path) -> bool:
+    """Whether the file starts as an ELF file does."""
+    with path.open("rb") as file:
+        return file.read(4) == _MAGIC[:4]
+
+
+def elf_hash(name: str) -> int:
+    """The hash under which version tables list a name."""
+    value = 0
+    for byte in name.encode():
+        value = (value << 4) + byte
+        high = value & 0xF0000000
+        value = (value ^ (high >> 24)) & ~high & 0xFFFFFFFF
+    return value
+
+
+class Elf:
+    """One ELF file in memory.
+
+    Raises:
+        LayerError: the bytes are not a 64-bit little-endian ELF file, or they end too early.
+    """
+
+    def __init__(self, data: bytes, name: str) -> None:
+        self.data = bytearray(data)
+        self.name = name
+        if self.data[:6] != _MAGIC:
+            raise LayerError(f"{name} is not a 64-bit little-endian ELF file")
+        try:
+            self.machine: int = self._unpack("H", 18)[0]
+            self._sections = list(self._read_sections())
+            self._dynamic = self._find(_SHT_DYNAMIC)
+            self._strings = self._sections[self._dynamic.link] if self._dynamic else None
+        except (struct.error, IndexError):
+            raise LayerError(f"{name} is a damaged ELF file: its tables lie outside it") from None
+
+    @classmethod
+    def read(cls, path: Path) -> "Elf":
+        """The file at `path`."""
+        return cls(path.read_bytes(), path.name)
+
+    # Reading
+
+    def entries(self, tag: int) -> list[str]:
+        """The strings of the dynamic section's entries of one kind, such as DT_NEEDED."""
+        return [self._string(value) for _, found, value in self._dynamic_entries() if found == tag]
+
+    def versions(self) -> list[Version]:
+        """Every version of every library that this file asks the loader for."""
+        section = self._find(_SHT_VERNEED)
+        return list(self._read_versions(section)) if section else []
+
+    def undefined(self) -> list[Symbol]:
+        """Every symbol that some other file must provide."""
+        symbols, versym = self._find(_SHT_DYNSYM), self._find(_SHT_VERSYM)
+        if not symbols:
+            return []
+        versions = {version.index: version for version in self.versions()}
+        found = []
+        for position in range(1, symbols.size // 24):
+            name, _, _, section = self._unpack("IBBH", symbols.offset + 24 * position)
+            if section == 0:
+                index = self._unpack("H", versym.offset + 2 * position)[0] & 0x7FFF if versym else 0
+                found.append(Symbol(position, self._string(name), versions.get(index)))
+        return found
+
+    # Editing
+
+    def rename(self, old: str, new: str) -> None:
+        """Overwrites `old` in the string table by `new`, which may not be longer.
+
+        Raises:
+            LayerError: `new` is longer, or `old` is not a whole string of the table.
+        """
+        at, before, after = self._find_string(old), old.encode(), new.encode()
+        if at is None or self._text()[at - 1] != 0:
+            raise LayerError(f"{self.name} has no string {old!r} of its own to rename")
+        if len(after) > len(before):
+            raise LayerError(f"{self.name}: {new!r} does not fit in the place of {old!r}")
+        start = self._table().offset + at
+        self.data[start : start + len(before)] = after.ljust(len(before), b"\0")
+
+    def point_symbol(self, symbol: Symbol, name: str) -> None:
+        """Gives an undefined symbol another name that the string table already holds.
+
+        Raises:
+            LayerError: the table does not hold it.
+        """
+        offset, section = self._known(name), self._find(_SHT_DYNSYM)
+        assert section
+        struct.pack_into("<I", self.data, section.offset + 24 * symbol.position, offset)
+
+    def bind_symbol(self, symbol: Symbol, version: Version) -> None:
+        """Binds an undefined symbol to another version that this file already asks for."""
+        section = self._find(_SHT_VERSYM)
+        assert section
+        at = section.offset + 2 * symbol.position
+        struct.pack_into("<H", self.data, at, version.index)
+
+    def replace_version(self, version: Version, name: str) -> None:
+        """Makes the loader look for version `name` where it looked for `version`.
+
+        Raises:
+            LayerError: the string table does not hold the name.
+        """
+        struct.pack_into("<I", self.data, version.entry, elf_hash(name))
+        struct.pack_into("<I", self.data, version.entry + 8, self._known(name))
+
+    def add_dynamic(self, tag: int, string: str) -> None:
+        """Adds an entry to the dynamic section, with a string that the string table already holds.
+
+        Raises:
+            LayerError: no spare entry is left, or the string is not there.
+        """
+        offset = self._known(string)
+        spare = [at for at, found, _ in self._dynamic_entries(all_entries=True) if found == DT_NULL]
+        if len(spare) < 2:
+            raise LayerError(f"{self.name} has no spare entry in its dynamic section")
+        struct.pack_into("<QQ", self.data, spare[0], tag, offset)
+
+    # The tables
+
+    def _unpack(self, layout: str, offset: int) -> tuple[int, ...]:
+        return struct.unpack_from("<" + layout, self.data, offset)
+
+    def _read_sections(self) -> Iterator[Section]:
+        table = self._unpack("Q", 40)[0]
+        size, count = self._unpack("HH", 58)
+        for number in range(count):
+            _, kind, _, _, offset, length, link = self._unpack("IIQQQQI", table + number * size)
+            yield Section(kind, offset, length, link)
+
+    def _find(self, kind: int) -> Section | None:
+        return next((section for section in self._sections if section.kind == kind), None)
+
+    def _table(self) -> Section:
+        if self._strings is None:
+            raise LayerError(f"{self.name} is not dynamically linked")
+        return self._strings
+
+    def _text(self) -> bytearray:
+        table = self._table()
+        return self.data[table.offset : table.offset + table.size]
+
+    def _string(self, offset: int) -> str:
+        start = self._table().offset + offset
+        return self.data[start : self.data.index(b"\0", start)].decode()
+
+    def _find_string(self, name: str) -> int | None:
+        # Linkers let a string share the tail of a longer one, so any NUL-terminated match will do;
+        # a string of its own is preferred.
+        text, wanted = self._text(), name.encode() + b"\0"
+        whole = text.find(b"\0" + wanted)
+        if whole >= 0:
+            return whole + 1
+        tail = text.find(wanted)
+        return tail if tail >= 0 else None
+
+    def _known(self, name: str) -> int:
+        offset = self._find_string(name)
+        if offset is None:
+            raise LayerError(f"{self.name} does not hold the string {name!r}")
+        return offset
+
+    def _dynamic_entries(self, *, all_entries: bool = False) -> Iterator[tuple[int, int, int]]:
+        if self._dynamic is None:
+            return
+        for at in range(self._dynamic.offset, self._dynamic.offset + self._dynamic.size, 16):
+            tag, value = self._unpack("QQ", at)
+            if tag == DT_NULL and not all_entries:
+                return
+            yield at, tag, value
+
+    def _read_versions(self, section: Section) -> Iterator[Version]:
+        need = section.offset
+        while True:
+            _, count, library, aux, following = self._unpack("HHIII", need)
+            entry = need + aux
+            for _ in range(count):
+                _, _, index, name, step = self._unpack("IHHII", entry)
+                yield Version(self._string(library), self._string(name), index & 0x7FFF, entry)
+                entry += step
+            if not following:
+                return
+            need += following

@@ -1,0 +1,84 @@
+"""Fits Debian's binaries to an older glibc: symbols that are too new are bound to older equals.
+
+Debian 13 has glibc 2.41, `provided.al2023` 2.34. What its CPython asks for beyond 2.34 is a
+handful of functions that differ from older ones only in corners that CPython does not use, so each
+has an older stand-in of the same signature. Anything not on the list is refused: a new Debian
+version that needs more must fail the build, not a function.
+"""
+
+import re
+
+from layer.elf import Elf, Symbol, Version
+from layer.errors import LayerError
+from layer.target import GLIBC, Arch
+
+#: Too new a symbol, its stand-in, and the version of it (None: the architecture's first).
+_STAND_INS: dict[str, tuple[str, str | None]] = {
+    # C23 adds the prefix 0b; nothing else differs.
+    "__isoc23_strtol": ("strtol", None),
+    "__isoc23_strtoul": ("strtoul", None),
+    "__isoc23_strtoll": ("strtoll", None),
+    "__isoc23_wcstol": ("wcstol", None),
+    "__isoc23_sscanf": ("sscanf", None),
+    "__isoc23_fscanf": ("fscanf", None),
+    # The newer ones leave out SVID error handling, which no program has been able to ask for since
+    # 2.27.
+    "fmod": ("fmod", None),
+    "hypot": ("hypot", None),
+    # libexpat seeds its hash table with 16 bytes; getentropy gives up to 256 from the same source.
+    "arc4random_buf": ("getentropy", "GLIBC_2.25"),
+    # Referenced by a function of libexpat that nothing calls when arc4random_buf is there.
+    "arc4random": ("random", None),
+}
+
+_GLIBC_VERSION = re.compile(r"GLIBC_(\d+)\.(\d+)(?:\.\d+)?")
+
+
+def too_new(version: str) -> bool:
+    """Whether a version name is beyond what the target's glibc has.
+
+    Names that are no number (GLIBC_PRIVATE, GLIBC_ABI_DT_RELR) are: none of them is a promise.
+    """
+    if not version.startswith("GLIBC_"):
+        return False
+    match = _GLIBC_VERSION.fullmatch(version)
+    return match is None or (int(match[1]), int(match[2])) > GLIBC
+
+
+def newest(elf: Elf) -> tuple[int, int]:
+    """The newest numbered glibc version that a file asks for; (0, 0) if it asks for none."""
+    matches = (_GLIBC_VERSION.fullmatch(version.name) for version in elf.versions())
+    return max(((int(m[1]), int(m[2])) for m in matches if m), default=(0, 0))
+
+
+def fit(elf: Elf, arch: Arch) -> None:
+    """Binds every too new symbol of a file to its stand-in.
+
+    Raises:
+        LayerError: a symbol has no stand-in.
+    """
+    versions = elf.versions()
+    excess = {version.index for version in versions if too_new(version.name)}
+    for symbol in elf.undefined():
+        if symbol.version and symbol.version.index in excess:
+            _bind(elf, symbol, versions)
+    for version in versions:
+        if version.index in excess:
+            elf.replace_version(version, arch.glibc_base)
+
+
+def _bind(elf: Elf, symbol: Symbol, versions: list[Version]) -> None:
+    assert symbol.version
+    if symbol.name not in _STAND_INS:
+        raise LayerError(
+            f"{elf.name} needs {symbol.name}@{symbol.version.name}, newer than the target's glibc "
+            f"{GLIBC[0]}.{GLIBC[1]}, and layer/glibc.py knows no stand-in for it"
+        )
+    name, wanted = _STAND_INS[symbol.name]
+    elf.point_symbol(symbol, name)
+    if wanted is None:
+        return  # the version table's own entry is about to become the architecture's first version
+    known = [v for v in versions if (v.library, v.name) == (symbol.version.library, wanted)]
+    if not known:
+        raise LayerError(f"{elf.name} asks for no {wanted}, which {name} needs")
+    elf.bind_symbol(symbol, known[0])

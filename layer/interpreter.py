@@ -1,0 +1,162 @@
+"""Makes a self-contained CPython out of Debian's packages, for /opt/cpython on glibc 2.34 or newer.
+
+Theory of operation. Debian's binaries are taken as they are, optimised and signed for, and three
+things are changed in them, none of which moves a byte (see `elf`): symbols too new for the target
+are bound to older equals (`glibc`); every bundled library gets a name of its own, `py-ssl.so.3`
+for `libssl.so.3`, so that it neither hides the host's nor is hidden by it; and the executable gets
+an RPATH. An RPATH of the executable serves all extension modules and libraries that have none of
+their own, and it is looked at before LD_LIBRARY_PATH, which Lambda sets.
+
+The prefix is found by CPython from the place of its executable; the few absolute paths in data and
+in libcrypto are rewritten to the layer's.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+
+from layer import elf, glibc
+from layer.errors import LayerError
+from layer.target import CPYTHON, MOUNT, PYTHON, Arch
+
+_STDLIB = f"lib/python{PYTHON}"
+_RPATH = "$ORIGIN/../lib"
+#: A weak reference to gprof's hook: as long as the RPATH and never resolved, its name can give way.
+_PLACE_FOR_RPATH = "__gmon_start__"
+
+#: Left out, below lib/python3.13: of no use in a function, or under a licence we do not want to
+#: pass on (readline: GPL; _dbm: Berkeley DB's; the module dbm falls back on SQLite).
+_LEFT_OUT = (
+    *("test", "idlelib", "tkinter", "turtledemo", "turtle.py", "ensurepip", "venv", "pydoc_data"),
+    *("EXTERNALLY-MANAGED", "dist-packages", "__phello__", "_pyrepl/[!_p]*", "lib-dynload/xx*"),
+    *("lib-dynload/_test*", "lib-dynload/_ctypes_test*", "lib-dynload/_xxtest*"),
+    *("lib-dynload/readline.*", "lib-dynload/_dbm.*"),
+)
+#: Bundled beside the modules that need them, found by following what they need.
+_HOST_LIBRARIES = frozenset(
+    f"lib{name}" for name in ("c.so.6", "m.so.6", "dl.so.2", "pthread.so.0", "rt.so.1", "util.so.1")
+)
+
+
+def build(root: Path, target: Path, arch: Arch) -> None:
+    """Assembles the interpreter's folder `target` from the files of Debian's packages below `root`.
+
+    Raises:
+        LayerError: the packages are not what this was written for.
+    """
+    stdlib = target / _STDLIB
+    shutil.copytree(root / f"usr/{_STDLIB}", stdlib, ignore=_ignore(root))
+    executable = target / f"bin/python{PYTHON}"
+    executable.parent.mkdir(parents=True)
+    shutil.copy(root / f"usr/bin/python{PYTHON}", executable)
+    _bundle_libraries(root / f"usr/lib/{arch.multiarch}", target, arch)
+    for path in elf_files(target):
+        _adapt(path, arch, executable)
+    _point_data_here(stdlib, arch)
+    _copy_data(root, target)
+
+
+def elf_files(target: Path) -> Iterator[Path]:
+    """Every ELF file below a folder, in a fixed order."""
+    for path in sorted(target.rglob("*")):
+        if path.is_file() and not path.is_symlink() and elf.is_elf(path):
+            yield path
+
+
+def missing_libraries(target: Path, arch: Arch) -> dict[str, str]:
+    """Libraries that neither `target` nor the host has, each with a file that needs it."""
+    have = {path.name for path in elf_files(target)} | _HOST_LIBRARIES | {arch.loader}
+    return {
+        needed: path.name
+        for path in elf_files(target)
+        for needed in elf.Elf.read(path).entries(elf.DT_NEEDED)
+        if needed not in have
+    }
+
+
+def _ignore(root: Path) -> Callable[[str, list[str]], set[str]]:
+    base = root / f"usr/{_STDLIB}"
+
+    def ignored(folder: str, names: list[str]) -> set[str]:
+        paths = {name: Path(folder, name) for name in names}
+        below = {name: paths[name].relative_to(base).as_posix() for name in names}
+        left_out = {name for name in names if any(fnmatch(below[name], p) for p in _LEFT_OUT)}
+        return left_out | {name for name in names if paths[name].is_symlink()}
+
+    return ignored
+
+
+def _bundle_libraries(source: Path, target: Path, arch: Arch) -> None:
+    queue = list(elf_files(target))
+    while queue:
+        for needed in elf.Elf.read(queue.pop()).entries(elf.DT_NEEDED):
+            bundled = target / "lib" / _renamed(needed)
+            if needed in _HOST_LIBRARIES or needed == arch.loader or bundled.exists():
+                continue
+            if not (source / needed).exists():
+                raise LayerError(f"{needed} is in none of the packages that layer/lock.json names")
+            shutil.copy(source / needed, bundled)
+            queue.append(bundled)
+
+
+def _renamed(library: str) -> str:
+    return "py-" + library.removeprefix("lib")
+
+
+def _adapt(path: Path, arch: Arch, executable: Path) -> None:
+    binary = elf.Elf.read(path)
+    if binary.machine != arch.elf:
+        raise LayerError(f"{path.name} is for ELF machine {binary.machine}, not {arch.name}")
+    glibc.fit(binary, arch)
+    names = binary.entries(elf.DT_NEEDED)
+    if path.parent.name == "lib":
+        names += binary.entries(elf.DT_SONAME)
+    for name in names:
+        if name not in _HOST_LIBRARIES and name != arch.loader:
+            binary.rename(name, _renamed(name))
+    if path == executable:
+        binary.rename(_PLACE_FOR_RPATH, _RPATH)
+        binary.add_dynamic(elf.DT_RPATH, _RPATH)
+    if path.name.startswith("py-crypto"):
+        _replace(binary.data, b"/usr/lib/ssl", f"{MOUNT}/{CPYTHON}".encode(), path.name)
+    path.write_bytes(binary.data)
+    path.chmod(0o755)
+
+
+def _point_data_here(stdlib: Path, arch: Arch) -> None:
+    # zoneinfo asks sysconfig: the host's data, newer than ours as a rule, or else the layer's.
+    path = stdlib / f"_sysconfigdata__linux_{arch.multiarch}.py"
+    data = bytearray(path.read_bytes())
+    old = b"/usr/share/zoneinfo:/usr/lib/zoneinfo:/usr/share/lib/zoneinfo:/etc/zoneinfo"
+    new = f"/usr/share/zoneinfo:{MOUNT}/{CPYTHON}/share/zoneinfo".encode()
+    _replace(data, old, new, path.name)
+    path.write_bytes(data)
+
+
+def _replace(data: bytearray, old: bytes, new: bytes, name: str) -> None:
+    if old not in data:
+        raise LayerError(f"{name} does not hold {old.decode()!r}: Debian has changed it")
+    data[:] = data.replace(old, new)
+
+
+def _copy_data(root: Path, target: Path) -> None:
+    _copy_zones(root / "usr/share/zoneinfo", target / "share/zoneinfo")
+    certificates = sorted((root / "usr/share/ca-certificates/mozilla").glob("*.crt"))
+    if not certificates:
+        raise LayerError("ca-certificates holds no certificates: Debian has changed it")
+    bundle = "".join(path.read_text().rstrip() + "\n" for path in certificates)
+    (target / "cert.pem").write_text(bundle)
+    for licence in sorted(root.glob("usr/share/doc/*/copyright")):
+        copy = target / "share/licenses" / licence.parent.name
+        if not licence.parent.is_symlink():
+            copy.parent.mkdir(exist_ok=True)
+            shutil.copy(licence, copy)
+
+
+def _copy_zones(source: Path, target: Path) -> None:
+    # What zoneinfo reads: the zones and their list; not the copies that count leap seconds
+    # (`right`), nor the tables for other programs. Aliases become files: not every unzip makes
+    # links.
+    others = ("right", "posix*", "localtime", "leap*", "tzdata.zi", "zonenow.tab")
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns(*others))

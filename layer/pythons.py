@@ -1,0 +1,56 @@
+"""Finds an interpreter of each Python version that AWS's managed runtimes have, to compile for it.
+
+Byte-code differs from one minor version to the next and only its own interpreter can make it. What
+is not found on the machine is compiled by the function at each cold start, and the build says so.
+"""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from layer.target import MANAGED_PYTHONS, PYTHON
+
+_TELL = "import sys; print(*sys.version_info[:2], sep='.', end=' '); print(sys.version.split()[0])"
+
+
+def find(own: Path) -> dict[str, tuple[str, str]]:
+    """Path and full version of an interpreter by minor version; `own` is the layer's."""
+    version = _version(str(own), PYTHON)
+    return installed() | ({PYTHON: (str(own), version)} if version else {})
+
+
+def installed() -> dict[str, tuple[str, str]]:
+    """Path and full version of the first interpreter of each minor version on this machine."""
+    found = {}
+    for minor in MANAGED_PYTHONS:
+        versions = ((path, _version(path, minor)) for path in _candidates(minor))
+        first = next(((path, version) for path, version in versions if version), None)
+        if first:
+            found[minor] = first
+    return found
+
+
+def _candidates(minor: str) -> Iterator[str]:
+    name = f"python{minor}"
+    for folder in os.environ.get("PATH", "").split(os.pathsep):
+        path = shutil.which(name, path=folder)
+        if path:
+            yield path
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    yield from (str(path) for path in sorted(pyenv.glob(f"versions/{minor}.*/bin/{name}")))
+    uv = Path(os.environ.get("UV_PYTHON_INSTALL_DIR") or Path.home() / ".local/share/uv/python")
+    yield from (str(path) for path in sorted(uv.glob(f"cpython-{minor}.*/bin/{name}")))
+
+
+def _version(python: str, minor: str) -> str | None:
+    # A name on PATH is no promise: pyenv's shims exist for versions that are switched off.
+    try:
+        answer = subprocess.run(
+            [python, "-I", "-S", "-B", "-c", _TELL], capture_output=True, text=True, timeout=20
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    words = answer.stdout.split()
+    return words[1] if answer.returncode == 0 and words[:1] == [minor] else None

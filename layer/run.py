@@ -1,0 +1,57 @@
+"""Runs a function on the layer, in a root without Python: `make run LAYER=1`."""
+
+import sys
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from lambda_emulator import run
+from lambda_emulator.rie import Rie
+from lambda_emulator.roots import Root
+from layer import deb
+from layer.build import ROOT, build, runner
+from layer.errors import LayerError
+from layer.lock import Lock
+
+_LAYERS = ROOT / "build/layer"
+# These would point into this machine, where the function is not.
+_NOT_INSIDE = ("PATH", "LD_LIBRARY_PATH", "LAMBDA_TASK_ROOT", "HOME", "PWD", "VIRTUAL_ENV")
+
+
+def main() -> int:
+    """Runs the function that the arguments name, as `lambda_emulator.run` does."""
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            root = _root(Path(folder))
+
+            def layer(request: run.Request, environment: Mapping[str, str]) -> Rie:
+                kept = {key: environment[key] for key in environment if key not in _NOT_INSIDE}
+                return Rie(("/opt/bootstrap", request.handler), request.task, kept, root.enclose)
+
+            return run.main(on=layer)
+    except LayerError as error:
+        print(f"run: {error}", file=sys.stderr)
+        return 2
+
+
+def _root(folder: Path) -> Root:
+    arch = runner()
+    layer = _LAYERS / f"lambda-runtime-python313-{arch.name}.zip"
+    if not layer.exists():
+        build(_LAYERS, [arch])
+    deb.unpack(Lock.read().debian[f"root-{arch.name}"], folder / "root")
+    unzip(layer, folder / "opt")
+    return Root(folder / "root").prepare().bound(opt=folder / "opt")
+
+
+def unzip(layer: Path, target: Path) -> Path:
+    """Unpacks a layer as Lambda does: with the modes that the zip gives."""
+    with zipfile.ZipFile(layer) as archive:
+        for entry in archive.infolist():
+            Path(archive.extract(entry, target)).chmod(entry.external_attr >> 16)
+    return target
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""The layer at /opt under RIE, in a root without Python: `provided.al2023` in small."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lambda_emulator.roots import TASK, Root
+from support.contract import check
+from support.contract.cases import all_cases
+from support.contract.session import Case, Session
+from support.layers import PYTHON, install, machine, pinned
+from support.runtimes import Runtime, copy_handlers
+
+
+def runtime(root: Root) -> Runtime:
+    return Runtime("layer", ("/opt/bootstrap",), task_root=TASK, enclose=root.enclose)
+
+
+def invoke(root: Root, task: Path, handler: str, event: object = None) -> Any:
+    with runtime(root).function(handler, task, {}) as rie:
+        reply = rie.invoke(json.dumps(event).encode())
+    assert reply.status == 200, reply
+    return json.loads(reply.body)
+
+
+def test_a_function(root: Root, task: Path) -> None:
+    facts = invoke(root, task, "app.facts", {"hello": "world"})
+    assert facts["event"] == {"hello": "world"}
+    assert facts["executable"] == "/opt/cpython/bin/python3.13"
+    assert facts["version"] == [3, 13]
+    assert facts["path"][0] == TASK
+    assert "/opt/python" in facts["path"] and "/opt" not in facts["path"]
+    assert facts["environment"] == "AWS_Lambda_python3.13"
+
+
+def test_cold_modules_come_from_the_bundle(root: Root, task: Path) -> None:
+    loaded = invoke(root, task, "app.loaded")
+    assert loaded["lambda_runtime.loop"] == ["/opt/runtime/lambda_runtime/loop.py", "ColdFinder"]
+    others = {name for name, (_, loader) in loaded.items() if loader != "ColdFinder"}
+    assert not others, others
+
+
+def test_large_events_meet_orjson(root: Root, task: Path) -> None:
+    items = [{"id": number, "name": "x" * 40} for number in range(50_000)]
+    with runtime(root).function("app.large", task, {}) as rie:
+        replies = [rie.invoke(json.dumps({"items": items}).encode()) for _ in range(2)]
+    expected = {"orjson": "/opt/runtime/orjson/__init__.py", "count": 50_000}
+    assert json.loads(replies[1].body) == expected
+
+
+def test_children(root: Root, task: Path) -> None:
+    assert invoke(root, task, "app.spawn") == ["42\n", "/bin/sh\n"]
+
+
+@pytest.mark.parametrize("place", ["/var/task", "/opt/python"])
+def test_packages(root: Root, task: Path, packages: Path, tmp_path: Path, place: str) -> None:
+    """In the function's zip, or in a user's layer of requirements beside ours."""
+    opt = tmp_path / "opt"
+    shutil.copytree(root.binds["/opt"], opt, copy_function=os.link)
+    target = task if place == "/var/task" else opt / "python"
+    shutil.copytree(packages, target, copy_function=os.link, dirs_exist_ok=True)
+    reply = invoke(root.bound(opt=opt), task, "app.packages", {"numbers": [1, 2, 4.5]})
+    assert reply["sum"] == 7.5
+    assert all(file.startswith(place) for file in reply["files"]), reply
+
+
+# From Python 3.12 on awslambdaric writes UTF-8 as it is. It ends when a text has a lone surrogate,
+# and when an error at import has a text beyond Latin-1.
+PEER_ENDS = {
+    "init-raises-non-ascii",
+    "event-odd-surrogate",
+    "result-surrogate-lone",
+    "result-surrogate-pair",
+    "error-json-surrogate",
+    "init-encoding",
+}
+
+
+@pytest.fixture(scope="module")
+def sessions(
+    root: Root, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Session, Session]]:
+    """The contract suite's functions on awslambdaric and on the layer, both on its interpreter."""
+    task = copy_handlers(tmp_path_factory.mktemp("contract") / "task")
+    install(task, machine(), [pinned("httpx")])  # one of its functions asks for its version
+    client = tmp_path_factory.mktemp("peer")
+    install(client, machine(), [pinned("awslambdaric")])
+    (client / "bootstrap.py").write_text(
+        f"import sys\nsys.path.insert(0, {TASK!r})\n"
+        "from awslambdaric.__main__ import main\n"
+        "if __name__ == '__main__':\n    main(sys.argv)\n"
+    )
+    exported = {
+        "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
+        "LAMBDA_TASK_ROOT": TASK,
+        "LAMBDA_RUNTIME_DIR": "/var/runtime",
+        "LANG": "en_US.UTF-8",
+        "TZ": ":UTC",
+    }
+    peer = replace(root, binds={**root.binds, "/var/runtime": client})
+    command = (PYTHON, "/var/runtime/bootstrap.py")
+    reference = Runtime("awslambdaric", command, exported, TASK, peer.enclose)
+    with Session(reference, task) as theirs, Session(runtime(root), task) as ours:
+        yield theirs, ours
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("case", all_cases(), ids=str)
+def test_contract(case: Case, sessions: tuple[Session, Session]) -> None:
+    if case.id in PEER_ENDS:
+        theirs, ours = (session.outcome(case)[0] for session in sessions)
+        assert "Runtime.ExitError" in theirs.body or not theirs.body
+        assert ours.body and "Runtime.ExitError" not in ours.body
+    else:
+        check.same(case, *sessions)
