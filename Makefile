@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 
-.PHONY: help setup test lint bench run emulator clean
+.PHONY: help setup test lint bench run image emulator clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,8 +22,11 @@ $(VENV)/.run: tests/requirements-run.txt
 	@tests/support/setup.sh $(PYTHON) $(VENV) tests/requirements-run.txt
 	@touch $@
 
-run: $(VENV)/.run ## run a function: make run [TASK=dir] [HANDLER=app.handler] [EVENT=event.json]
-	@PYTHONPATH=emulator $(PY) -m lambda_emulator.run --task "$$TASK" --handler "$$HANDLER" --event "$$EVENT"
+run: $(VENV)/.run ## run a function: make run [IMAGE=1] [TASK=dir] [HANDLER=app.handler] [EVENT=event.json]
+	@PYTHONPATH=emulator $(PY) -m $(if $(IMAGE),container.run,lambda_emulator.run) --task "$$TASK" --handler "$$HANDLER" --event "$$EVENT"
+
+image: $(VENV)/.run ## build the container base images: make image [ARCH="x86_64 arm64"]
+	@PYTHONPATH=emulator $(PY) -m container --arch "$$ARCH"
 
 test: setup ## all tests, under the real Runtime Interface Emulator too; unit tests on every CPython here
 	$(PY) -m pytest
@@ -41,5 +44,6 @@ emulator: setup ## a function behind Lambda's APIs: make emulator ARGS="app.hand
 	PYTHONPATH=emulator $(PY) -m lambda_emulator $(ARGS)
 
 clean: ## remove what the other commands made in this folder
+	@container/clean.sh build/containers
 	rm -rf $(VENV) .venvs build dist .hypothesis .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -41,15 +41,25 @@ class Request:
     event_name: str
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the function that the arguments name.
+Place = Callable[[Request, Mapping[str, str]], Rie]
+"""Makes the RIE, not started yet, that a function and its environment are to run in."""
+
+
+def in_checkout(request: Request, environment: Mapping[str, str]) -> Rie:
+    """The function on this checkout's runtime and the interpreter that runs this."""
+    command = (sys.executable, "-S", str(ROOT / "bootstrap"), request.handler)
+    return Rie(command, request.task, environment)
+
+
+def main(arguments: Sequence[str] | None = None, place: Place = in_checkout) -> int:
+    """Run the function that the arguments name; place says where it runs.
 
     The exit status: 0 if it succeeded twice, 1 if the function failed, 2 if it could not be run.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
-        return _run(_request(_parse(arguments)))
+        return _run(_request(_parse(arguments)), place)
     except FunctionError as problem:
         print(f"run: {problem}", file=sys.stderr)
         return 1
@@ -113,14 +123,13 @@ def _event(chosen: str, task: Path) -> tuple[bytes, str]:
     return content, _short(file)
 
 
-def _run(request: Request) -> int:
+def _run(request: Request, place: Place) -> int:
     print(f"{request.handler} in {_short(request.task)} with {request.event_name}", flush=True)
     environment = os.environ | {
         "AWS_LAMBDA_FUNCTION_TIMEOUT": _timeout(),
         "LAMBDA_TASK_ROOT": str(request.task),
     }
-    command = (sys.executable, "-S", str(ROOT / "bootstrap"), request.handler)
-    with Rie(command, request.task, environment) as rie:
+    with place(request, environment) as rie:
         cold = rie.invoke(request.event)
         _show("Response", _readable(cold.body))
         _show("Log", _lines(cold.log))
