@@ -105,9 +105,10 @@ def test_no_network_leaves_nothing_half_made(
 def test_half_a_download_in_the_cache_is_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cache = tmp_path / "cache"
-    monkeypatch.setenv("LAMBDA_RUNTIME_CACHE", str(cache))
     wheels.ensure(image.ROOT / "container/wheels.txt", tmp_path / "first")
+    cache = tmp_path / "cache"
+    shutil.copytree(tmp_path / "first", cache / "wheels")
+    monkeypatch.setenv("LAMBDA_RUNTIME_CACHE", str(cache))
     (cut,) = (cache / "wheels").glob("aws_sam_cli-*.whl")
     whole = cut.read_bytes()
     cut.write_bytes(whole[: len(whole) // 2])

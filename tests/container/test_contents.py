@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from elftools.elf.dynamic import DynamicSection
@@ -18,6 +19,9 @@ from elftools.elf.elffile import ELFFile
 from container import __main__ as image
 
 from .conftest import Unpacked
+
+# Fixtures build images, which has its own bounds.
+pytestmark = pytest.mark.timeout(120, func_only=True)
 
 MB = 1_000_000
 MACHINES = {"x86_64": "EM_X86_64", "arm64": "EM_AARCH64"}

@@ -13,6 +13,9 @@ import pytest
 from support.containers import output
 from support.documents import ROOT, blocks
 
+# Fixtures build images, which has its own bounds.
+pytestmark = pytest.mark.timeout(120, func_only=True)
+
 BLOCKS = blocks("container.md")
 
 # A stand-in for every command: notes its arguments, one line each time, and answers as AWS might.

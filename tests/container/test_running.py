@@ -11,6 +11,9 @@ from container import __main__ as image
 from container.engine import Engine
 from support.containers import build_user_image, run, started
 
+# Fixtures build images, which has its own bounds.
+pytestmark = pytest.mark.timeout(120, func_only=True)
+
 HANDLERS = (Path(__file__).parent / "handlers.py").read_text()
 PYTHON = ("--entrypoint", "/usr/bin/python3")
 LOCKED = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "all")

@@ -15,6 +15,9 @@ from support.containers import build_user_image, output, run, started, trust
 from support.documents import ROOT, blocks
 from support.runtimes import PLATFORM
 
+# Fixtures build images, which has its own bounds.
+pytestmark = pytest.mark.timeout(120, func_only=True)
+
 DOCKERFILES = {name: texts[0] for name, texts in blocks("container.md").items()}
 LOCKED = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "all")
 
