@@ -53,7 +53,7 @@ def commands(tmp_path: Path) -> list[list[str]]:
     return [line.split("\x1f")[:-1] for line in record.read_text().splitlines()]
 
 
-def test_aws_accepts_the_commands(tools: Path, tmp_path: Path) -> None:
+def test_aws_accepts_the_commands(tmp_path: Path) -> None:
     """awscli checks all names and values of parameters before it finds that nobody listens."""
     aws = [words for words in commands(tmp_path) if words[0] == "aws"]
     assert {" ".join(words[1:3]) for words in aws} >= {
@@ -72,7 +72,7 @@ def test_aws_accepts_the_commands(tools: Path, tmp_path: Path) -> None:
     }
     for _, *words in aws:
         done = subprocess.run(
-            [str(tools / "aws"), *words],
+            [str(Path(sys.executable).with_name("aws")), *words],
             cwd=tmp_path,
             env=environment,
             capture_output=True,
