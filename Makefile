@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 
-.PHONY: help setup test lint bench run emulator layer layer-check layer-lock clean
+.PHONY: help setup test lint bench run emulator layer layer-check layer-lock image clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,8 +26,8 @@ $(VENV)/.layer: tests/requirements-layer.txt
 	@tests/support/setup.sh $(PYTHON) $(VENV) tests/requirements-layer.txt
 	@touch $@ $(VENV)/.run
 
-run: $(VENV)/$(if $(LAYER),.layer,.run) ## run a function: make run [LAYER=1] [TASK=dir] [HANDLER=app.handler] [EVENT=event.json]
-	@PYTHONPATH=emulator $(PY) -m $(if $(LAYER),layer.run,lambda_emulator.run) --task "$$TASK" --handler "$$HANDLER" --event "$$EVENT"
+run: $(VENV)/$(if $(LAYER),.layer,.run) ## run a function: make run [LAYER=1 | IMAGE=1] [TASK=dir] [HANDLER=app.handler] [EVENT=event.json]
+	@PYTHONPATH=emulator $(PY) -m $(if $(LAYER),layer.run,$(if $(IMAGE),container.run,lambda_emulator.run)) --task "$$TASK" --handler "$$HANDLER" --event "$$EVENT"
 
 layer: $(VENV)/.layer ## the Lambda layers, into build/layer: make layer [ARCH=arm64] [DEBIAN_MIRROR=url]
 	@$(PY) -m layer build --arch "$${ARCH:-all}"
@@ -37,6 +37,9 @@ layer-check: $(VENV)/.layer ## will Lambda take these zips together: make layer-
 
 layer-lock: $(VENV)/.layer ## renew layer/lock.json: the newest Debian packages, security fixes included
 	@$(PY) -m layer lock
+
+image: $(VENV)/.run ## build the container base images: make image [ARCH="x86_64 arm64"]
+	@PYTHONPATH=emulator $(PY) -m container --arch "$$ARCH"
 
 test: setup ## all tests, under the real Runtime Interface Emulator too; unit tests on every CPython here
 	$(PY) -m pytest
@@ -54,5 +57,6 @@ emulator: setup ## a function behind Lambda's APIs: make emulator ARGS="app.hand
 	PYTHONPATH=emulator $(PY) -m lambda_emulator $(ARGS)
 
 clean: ## remove what the other commands made in this folder
+	@container/clean.sh build/containers
 	rm -rf $(VENV) .venvs build dist .hypothesis .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -45,6 +45,7 @@ class Runtime:
     environment: Mapping[str, str] = field(default_factory=dict)
     task_root: str | None = None
     enclose: Callable[[Launch], Launch] = unchanged
+    python: tuple[int, int] = sys.version_info[:2]
 
     def function(self, handler: str, task: Path, environment: Mapping[str, str]) -> Rie:
         """A function of the folder `task` on this runtime: start it by entering it."""

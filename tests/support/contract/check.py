@@ -12,7 +12,7 @@ from support.contract.session import Case, Session
 def same(case: Case, reference: Session, subject: Session) -> None:
     """Assert that the subject does as the reference, but for the wanted differences."""
     theirs, ours = reference.outcome(case), subject.outcome(case)
-    wanted, _ = differences.explain(case, theirs, ours)
+    wanted, _ = differences.explain(case, theirs, ours, subject.runtime.python)
     for number, (expected, found) in enumerate(zip(wanted, ours, strict=True)):
         where = f"{case.id}, invocation {number}, wanted: awslambdaric's as of docs/differences.md"
         assert found.status == expected.status, where
@@ -35,10 +35,11 @@ def unneeded(reference: Session, subject: Session) -> list[str]:
     rows = {
         (row.id, pattern)
         for row in differences.listed()
-        if row.shows_here()
+        if row.shows_on(subject.runtime.python)
         for pattern in row.cases
     }
     for case in all_cases():
-        _, used = differences.explain(case, reference.outcome(case), subject.outcome(case))
+        theirs, ours = reference.outcome(case), subject.outcome(case)
+        _, used = differences.explain(case, theirs, ours, subject.runtime.python)
         rows -= used
     return sorted(f"{row}: {pattern}" for row, pattern in rows)

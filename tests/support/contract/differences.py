@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import json
 import re
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -26,6 +25,8 @@ _VERSIONS = ("all", "3.11", "3.12+")
 Rule = Callable[[Exchange, Exchange], Exchange]
 """Takes the reference's exchange and the subject's; gives what the reference's should have been."""
 
+Version = tuple[int, int]
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -35,15 +36,15 @@ class Difference:
     cases: tuple[str, ...]
     versions: str
 
-    def pattern_for(self, case: Case) -> str | None:
-        """The pattern that names the case, if the difference shows in it on this Python version."""
-        if not self.shows_here():
+    def pattern_for(self, case: Case, python: Version) -> str | None:
+        """The pattern that names the case, if the difference shows in it on a version of Python."""
+        if not self.shows_on(python):
             return None
         return next((pattern for pattern in self.cases if fnmatchcase(case.id, pattern)), None)
 
-    def shows_here(self) -> bool:
-        """Whether it shows on the version of Python that runs this."""
-        return self.versions == "all" or (self.versions == "3.11") == (sys.version_info < (3, 12))
+    def shows_on(self, python: Version) -> bool:
+        """Whether it shows on a version of Python."""
+        return self.versions == "all" or (self.versions == "3.11") == (python < (3, 12))
 
 
 @functools.cache
@@ -63,13 +64,16 @@ def listed() -> list[Difference]:
 
 
 def explain(
-    case: Case, reference: tuple[Exchange, ...], subject: tuple[Exchange, ...]
+    case: Case,
+    reference: tuple[Exchange, ...],
+    subject: tuple[Exchange, ...],
+    python: Version,
 ) -> tuple[tuple[Exchange, ...], set[tuple[str, str]]]:
     """The reference brought to what is wanted, and the differences (with pattern) it took."""
     wanted, used = [], set()
     for theirs, ours in zip(reference, subject, strict=True):
         for difference in listed():
-            pattern = difference.pattern_for(case)
+            pattern = difference.pattern_for(case, python)
             if theirs == ours or pattern is None:
                 continue
             changed = RULES[difference.id](theirs, ours)

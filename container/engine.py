@@ -1,0 +1,258 @@
+"""The two families of container tools behind one face: Podman with Buildah, and Docker.
+
+With Podman everything lives in a storage of its own below build/, so that nothing of the machine's
+is touched and `make clean` removes it all. Docker has one storage, the daemon's.
+"""
+
+import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+ARCHITECTURES = {"x86_64": "amd64", "arm64": "arm64"}
+
+# Lambda's own limits. Without them Podman asks for more than a confined machine grants.
+LIMITS = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024")
+
+BUILD_SECONDS = 1200
+QUERY_SECONDS = 60
+
+
+class ContainerError(Exception):
+    """A message for the user: what happened and what to do."""
+
+
+@dataclass(frozen=True)
+class Build:
+    """One target of one Dockerfile, to be built for one architecture and tagged.
+
+    What the tools say goes to a file in the folder logs. volumes are files or folders of this
+    machine that Podman's builds see; Docker's daemon has its own way to the network and ignores
+    them.
+    """
+
+    dockerfile: Path
+    context: Path
+    tags: tuple[str, ...]
+    logs: Path
+    target: str = ""
+    architecture: str = ""
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    volumes: Mapping[str, str] = field(default_factory=dict)
+
+    def log(self) -> Path:
+        return self.logs / f"{self.tags[0].replace(':', '-')}.log"
+
+    def options(self) -> list[str]:
+        options = ["--file", str(self.dockerfile)]
+        for tag in self.tags:
+            options += ["--tag", tag]
+        if self.target:
+            options += ["--target", self.target]
+        if self.architecture:
+            options += ["--platform", f"linux/{ARCHITECTURES[self.architecture]}"]
+        for name, value in self.arguments.items():
+            options += ["--build-arg", f"{name}={value}"]
+        return options
+
+
+class Engine(Protocol):
+    """What the project asks of container tools. Each method raises ContainerError when it fails."""
+
+    own_storage: bool
+    """Whether images are in a storage of the project's own, out of sight of the user's."""
+
+    def build(self, build: Build) -> None:
+        """Build and tag an image; what it says goes to the build's log."""
+
+    def exists(self, tag: str) -> bool:
+        """Whether an image has this tag."""
+
+    def command(self, *arguments: str) -> list[str]:
+        """The command line of a sub-command that takes no run options, such as stop or logs."""
+
+    def run_command(self, *arguments: str) -> list[str]:
+        """The command line of `run`, options that this machine needs included."""
+
+    def save(self, tag: str, archive: Path) -> None:
+        """Write an image as an archive that the engine can load again."""
+
+
+def checked(command: Sequence[str], seconds: float, log: Path | None = None) -> str:
+    """Run a command to its end and return its standard output.
+
+    With a log file, both output streams go there. Raises ContainerError with the line of the output
+    that says why it failed.
+    """
+    with contextlib.ExitStack() as stack:
+        output = stack.enter_context(log.open("wb")) if log else subprocess.PIPE
+        try:
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT if log else subprocess.PIPE,
+                timeout=seconds,
+            )
+        except subprocess.TimeoutExpired:
+            raise ContainerError(f"{command[0]}: not done after {seconds:.0f} seconds") from None
+        except OSError as error:
+            raise ContainerError(f"{command[0]}: {error.strerror}") from None
+    if done.returncode:
+        said = log.read_bytes() if log else done.stderr
+        where = f" (all of it: {log})" if log else ""
+        raise ContainerError(f"{command[0]}: {reason(said.decode(errors='replace'))}{where}")
+    return (done.stdout or b"").decode()
+
+
+def reason(output: str) -> str:
+    """The line that says why a command failed: what a tool marks as its error, or the last one."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    marked = [line for line in lines if line.startswith(("E: ", "ERROR: ", "SystemExit: "))]
+    return (marked or lines or ["failed without a message"])[-1]
+
+
+class Podman:
+    """Podman and Buildah on a storage of the project's own."""
+
+    own_storage = True
+
+    def __init__(self, storage: Path) -> None:
+        try:
+            storage.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ContainerError(f"{storage}: cannot be written: {error.strerror}") from None
+        places = ["--root", str(storage / "storage"), "--runroot", str(storage / "run")]
+        self._global = [*places, *self._driver(places)]
+        # Machines with both control group hierarchies are refused by crun, not by runc.
+        self._runtime = ["--runtime", "runc"] if shutil.which("runc") else []
+
+    @staticmethod
+    def _driver(places: Sequence[str]) -> list[str]:
+        """overlay is four times as fast as vfs, which works everywhere."""
+        overlay = ["--storage-driver", "overlay", "--storage-opt", "overlay.skip_mount_home=true"]
+        try:
+            checked(["buildah", *places, *overlay, "info"], QUERY_SECONDS)
+        except ContainerError:
+            return ["--storage-driver", "vfs"]
+        return overlay
+
+    def build(self, build: Build) -> None:
+        ignore = build.dockerfile.with_name(build.dockerfile.name + ".dockerignore")
+        checked(
+            [
+                *("buildah", *self._global, "build", "--isolation", "chroot", "--layers"),
+                *("--force-rm", "--pull=missing"),
+                # Buildah before 1.29 does not set this by itself.
+                *("--build-arg", f"BUILDPLATFORM=linux/{ARCHITECTURES[native()]}"),
+                *(("--ignorefile", str(ignore)) if ignore.exists() else ()),
+                *(f"--volume={ours}:{theirs}:ro" for ours, theirs in build.volumes.items()),
+                *build.options(),
+                str(build.context),
+            ],
+            BUILD_SECONDS,
+            build.log(),
+        )
+
+    def exists(self, tag: str) -> bool:
+        found = checked(self.command("images", "--quiet", tag), QUERY_SECONDS)
+        return bool(found.strip())
+
+    def command(self, *arguments: str) -> list[str]:
+        return ["podman", *self._global, *self._runtime, *arguments]
+
+    def run_command(self, *arguments: str) -> list[str]:
+        return self.command("run", *LIMITS, *arguments)
+
+    def save(self, tag: str, archive: Path) -> None:
+        checked(
+            ["buildah", *self._global, "push", "--quiet", tag, f"oci-archive:{archive}:{tag}"],
+            BUILD_SECONDS,
+        )
+
+    def import_root(self, tar: Path, tag: str) -> None:
+        """Make an image of a tar file that holds a root file system."""
+        checked(self.command("import", "--quiet", str(tar), tag), BUILD_SECONDS)
+
+
+class Docker:
+    """Docker with BuildKit (23 or newer)."""
+
+    own_storage = False
+
+    def build(self, build: Build) -> None:
+        command = ["docker", "build", "--progress=plain", *build.options(), str(build.context)]
+        checked(command, BUILD_SECONDS, build.log())
+
+    def exists(self, tag: str) -> bool:
+        return bool(checked(["docker", "images", "--quiet", tag], QUERY_SECONDS).strip())
+
+    def command(self, *arguments: str) -> list[str]:
+        return ["docker", *arguments]
+
+    def run_command(self, *arguments: str) -> list[str]:
+        return ["docker", "run", *LIMITS, *arguments]
+
+    def save(self, tag: str, archive: Path) -> None:
+        checked(["docker", "save", "--output", str(archive), tag], BUILD_SECONDS)
+
+
+PODMAN_TOOLS = {"podman": "podman", "buildah": "buildah"}
+
+
+def choose(storage: Path) -> Engine:
+    """The machine's engine: Podman where it is complete, Docker where its daemon answers.
+
+    CONTAINER_ENGINE=podman or =docker asks for one. As root on Debian or Ubuntu a missing Podman is
+    installed; elsewhere ContainerError says what to install.
+    """
+    wanted = os.environ.get("CONTAINER_ENGINE", "")
+    if wanted not in ("", "podman", "docker"):
+        raise ContainerError(f"CONTAINER_ENGINE={wanted}: must be podman or docker")
+    complete = all(map(shutil.which, PODMAN_TOOLS))
+    if wanted != "docker" and complete:
+        return Podman(storage)
+    if wanted != "podman" and docker_answers():
+        return Docker()
+    if wanted == "docker":
+        raise ContainerError("docker: no daemon answers `docker version`: is it running?")
+    require({**PODMAN_TOOLS, "runc": "runc"})
+    return Podman(storage)
+
+
+def docker_answers() -> bool:
+    try:
+        checked(["docker", "version"], QUERY_SECONDS)
+    except ContainerError:
+        return False
+    return True
+
+
+def require(tools: Mapping[str, str]) -> None:
+    """Make sure programs exist; tools maps each to its Debian package."""
+    missing = sorted(package for program, package in tools.items() if not shutil.which(program))
+    if not missing:
+        return
+    names = " ".join(missing)
+    if os.geteuid() or not shutil.which("apt-get"):
+        raise ContainerError(
+            f"missing: {names}. Install it (Debian, Ubuntu: sudo apt-get install {names}), or start"
+            " Docker, then run make again"
+        )
+    apt = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300"]
+    checked([*apt, "update"], BUILD_SECONDS)
+    install = [*apt, "install", "--yes", "--no-install-recommends", *missing]
+    checked(["env", "DEBIAN_FRONTEND=noninteractive", *install], BUILD_SECONDS)
+
+
+def native() -> str:
+    """This machine's architecture as Lambda calls it; ContainerError for a third one."""
+    machine = os.uname().machine
+    name = {"aarch64": "arm64"}.get(machine, machine)
+    if name not in ARCHITECTURES:
+        raise ContainerError(f"Lambda runs on x86_64 and arm64, this machine is {machine}")
+    return name

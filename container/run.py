@@ -1,0 +1,59 @@
+"""`make run IMAGE=1`: runs a function as `make run` does, in the container base image."""
+
+import sys
+import uuid
+from collections.abc import Callable, Mapping
+
+from container import __main__ as image
+from container.engine import ContainerError, Engine, choose, native
+from lambda_emulator import run
+from lambda_emulator.rie import Launch, Rie
+
+BOOTSTRAP = "/var/runtime/bootstrap"
+TASK_ROOT = "/var/task"
+
+# Settings of this machine, not of the function.
+MACHINES_OWN = (
+    *("HOME", "LAMBDA_TASK_ROOT", "LD_LIBRARY_PATH", "LD_PRELOAD", "OLDPWD", "PATH", "PWD"),
+    *("PYTHONHOME", "PYTHONPATH", "SHLVL", "TMPDIR", "VIRTUAL_ENV"),
+)
+
+
+def inside(engine: Engine, tag: str, *options: str) -> Callable[[Launch], Launch]:
+    """What moves a launch of RIE into a container of an image.
+
+    RIE is then the image's own, at the addresses of this machine that were chosen; the function's
+    folder is its task root, read-only as everything there but /tmp.
+    """
+
+    def enclose(launch: Launch) -> Launch:
+        # By name only: the values, credentials among them, stay off the command line.
+        settings = [name for name in launch.environment if name not in MACHINES_OWN]
+        command = engine.run_command(
+            *("--rm", "--name", f"lambda-runtime-{uuid.uuid4().hex[:12]}", "--network", "host"),
+            *("--read-only", "--tmpfs", "/tmp", "--volume", f"{launch.folder}:{TASK_ROOT}:ro"),
+            *(f"--env={name}" for name in settings),
+            *("--entrypoint", "/usr/local/bin/aws-lambda-rie", *options, tag, *launch.argv[1:]),
+        )
+        return Launch(tuple(command), launch.environment, launch.folder)
+
+    return enclose
+
+
+def main() -> int:
+    try:
+        engine = choose(image.STORAGE)
+        tag = image.build_base(engine, native())
+    except ContainerError as error:
+        print(f"run: {error}", file=sys.stderr)
+        return 2
+
+    def in_image(request: run.Request, environment: Mapping[str, str]) -> Rie:
+        command = (BOOTSTRAP, request.handler)
+        return Rie(command, request.task, environment, inside(engine, tag))
+
+    return run.main(on=in_image)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

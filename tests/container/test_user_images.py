@@ -1,0 +1,168 @@
+"""The Dockerfiles of docs/container.md with dependencies, built as they stand and run."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from container import __main__ as image
+from container.engine import Engine
+from lambda_emulator.rie import Rie
+from support.containers import build_user_image, output, run, started, trust
+from support.documents import ROOT, blocks
+from support.runtimes import PLATFORM
+
+# Fixtures build images, which has its own bounds.
+pytestmark = pytest.mark.timeout(120, func_only=True)
+
+DOCKERFILES = {name: texts[0] for name, texts in blocks("container.md").items()}
+LOCKED = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "all")
+
+# A framework with its dozen of dependencies, one of them in Rust, and a wheel in C++.
+REQUIREMENTS = "fastapi==0.165.0\nmangum==0.22.0\ngreenlet==3.5.6\n"
+
+WEB_APP = """
+import greenlet
+from fastapi import FastAPI
+from mangum import Mangum
+
+app = FastAPI()
+
+@app.get("/sum/{count}")
+def total(count: int) -> dict[str, int]:
+    return {"sum": greenlet.greenlet(sum).switch(range(count))}
+
+handler = Mangum(app, lifespan="off")
+"""
+
+REQUEST = {
+    "version": "2.0",
+    "routeKey": "$default",
+    "rawPath": "/sum/5",
+    "rawQueryString": "",
+    "headers": {"host": "example"},
+    "requestContext": {
+        "http": {
+            "method": "GET",
+            "path": "/sum/5",
+            "protocol": "HTTP/1.1",
+            "sourceIp": "127.0.0.1",
+            "userAgent": "test",
+        },
+        "stage": "$default",
+    },
+    "isBase64Encoded": False,
+}
+
+ECHO = """
+import lambda_runtime
+
+def handler(event, context):
+    return [event, lambda_runtime.__file__]
+"""
+
+
+@pytest.fixture(scope="module")
+def web_app(engine: Engine, toolbox: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return build_user_image(
+        engine,
+        tmp_path_factory.mktemp("two-stages"),
+        DOCKERFILES["two-stages"],
+        {"app.py": WEB_APP, "requirements.txt": REQUIREMENTS},
+        trust(),
+    )
+
+
+def test_web_app_with_dependencies_in_two_stages(engine: Engine, web_app: str) -> None:
+    with started(engine, web_app, options=LOCKED) as container:
+        answer = container.invoke(REQUEST)
+    assert (answer["statusCode"], answer["body"]) == (200, '{"sum":10}')
+
+
+def test_byte_code_of_dependencies_outlives_the_copy(engine: Engine, web_app: str) -> None:
+    options = (*LOCKED, "--entrypoint", "/usr/bin/python3")
+    logs = run(engine, web_app, "-v", "-c", "import app", options=options)
+    sources = [line for line in logs.splitlines() if line.startswith("# code object from ")]
+    assert len(sources) > 300
+    assert [line for line in sources if "__pycache__" not in line] == []
+
+
+def test_dependencies_for_the_other_architecture(
+    engine: Engine, toolbox: str, tmp_path: Path
+) -> None:
+    image.build_base(engine, "arm64")
+    tag = build_user_image(
+        engine,
+        tmp_path,
+        DOCKERFILES["other-architecture"],
+        {"app.py": ECHO, "requirements.txt": "orjson==3.13.0\n"},
+        trust(),
+    )
+    architecture = output(engine.command("inspect", "--format", "{{.Architecture}}", tag))
+    assert architecture.strip() == "arm64"
+
+
+def test_a_layer_s_folder_copied_to_opt(engine: Engine, base: str, tmp_path: Path) -> None:
+    files = {
+        "layer/python/layered.py": "ANSWER = 42\n",
+        "app.py": "import layered\ndef handler(event, context):\n    return layered.ANSWER\n",
+    }
+    tag = build_user_image(engine, tmp_path, DOCKERFILES["layers"], files)
+    with started(engine, tag, options=LOCKED) as container:
+        assert container.invoke({}) == 42
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The distribution's wheel, built from a copy: setuptools leaves files beside the sources."""
+    source = tmp_path_factory.mktemp("source")
+    for name in ("pyproject.toml", "LICENSE", "README.md"):
+        shutil.copy(ROOT / name, source)
+    shutil.copytree(
+        ROOT / "runtime", source / "runtime", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check"]
+    output([*pip, "--no-deps", "--wheel-dir", str(source / "out"), str(source)])
+    (made,) = (source / "out").glob("lambda_runtime-*-py3-none-any.whl")
+    return made
+
+
+def test_wheel_on_an_image_of_one_s_own(
+    engine: Engine, toolbox: str, wheel: Path, tmp_path: Path
+) -> None:
+    """The image with pip stands in for python:3.13-slim, and the wheel's file for its name."""
+    dockerfile = (
+        DOCKERFILES["own-image"]
+        .replace("FROM python:3.13-slim", f"FROM {image.BASE}-build\nCOPY {wheel.name} /tmp/")
+        .replace("pip install lambda-runtime", f"pip install /tmp/{wheel.name}")
+    )
+    shutil.copy(wheel, tmp_path)
+    tag = build_user_image(engine, tmp_path, dockerfile, {"app.py": ECHO}, trust())
+    with started(engine, tag) as container:
+        event, file = container.invoke({"a": 1})
+    assert event == {"a": 1}
+    assert file.startswith("/usr/local/lib/python3.13/")
+
+
+@pytest.fixture(scope="module")
+def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtual environment with the wheel in it, and what the wheel asks for."""
+    made = tmp_path_factory.mktemp("clean") / "environment"
+    output([sys.executable, "-m", "venv", str(made)])
+    pip = [str(made / "bin/python"), "-m", "pip", "install", "--quiet", str(wheel)]
+    output([*pip, "--disable-pip-version-check"])
+    return made
+
+
+@pytest.mark.parametrize("entry", ["lambda-runtime", "python -m lambda_runtime"])
+def test_wheel_in_a_clean_environment(environment: Path, tmp_path: Path, entry: str) -> None:
+    (tmp_path / "app.py").write_text(ECHO)
+    program, *arguments = entry.split()
+    command = (str(environment / "bin" / program), *arguments, "app.handler")
+    with Rie(command, tmp_path, PLATFORM) as rie:
+        reply = rie.invoke(b'{"a": 1}')
+    assert reply.status == 200, reply.log
+    assert reply.body.startswith(b'[{"a":1},"' + str(environment).encode())

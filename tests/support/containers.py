@@ -1,0 +1,158 @@
+"""Containers and images for the tests: built once, started bounded, never left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tarfile
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from container.archive import Archive
+from container.engine import Build, Engine
+
+SECONDS = 60.0
+
+# Through the image's own interpreter: a container without a network is reached from inside only.
+_LISTENING = """
+import socket, time
+for attempt in range(400):
+    try:
+        socket.create_connection(("127.0.0.1", 8080), 1).close()
+        break
+    except OSError:
+        time.sleep(0.05)
+else:
+    raise SystemExit("nothing listens on port 8080")
+"""
+_INVOKE = (
+    _LISTENING
+    + """
+import sys, urllib.error, urllib.request
+url = "http://127.0.0.1:8080/2015-03-31/functions/function/invocations"
+try:
+    answer = urllib.request.urlopen(url, sys.stdin.buffer.read(), 30)
+except urllib.error.HTTPError as error:
+    answer = error
+sys.stdout.buffer.write(answer.read())
+"""
+)
+
+
+def output(command: Sequence[str], **options: Any) -> str:
+    """The standard output of a command that must succeed."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS * 5, **options)
+    assert not done.returncode, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+    text: str = done.stdout
+    return text
+
+
+@dataclass
+class Container:
+    """A started container."""
+
+    engine: Engine
+    name: str
+
+    def invoke(self, event: object) -> Any:
+        """Invoke the function through RIE's port, from inside the container's own network."""
+        return json.loads(self._python(_INVOKE, json.dumps(event)))
+
+    def await_listening(self) -> None:
+        """Wait until RIE listens, without invoking."""
+        self._python(_LISTENING)
+
+    def _python(self, program: str, text: str = "") -> str:
+        command = self.engine.command("exec", "-i", self.name, "python3", "-c", program)
+        return output(command, input=text)
+
+    def stop(self, seconds: int = 10) -> tuple[int, float]:
+        """Stop as a user does; the exit code and how long it took."""
+        began = time.monotonic()
+        output(self.engine.command("stop", "--time", str(seconds), self.name))
+        took = time.monotonic() - began
+        return self.exit_code(), took
+
+    def exit_code(self) -> int:
+        return int(self.inspect("{{.State.ExitCode}}"))
+
+    def wait(self) -> int:
+        """Wait for the container to end by itself."""
+        return int(output(self.engine.command("wait", self.name)))
+
+    def inspect(self, template: str) -> str:
+        return output(self.engine.command("inspect", "--format", template, self.name)).strip()
+
+    def logs(self) -> str:
+        command = self.engine.command("logs", self.name)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
+        return done.stdout + done.stderr
+
+
+@contextmanager
+def started(
+    engine: Engine,
+    image: str,
+    *command: str,
+    options: Sequence[str] = (),
+    network: str = "none",
+) -> Iterator[Container]:
+    """Start an image in the background; gone at the end, whatever happens."""
+    name = f"lambda-runtime-test-{uuid.uuid4().hex[:12]}"
+    start = engine.run_command(
+        "--detach", "--name", name, "--network", network, *options, image, *command
+    )
+    try:
+        output(start)
+        yield Container(engine, name)
+    finally:
+        subprocess.run(engine.command("rm", "--force", name), capture_output=True, timeout=SECONDS)
+
+
+def run(engine: Engine, image: str, *command: str, options: Sequence[str] = ()) -> str:
+    """Run a command in a fresh container, without a network, to its end."""
+    with started(engine, image, *command, options=options) as container:
+        code = container.wait()
+        assert not code, f"exit code {code}: {container.logs()}"
+        return container.logs()
+
+
+def build_user_image(
+    engine: Engine,
+    folder: Path,
+    dockerfile: str,
+    files: Mapping[str, str],
+    volumes: Mapping[str, str] | None = None,
+) -> str:
+    """Build an image as a user would, from a Dockerfile's text and files beside it."""
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        # As editors leave them; extensions and the like have to be executable.
+        path.chmod(0o755 if text.startswith("#!") else 0o644)
+    (folder / "Dockerfile").write_text(dockerfile)
+    tag = f"lambda-runtime-test:{uuid.uuid4().hex[:12]}"
+    engine.build(Build(folder / "Dockerfile", folder, (tag,), folder, volumes=volumes or {}))
+    return tag
+
+
+def trust() -> dict[str, str]:
+    """Volumes that let pip in a build pass a machine's TLS-inspecting proxy, where it has one."""
+    bundle = os.environ.get("PIP_CERT")
+    return {bundle: "/etc/ssl/certs/ca-certificates.crt"} if bundle else {}
+
+
+def unpack(path: Path, into: Path) -> dict[str, Any]:
+    """Unpack the layers of an image's archive into a folder; return its configuration."""
+    with Archive(path) as archive:
+        for layer in archive.layers:
+            with archive.open(layer) as file, tarfile.open(fileobj=file) as files:
+                files.extractall(into, filter="fully_trusted")
+        return archive.configuration
