@@ -8,13 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from support.containers import output
-from support.documents import ROOT, blocks
-
-# Fixtures build images, which has its own bounds.
-pytestmark = pytest.mark.timeout(120, func_only=True)
+from support.documents import blocks
 
 BLOCKS = blocks("container.md")
 
@@ -26,18 +21,9 @@ echo registry.example/hello
 """
 
 
-@pytest.fixture(scope="session")
-def tools() -> Path:
-    """The folder of programs of an environment with tools.txt installed, kept below build/."""
-    wanted = Path(__file__).with_name("tools.txt")
-    environment = ROOT / "build/documentation-tools"
-    stamp = environment / "ready"
-    if not stamp.exists() or stamp.read_text() != wanted.read_text():
-        output([sys.executable, "-m", "venv", "--clear", str(environment)])
-        pip = [str(environment / "bin/python"), "-m", "pip", "install", "--quiet", "--no-compile"]
-        output([*pip, "--disable-pip-version-check", "--requirement", str(wanted)])
-        stamp.write_text(wanted.read_text())
-    return environment / "bin"
+def tool(name: str) -> str:
+    """A program of the environment that runs this."""
+    return str(Path(sys.executable).with_name(name))
 
 
 def commands(tmp_path: Path) -> list[list[str]]:
@@ -72,7 +58,7 @@ def test_aws_accepts_the_commands(tmp_path: Path) -> None:
     }
     for _, *words in aws:
         done = subprocess.run(
-            [str(Path(sys.executable).with_name("aws")), *words],
+            [tool("aws"), *words],
             cwd=tmp_path,
             env=environment,
             capture_output=True,
@@ -82,16 +68,16 @@ def test_aws_accepts_the_commands(tmp_path: Path) -> None:
         assert "Could not connect to the endpoint URL" in done.stderr, (words, done.stderr)
 
 
-def test_cfn_lint_accepts_the_sam_template(tools: Path, tmp_path: Path) -> None:
+def test_cfn_lint_accepts_the_sam_template(tmp_path: Path) -> None:
     (template,) = BLOCKS["template.yaml"]
     (tmp_path / "template.yaml").write_text(template)
-    lint = [str(tools / "cfn-lint"), "--regions", "eu-central-1", "--"]
+    lint = [tool("cfn-lint"), "--regions", "eu-central-1", "--"]
     output([*lint, str(tmp_path / "template.yaml")])
 
 
-def test_terraform_s_grammar_accepts_the_configuration(tools: Path, tmp_path: Path) -> None:
+def test_terraform_s_grammar_accepts_the_configuration(tmp_path: Path) -> None:
     (configuration,) = BLOCKS["main.tf"]
     (tmp_path / "main.tf").write_text(configuration)
-    parsed = json.loads(output([str(tools / "hcl2tojson"), str(tmp_path / "main.tf")]))
+    parsed = json.loads(output([tool("hcl2tojson"), str(tmp_path / "main.tf")]))
     kinds = {kind.strip('"') for resource in parsed["resource"] for kind in resource}
     assert kinds == {"aws_iam_role", "aws_iam_role_policy_attachment", "aws_lambda_function"}
