@@ -19,7 +19,9 @@ def main(interface: str, name: str, descriptor: str) -> None:
         import uvicorn
 
         # Given as a descriptor, it would be taken for a Unix socket and be without TCP_NODELAY.
-        config = uvicorn.Config(application, log_level="critical", proxy_headers=False)
+        config = uvicorn.Config(
+            application, log_level="critical", proxy_headers=False, timeout_keep_alive=120
+        )
         uvicorn.Server(config).run(sockets=[listening])
     else:
         from werkzeug.serving import WSGIRequestHandler, make_server
