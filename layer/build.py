@@ -38,6 +38,11 @@ _FINISH = Path(__file__).with_name("finish.py")
 _MANAGED_SHEBANG = "#!/var/lang/bin/python3 -S"
 _OWN_SHEBANG = f"#!{MOUNT}/{CPYTHON}/bin/python{PYTHON} -S"
 _SECONDS = 300
+#: Modules beyond the bundle that ordinary functions load: those that log, that are coroutines,
+#: that have large events. In the managed layer only they have byte-code, four times over; with
+#: that of all others it would not stay under 1 MB, and they are compiled by the functions that use
+#: them.
+_EVERYDAY = frozenset({"log_handlers", "aio", "payload_exact"})
 
 
 @dataclass(frozen=True)
@@ -110,6 +115,9 @@ class Build:
         found = pythons.find(self._python)
         for minor in sorted(found):
             self._compile(tree / HOME, found[minor][0])
+        for compiled in (tree / HOME).rglob("*.pyc"):
+            if compiled.name.split(".")[0] not in _EVERYDAY:
+                compiled.unlink()
         path = self.work / "lambda-runtime-managed.zip"
         zips.write(str(tree), str(path), _squeeze)
         check.check_limits([path])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import statistics
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,7 +87,7 @@ def test_starts_as_fast_as_debians_own(
         "    begin = time.perf_counter()\n"
         "    os.waitpid(os.posix_spawn(command[0], command, {}), 0)\n"
         "    times.append(time.perf_counter() - begin)\n"
-        "print(sorted(times)[20])\n"
+        "print(min(times))\n"
     )
 
     def start(where: Root, python: str) -> float:
@@ -96,8 +95,10 @@ def test_starts_as_fast_as_debians_own(
         assert result.returncode == 0, result.stderr
         return float(result.stdout)
 
-    ratios = [start(root, PYTHON) / start(stock, "/usr/bin/python3.13") for _ in range(5)]
-    assert statistics.median(ratios) <= 1.1, ratios
+    # In turns, and the best of each: other work on the machine only ever adds.
+    pairs = [(start(root, PYTHON), start(stock, "/usr/bin/python3.13")) for _ in range(5)]
+    ours, theirs = (min(times) for times in zip(*pairs, strict=True))
+    assert ours <= 1.1 * theirs, pairs
 
 
 def stock_root(folder: Path) -> Root:
