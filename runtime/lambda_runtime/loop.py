@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 _pid = posix.getpid()
 _ANSWERED = object()
 
+terminated = False
+"""Whether a SIGTERM has ended the environment: nobody waits for an answer any more."""
+
 
 def main(script: str) -> "NoReturn":
     """Run the function that the environment describes, started by the script of this path.
@@ -29,7 +32,11 @@ def main(script: str) -> "NoReturn":
     if not address:
         startup.exec_emulator(script)
     prepare(script)
-    run(_client(address or ""))
+    try:
+        run(_client(address or ""))
+    finally:
+        if (shutdown := sys.modules.get("lambda_runtime.shutdown")) is not None:
+            shutdown.finish()
 
 
 def prepare(script: str) -> None:
@@ -67,6 +74,8 @@ def initialise(client: LambdaRuntimeClient) -> "handlers.Handler":
     gc.disable()
     try:
         handler = handlers.adapt(_resolve())
+        if (shutdown := sys.modules.get("lambda_runtime.shutdown")) is not None:
+            shutdown.prepare()
     except SystemExit:
         raise
     except BaseException as error:
@@ -76,6 +85,10 @@ def initialise(client: LambdaRuntimeClient) -> "handlers.Handler":
         sys.exit(1)
     gc.freeze()
     gc.enable()
+    if settings.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
+        from lambda_runtime import snapstart
+
+        snapstart.pass_snapshot(client)
     return handler
 
 
@@ -115,7 +128,7 @@ def handle_event_request(
     except RuntimeApiError:
         raise
     except BaseException as error:
-        if posix.getpid() != _pid:
+        if terminated or posix.getpid() != _pid:
             raise
         from lambda_runtime import errors
 

@@ -1,0 +1,2 @@
+class DeadlineExceeded(Exception):
+    pass
