@@ -73,10 +73,21 @@ def interrupt(error: Exception) -> "asyncio.Future[Any] | None":
     if future is not None and future is not _interrupted:
         _interrupted, _interruption = future, error
         try:
-            future.get_loop().call_soon_threadsafe(future.cancel)
+            future.get_loop().call_soon_threadsafe(_cancel_interrupted, future)
         except RuntimeError:
             return None  # the loop has been closed meanwhile
     return future
+
+
+def keep_running() -> None:
+    """Have what ``interrupt`` was called for go on, unless it has been cancelled already."""
+    global _interrupted
+    _interrupted = None
+
+
+def _cancel_interrupted(future: "asyncio.Future[Any]") -> None:
+    if future is _interrupted:
+        future.cancel()
 
 
 async def _wait_for(awaitable: "Awaitable[T]") -> "T":

@@ -160,6 +160,8 @@ def _raise(number: int, frame: "FrameType | None") -> None:
     invocation = loop.current
     if invocation is not None and invocation is _expired and _is_user_code(frame):
         _raised = invocation
+        if (aio := sys.modules.get("lambda_runtime.aio")) is not None:
+            aio.keep_running()  # one interruption is enough: cleaning up may take an await
         raise DeadlineExceeded(_message(invocation.deadline_ms - time.time() * 1000))
 
 

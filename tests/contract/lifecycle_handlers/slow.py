@@ -100,7 +100,8 @@ async def cleans_up_async(event: Any, context: Any) -> Any:
     try:
         if event.get("kind") == "blocking":
             time.sleep(30)
-        await asyncio.sleep(30)
+        if event.get("kind") != "none":
+            await asyncio.sleep(30)
     except asyncio.CancelledError:
         print("except: CancelledError")
         if event.get("swallow"):
@@ -114,7 +115,7 @@ async def cleans_up_async(event: Any, context: Any) -> Any:
 def chunks(event: Any, context: Any) -> Iterator[bytes]:
     try:
         yield b"first"
-        time.sleep(30)
+        time.sleep(30 * (event["kind"] != "none"))
     finally:
         print("finally")
 
@@ -122,7 +123,7 @@ def chunks(event: Any, context: Any) -> Iterator[bytes]:
 async def async_chunks(event: Any, context: Any) -> AsyncIterator[bytes]:
     try:
         yield b"first"
-        await asyncio.sleep(30)
+        await asyncio.sleep(30 * (event["kind"] != "none"))
     finally:
         print("finally")
 
