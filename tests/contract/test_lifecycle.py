@@ -174,3 +174,22 @@ def test_a_hook_registered_late_is_called_if_there_is_a_signal(tmp_path: Path) -
         assert warning.startswith("[WARN]\tHooks for the shutdown may not be called: ")
         assert "RegistrationClosed" in warning
         assert late == "late"
+
+
+def test_asgi_lifespans_are_shut_down_and_those_without_cost_nothing(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(
+        "from contextlib import asynccontextmanager\n"
+        "from fastapi import FastAPI\n"
+        "@asynccontextmanager\n"
+        "async def lifespan(app):\n"
+        "    print('up'); yield; print('down')\n"
+        "app = FastAPI(lifespan=lifespan)\n"
+        "async def bare(scope, receive, send): assert scope['type'] == 'http'\n"
+    )
+    with function("app.app", task_root=tmp_path) as emulator:
+        emulator.start()
+        emulator.restart()
+        assert lines_of(emulator) == ["up", "down", "exit status 0"]
+    with function("app.bare", task_root=tmp_path) as emulator:
+        emulator.start()
+        assert len(emulator.emulator.environment.extensions) == 0
