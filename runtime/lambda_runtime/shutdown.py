@@ -93,7 +93,7 @@ def finish() -> None:
     if posix.getpid() != _owner or _finishing:
         return
     _finishing = True
-    logs.request_id, logs.tenant_id = "", None
+    logs.invocation, logs.request_id, logs.tenant_id = None, "", None
     if _terminated_at:
         _run_within(WINDOW_SECONDS - (time.monotonic() - _terminated_at))
         _exit()

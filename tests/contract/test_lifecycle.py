@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
 import pytest
 
+from lambda_emulator.function import SnapStart
 from lambda_emulator.threaded import ThreadedEmulator
-from support.lifecycle import begin, function, wait_for_log
+from support.lifecycle import ROOT, begin, function, wait_for_log
 
 HOOKS = [
     "hook: third registered",
@@ -193,3 +195,34 @@ def test_asgi_lifespans_are_shut_down_and_those_without_cost_nothing(tmp_path: P
     with function("app.bare", task_root=tmp_path) as emulator:
         emulator.start()
         assert len(emulator.emulator.environment.extensions) == 0
+
+
+def test_the_example(tmp_path: Path) -> None:
+    with function(
+        "app.handler",
+        task_root=ROOT / "examples" / "lifecycle",
+        environment={"DATABASE": str(tmp_path / "visits"), "PYTHONDONTWRITEBYTECODE": "1"},
+        snap_start=SnapStart(),
+    ) as emulator:
+        event = json.loads((ROOT / "examples" / "lifecycle" / "event.json").read_text())
+        for visits in (1, 2):
+            assert emulator.invoke(event).json() == {"name": "Ada", "visits": visits}
+        emulator.restart()
+        closed, opened = "the database is closed", "the database is open again"
+        assert lines_of(emulator) == [closed, opened, closed, "exit status 0"]
+
+
+def test_log_lines_of_hooks_belong_to_no_invocation(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(
+        "import logging, lambda_runtime\n"
+        "logging.getLogger().setLevel('INFO')\n"
+        "@lambda_runtime.on_shutdown\n"
+        "async def hook(): logging.info('leaving')\n"
+        "async def handler(event, context): logging.info('working')\n"
+    )
+    with function("app.handler", task_root=tmp_path) as emulator:
+        reply = emulator.invoke({})
+        emulator.restart()
+        working, leaving, _ = lines_of(emulator)
+        assert working.split("\t")[2:] == [reply.request_id, "working"]
+        assert leaving.split("\t")[2:] == ["", "leaving"]

@@ -45,4 +45,6 @@ def test_the_exception_instead_of_the_timeout() -> None:
         for kind in ("sleep", "receive"):
             reply = function.invoke(json.dumps({"kind": kind}).encode())
             assert json.loads(reply.body)["errorType"] == "DeadlineExceeded"
-            assert reply.log.startswith(b"except: DeadlineExceeded\nfinally\n[ERROR] DeadlineExceeded")
+            assert reply.log.startswith(
+                b"except: DeadlineExceeded\nfinally\n[ERROR] DeadlineExceeded"
+            )
