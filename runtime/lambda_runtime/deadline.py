@@ -93,7 +93,8 @@ def watch(alarm: "_thread.LockType") -> None:
             alarm.acquire(True, min(wait_ms / 1000, _LONGEST_SLEEP))
             continue
         done = invocation
-        _act(invocation, left_ms)
+        if loop.current is invocation:
+            _act(invocation, left_ms)
 
 
 def _configured_lead() -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -206,3 +207,22 @@ def test_one_thread_and_no_module_for_fast_invocations() -> None:
         later = emulator.invoke({}).json()
         assert later["threads"] == 2
         assert "lambda_runtime.timeout_trace" not in later["modules"]
+
+
+@pytest.mark.parametrize("handler", ["slow.close_call", "slow.close_call_async"])
+@pytest.mark.parametrize("policy", [{}, RAISE])
+def test_handlers_that_end_just_then_are_answered_once(
+    handler: str, policy: dict[str, str]
+) -> None:
+    environment = {"LAMBDA_RUNTIME_TIMEOUT_TRACE_MS": "1480", **policy}
+    chance = random.Random(7)
+    with function(handler, timeout=1.5, environment=environment) as emulator:
+        emulator.invoke({"seconds": 0})
+        outcomes = set()
+        for _ in range(60):
+            reply = emulator.invoke({"seconds": chance.uniform(0.015, 0.035)})
+            outcomes.add(str(reply.error_type or reply.json()))
+        assert outcomes <= ({"done", "Function.DeadlineExceeded"} if policy else {"done"})
+        # Whether it was one or the other, nothing broke.
+        assert emulator.emulator.environment.starts == 1
+        assert "exit status" not in emulator.logs()

@@ -130,3 +130,16 @@ async def async_chunks(event: Any, context: Any) -> AsyncIterator[bytes]:
 
 def facts(event: Any, context: Any) -> Any:
     return {"threads": len(os.listdir("/proc/self/task")), "modules": sorted(sys.modules)}
+
+
+def close_call(event: Any, context: Any) -> Any:
+    """Takes about as long as it may."""
+    end = time.monotonic() + event["seconds"]
+    while time.monotonic() < end:
+        sum(range(100))
+    return "done"
+
+
+async def close_call_async(event: Any, context: Any) -> Any:
+    await asyncio.sleep(event["seconds"] / 2)
+    return close_call({"seconds": event["seconds"] / 2}, context)
