@@ -93,7 +93,8 @@ def watch(alarm: "_thread.LockType") -> None:
             alarm.acquire(True, min(wait_ms / 1000, _LONGEST_SLEEP))
             continue
         done = invocation
-        if loop.current is invocation:
+        # After the deadline it has been answered, and the environment frozen since: no timeout.
+        if loop.current is invocation and left_ms > 0:
             _act(invocation, left_ms)
 
 
