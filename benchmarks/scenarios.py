@@ -7,7 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from benchmarks import events
-from benchmarks.subjects import BARE, C_CLIENT, COLLECTOR_ON, HTTP_CLIENT, HTTPX, OURS, PEER
+from benchmarks.subjects import (
+    BARE,
+    C_CLIENT,
+    COLLECTOR_ON,
+    HTTP_CLIENT,
+    HTTPX,
+    OURS,
+    PEER,
+    UNWATCHED,
+)
 
 EVERYBODY = (OURS, PEER, HTTP_CLIENT, HTTPX, C_CLIENT)
 RUNTIMES = (OURS, PEER)
@@ -66,7 +75,7 @@ SCENARIOS = (
         "imports", events.message, 1, 21, module="imports", subjects=(*RUNTIMES, COLLECTOR_ON)
     ),
     Scenario("calls", events.message, 1, 1, subjects=(*EVERYBODY, BARE), mode="count"),
-    Scenario("warm", events.message, 3500, 11, settle=1000),
+    Scenario("warm", events.message, 3500, 11, settle=1000, subjects=(*EVERYBODY, UNWATCHED)),
     Scenario("100 KB", lambda: events.orders(100_000), 130, 11, settle=10),
     Scenario("1 MB", lambda: events.orders(1_000_000), 24, 9, settle=3),
     Scenario("5.5 MB", lambda: events.orders(5_500_000), 6, 9, settle=1),
@@ -81,6 +90,7 @@ ROWS = (
     Row("exec to first `next`, many imports", "imports", "next_ns", "ms"),
     Row("the same, to the collector left on", "imports", "next_ns", "ms", COLLECTOR_ON),
     Row("CPU per warm invocation", "warm", "cpu_ns", "µs", limit=0.25),
+    Row("timeout trace, ns CPU per warm invocation", "warm", "cpu_ns", "µs", UNWATCHED, 5000, True),
     Row("warm round trip, p50", "warm", "cycle_ns_p50", "µs", limit=0.3),
     Row("warm round trip, p99", "warm", "cycle_ns_p99", "µs"),
     Row("100 KB JSON echo", "100 KB", "cycle_ns_p50", "ms", limit=0.2),

@@ -11,6 +11,7 @@ from benchmarks.toolchain import ROOT
 
 OURS = "lambda_runtime"
 COLLECTOR_ON = "lambda_runtime, collector on"
+UNWATCHED = "lambda_runtime, no timeout trace"
 PEER = "awslambdaric"
 HTTP_CLIENT = "http.client"
 HTTPX = "httpx"
@@ -70,6 +71,7 @@ def stage_all(python: Path, client: Path, build: Path = toolchain.BUILD) -> list
     return [
         ours,
         replace(ours, name=COLLECTOR_ON, env={"BENCHMARK_COLLECTOR": "on"}),
+        replace(ours, name=UNWATCHED, env={"LAMBDA_RUNTIME_TIMEOUT_TRACE_MS": "0"}),
         _stage_peer(python, folder / "awslambdaric"),
         _stage_loop(python, folder / "http_client", HTTP_CLIENT, "http_client_loop", []),
         _stage_loop(python, folder / "httpx", HTTPX, "httpx_loop", ["httpx"]),

@@ -7,16 +7,32 @@ costs nothing.
 __version__ = "0.1.0"
 
 _NAMES = {
+    "DeadlineExceeded": "lambda_runtime.deadline",
     "HttpResponse": "lambda_runtime.streaming",
     "LambdaContext": "lambda_runtime.context",
+    "on_restore": "lambda_runtime.snapstart",
+    "on_shutdown": "lambda_runtime.shutdown",
+    "on_snapshot": "lambda_runtime.snapstart",
     "stream": "lambda_runtime.streaming",
 }
 
-__all__ = ["HttpResponse", "LambdaContext", "__version__", "stream"]
+__all__ = [
+    "DeadlineExceeded",
+    "HttpResponse",
+    "LambdaContext",
+    "__version__",
+    "on_restore",
+    "on_shutdown",
+    "on_snapshot",
+    "stream",
+]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lambda_runtime.context import LambdaContext
+    from lambda_runtime.deadline import DeadlineExceeded
+    from lambda_runtime.shutdown import on_shutdown
+    from lambda_runtime.snapstart import on_restore, on_snapshot
     from lambda_runtime.streaming import HttpResponse, stream
 
 

@@ -28,6 +28,9 @@ _LEAVE_SECONDS = 1.0
 _loop: asyncio.AbstractEventLoop | None = None
 _context: Context | None = None
 _context_of: object = None
+_running: "asyncio.Future[Any] | None" = None
+_interrupted: "asyncio.Future[Any] | None" = None
+_interruption: Exception | None = None
 
 
 def prepare() -> asyncio.AbstractEventLoop:
@@ -60,13 +63,42 @@ def run(awaitable: "Awaitable[T]") -> "T":
     return _finish(loop, loop.create_task(_wait_for(awaitable), context=_invocation_context()))
 
 
+def interrupt(error: Exception) -> "asyncio.Future[Any] | None":
+    """From another thread: cancel what ``run`` is running, and have it raise this error for that.
+
+    The future that is cancelled, as soon as its event loop comes to it; None when nothing runs.
+    """
+    global _interrupted, _interruption
+    future = _running
+    if future is not None and future is not _interrupted:
+        _interrupted, _interruption = future, error
+        try:
+            future.get_loop().call_soon_threadsafe(_cancel_interrupted, future)
+        except RuntimeError:
+            return None  # the loop has been closed meanwhile
+    return future
+
+
+def keep_running() -> None:
+    """Have what ``interrupt`` was called for go on, unless it has been cancelled already."""
+    global _interrupted
+    _interrupted = None
+
+
+def _cancel_interrupted(future: "asyncio.Future[Any]") -> None:
+    if future is _interrupted:
+        future.cancel()
+
+
 async def _wait_for(awaitable: "Awaitable[T]") -> "T":
     return await awaitable
 
 
 def _finish(loop: asyncio.AbstractEventLoop, future: "asyncio.Future[T]") -> "T":
     # Not run_until_complete: its frames would come before the user's in every stack trace.
+    global _running
     future.add_done_callback(_stop)
+    outer, _running = _running, future
     try:
         while not future.done():
             loop.run_forever()
@@ -77,7 +109,14 @@ def _finish(loop: asyncio.AbstractEventLoop, future: "asyncio.Future[T]") -> "T"
             raise
         if future.cancelled() or future.exception() is not leaving:
             raise
-    return future.result()
+    finally:
+        _running = outer
+    try:
+        return future.result()
+    except asyncio.CancelledError as cancelled:
+        if future is not _interrupted or _interruption is None:
+            raise
+        raise _interruption.with_traceback(cancelled.__traceback__) from None
 
 
 def _stop(future: "asyncio.Future[Any]") -> None:

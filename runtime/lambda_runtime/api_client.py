@@ -175,14 +175,37 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
     ) -> None:
         """Report that the function could not be initialised; the process must then exit."""
         error_type = error_type_override or str(error_response_data.get("errorType", ""))
+        self._report("init/error", error_response_data, error_type)
+
+    def restore_next(self) -> None:
+        """Have the snapshot taken; returns when the environment has been restored from it.
+
+        Raises RuntimeApiError. Only for functions with SnapStart.
+        """
+        path = "restore/next"
+        reply = self._exchange(
+            path, f"GET /2018-06-01/runtime/{path} HTTP/1.1\r\n{self._common}\r\n".encode()
+        )
+        if reply.status != 200:
+            raise RuntimeApiError(f"asked to be restored, the Runtime API said {_said(reply)}")
+
+    def report_restore_error(self, restore_error_data: dict[str, object], error_type: str) -> None:
+        """Report that the function is of no use after the restore; the process must then exit."""
+        self._report("restore/error", restore_error_data, error_type)
+
+    def reconnect(self) -> None:
+        """Give up the connection; the next call opens another. Not while a request is under way."""
+        self._connection.close()
+
+    def _report(self, path: str, report: dict[str, object], error_type: str) -> None:
         head = self._post_head(
-            "init/error",
+            path,
             "application/json",
             f"Lambda-Runtime-Function-Error-Type: {field_value(error_type)}\r\n",
         )
-        reply = self._post("init/error", head, payload.encode(error_response_data))
+        reply = self._post(path, head, payload.encode(report))
         if reply.status != 202:
-            raise RuntimeApiError(f"the Runtime API refused the init error: {_said(reply)}")
+            raise RuntimeApiError(f"the Runtime API refused the {path}: {_said(reply)}")
 
     def _answer(
         self, kind: str, invoke_id: str, body: bytes, content_type: str, extra: str

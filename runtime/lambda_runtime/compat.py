@@ -68,9 +68,9 @@ def spec() -> ModuleSpec:
     return made
 
 
-def bootstrap_spec() -> ModuleSpec:
-    """How to make the module ``bootstrap``: it is the loop."""
-    return ModuleSpec("bootstrap", _LoopLoader())
+def alias_spec(name: str, home: str) -> ModuleSpec:
+    """How to make a module of this name that is another one of ours."""
+    return ModuleSpec(name, _AliasLoader(home))
 
 
 class _PackageLoader(Loader):
@@ -91,10 +91,14 @@ def _add(package: ModuleType, name: str, part: ModuleType) -> None:
     setattr(package, name, part)
 
 
-class _LoopLoader(Loader):
+class _AliasLoader(Loader):
+    def __init__(self, home: str) -> None:
+        self._home = home
+
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        return ModuleType("bootstrap")
+        return ModuleType(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
+        __import__(self._home)
         # The import statement gives what stands in sys.modules when the loader is done.
-        sys.modules["bootstrap"] = sys.modules["lambda_runtime.loop"]
+        sys.modules[module.__name__] = sys.modules[self._home]

@@ -195,10 +195,11 @@ def _stack_lines(report: dict[str, object]) -> list[str]:
     stack = report["stackTrace"]
     assert isinstance(stack, list)
     lines = [line for entry in stack for line in entry.splitlines() or [""]]
-    return ["Traceback (most recent call last):", *map(_indent, lines)]
+    return ["Traceback (most recent call last):", *map(indent, lines)]
 
 
-def _indent(line: str) -> str:
+def indent(line: str) -> str:
+    """The line with an indentation that the log's readers see."""
     # The console strips leading blanks of a line; these it keeps.
     bare = line.lstrip(" ")
     return _NO_BREAK_SPACE * (len(line) - len(bare)) + bare

@@ -4,6 +4,7 @@ Libraries that monitor functions replace ``handle_event_request`` in this module
 ``LambdaRuntimeClient``; both are looked up anew for every invocation.
 """
 
+import _thread
 import gc
 import posix
 import sys
@@ -18,6 +19,18 @@ if TYPE_CHECKING:
 _pid = posix.getpid()
 _ANSWERED = object()
 
+terminated = False
+"""Whether a SIGTERM has ended the environment: nobody waits for an answer any more."""
+
+NEVER = 1 << 62
+current: "Invocation | None" = None
+"""The invocation under way, for the thread that watches the deadlines."""
+watched_ms = NEVER
+"""An invocation with an earlier deadline than this one has to wake that thread."""
+
+_alarm: "_thread.LockType | None" = None
+_LOAD_SECONDS = 0.05
+
 
 def main(script: str) -> "NoReturn":
     """Run the function that the environment describes, started by the script of this path.
@@ -29,7 +42,11 @@ def main(script: str) -> "NoReturn":
     if not address:
         startup.exec_emulator(script)
     prepare(script)
-    run(_client(address or ""))
+    try:
+        run(_client(address or ""))
+    finally:
+        if (shutdown := sys.modules.get("lambda_runtime.shutdown")) is not None:
+            shutdown.finish()
 
 
 def prepare(script: str) -> None:
@@ -47,9 +64,11 @@ def prepare(script: str) -> None:
 
 def run(client: LambdaRuntimeClient) -> "NoReturn":
     """Initialise the function, then serve its invocations until the environment ends."""
+    global current
     try:
         handler = initialise(client)
         while True:
+            current = None
             invocation = client.wait_next_invocation()
             begin(invocation)
             # Not where a library has put itself in between: what it does after the answer has to be
@@ -67,6 +86,12 @@ def initialise(client: LambdaRuntimeClient) -> "handlers.Handler":
     gc.disable()
     try:
         handler = handlers.adapt(_resolve())
+        if (shutdown := sys.modules.get("lambda_runtime.shutdown")) is not None:
+            shutdown.prepare()
+        if policy := settings.get("LAMBDA_RUNTIME_TIMEOUT"):
+            from lambda_runtime import deadline
+
+            handler = deadline.guard(handler, policy)
     except SystemExit:
         raise
     except BaseException as error:
@@ -76,6 +101,10 @@ def initialise(client: LambdaRuntimeClient) -> "handlers.Handler":
         sys.exit(1)
     gc.freeze()
     gc.enable()
+    if settings.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
+        from lambda_runtime import snapstart
+
+        snapstart.pass_snapshot(client)
     return handler
 
 
@@ -84,7 +113,11 @@ def _resolve() -> "handlers.Handler":
 
 
 def begin(invocation: Invocation) -> None:
-    """Make the invocation the one that logs and traces belong to."""
+    """Make the invocation the one that logs and traces belong to, and have its time watched."""
+    global current
+    current = invocation
+    if 0 < invocation.deadline_ms < watched_ms:
+        _watch(invocation.deadline_ms)
     logs.request_id = invocation.request_id
     logs.tenant_id = invocation.tenant_id
     logs.invocation = invocation
@@ -92,6 +125,37 @@ def begin(invocation: Invocation) -> None:
         settings.put("_X_AMZN_TRACE_ID", invocation.trace_id)
     else:
         settings.remove("_X_AMZN_TRACE_ID")
+
+
+def _watch(deadline_ms: int) -> None:
+    """Have a thread look after this invocation: the one that sleeps already, or the first.
+
+    It sleeps until shortly before the deadline. Most invocations are over by then, and the one that
+    is under way has a later deadline: for the thread, a reason to sleep on; for an invocation, no
+    reason to wake it.
+    """
+    global _alarm, watched_ms
+    watched_ms = deadline_ms
+    if _alarm is not None:
+        if _alarm.locked():
+            _alarm.release()
+    elif settings.get("LAMBDA_RUNTIME_TIMEOUT_TRACE_MS") == "0":
+        watched_ms = 0
+    else:
+        _alarm = _thread.allocate_lock()
+        _alarm.acquire()
+        try:
+            _thread.start_new_thread(_watch_deadlines, (_alarm,))
+        except RuntimeError:
+            watched_ms = 0  # no thread to be had: no trace, but an answer
+
+
+def _watch_deadlines(alarm: "_thread.LockType") -> None:
+    # The first invocation is not to wait for what only the slow ones need.
+    alarm.acquire(True, _LOAD_SECONDS)
+    from lambda_runtime import deadline
+
+    deadline.watch(alarm)
 
 
 def handle_event_request(
@@ -115,7 +179,7 @@ def handle_event_request(
     except RuntimeApiError:
         raise
     except BaseException as error:
-        if posix.getpid() != _pid:
+        if terminated or posix.getpid() != _pid:
             raise
         from lambda_runtime import errors
 

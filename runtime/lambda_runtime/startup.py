@@ -203,17 +203,21 @@ class ImportHooks:
         return None
 
 
-class BootstrapName:
-    """Last on ``sys.meta_path``: ``import bootstrap`` is this runtime, unless users have one."""
+class Companions:
+    """Last on ``sys.meta_path``: modules that AWS's own runtime has, unless users bring theirs.
+
+    ``bootstrap`` is this runtime, and ``snapshot_restore_py`` its hooks around a snapshot.
+    """
 
     def find_spec(
         self, name: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
     ) -> "ModuleSpec | None":
-        if name != "bootstrap":
+        home = {"bootstrap": "loop", "snapshot_restore_py": "snapstart"}.get(name)
+        if home is None:
             return None
         from lambda_runtime import compat
 
-        return compat.bootstrap_spec()
+        return compat.alias_spec(name, f"lambda_runtime.{home}")
 
 
 class _ThenCall:
@@ -240,4 +244,4 @@ def hook_imports(equip_logging: "Callable[[], None]") -> None:
         equip_logging()
     hooks: list[Any] = sys.meta_path
     hooks.insert(0, ImportHooks(equip_logging))
-    hooks.append(BootstrapName())
+    hooks.append(Companions())

@@ -30,7 +30,10 @@ class HandFedRuntime:
                 self._connection.settimeout(_PATIENCE)
                 self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             request = self._connection.recv(65536)
-            if request:
+            if b" /2020-01-01/extension/register " in request:
+                # Whoever has something to shut down asks for an extension; none are to be had here.
+                self._connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+            elif request:
                 assert request.endswith(b"\r\n\r\n") and b"/invocation/next " in request
                 return
             self.close()

@@ -24,13 +24,13 @@ def adapt(application: "Any") -> "Handler":
 
     kind = detect.interface(application)
     if kind == detect.ASGI:
-        import atexit
-
         from lambda_runtime.web import asgi
 
         handler, _shutdown = asgi.adapt(application)
-        # After the event loop's own registration, so that it runs before the loop is closed.
-        atexit.register(shutdown)
+        if _shutdown is not None:
+            from lambda_runtime.shutdown import on_shutdown
+
+            on_shutdown(shutdown)
         return handler
     if kind == detect.WSGI:
         from lambda_runtime.web import wsgi
@@ -42,7 +42,7 @@ def adapt(application: "Any") -> "Handler":
 def shutdown() -> None:
     """Run the shutdown of the application's lifespan; nothing where there is none.
 
-    For the end of the environment, between two invocations; the process's ordinary end calls it.
+    A shutdown hook: for the end of the environment, between two invocations.
     Takes a few seconds at most, and raises nothing that the application raises.
     """
     global _shutdown

@@ -45,8 +45,8 @@ _LEAVE_SECONDS = 1.0
 """How long an application may go on after it was told that its client is gone."""
 
 
-def adapt(application: "Application") -> "tuple[Handler, Callable[[], None]]":
-    """The application as a handler, started; and what shuts it down.
+def adapt(application: "Application") -> "tuple[Handler, Callable[[], None] | None]":
+    """The application as a handler, started; and what shuts it down, None if it need not be.
 
     Raises what its start-up raised, if it speaks the lifespan protocol.
     """
@@ -54,7 +54,7 @@ def adapt(application: "Application") -> "tuple[Handler, Callable[[], None]]":
     lifespan = Lifespan(application)
     front = Front(Server(application, settings, lifespan.state), settings)
     aio.run(lifespan.startup())
-    return front, lambda: aio.run(lifespan.shutdown())
+    return front, (lambda: aio.run(lifespan.shutdown())) if lifespan.is_running else None
 
 
 class Server:

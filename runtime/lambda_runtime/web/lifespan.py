@@ -53,9 +53,14 @@ class Lifespan:
             f"the application's start-up failed: {answer.get('message') or 'no reason given'}",
         )
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the application has been started and waits to be shut down."""
+        return self._task is not None and not self._task.done()
+
     async def shutdown(self) -> None:
         """Shut the application down, if it was started and has not ended; never raises for it."""
-        if self._task is None or self._task.done():
+        if self._task is None or not self.is_running:
             return
         await self._ask("lifespan.shutdown", _SHUTDOWN_SECONDS)
         await asyncio.wait([self._task], timeout=_SHUTDOWN_SECONDS)

@@ -1,0 +1,193 @@
+"""What a function does before its environment ends: hooks, ``atexit``, the last log lines.
+
+Lambda ends an environment with SIGKILL at once, unless an extension is registered in it: then the
+runtime gets SIGTERM first, and a moment. So whoever has a hook gets an internal extension that does
+nothing. Source: "Shutdown phase" in "Understanding the Lambda execution environment lifecycle", AWS
+Lambda Developer Guide.
+
+Theory of operation
+-------------------
+SIGTERM raises ``Terminated`` in the main thread, wherever that is: waiting for the next event, or
+in the handler, whose ``finally`` blocks and ``with`` statements get their turn and give up their
+locks. The exception ends up in ``loop.main``, which calls ``finish``. Code that swallows it, or
+that takes too long, does not get in the way: a second signal finishes on top of it.
+"""
+
+import _signal  # type: ignore[import-not-found]
+import _thread
+import posix
+import sys
+import time
+
+from lambda_runtime import handlers, logs, loop
+from lambda_runtime.api_client import RuntimeApiError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
+    from lambda_runtime.extensions.internal import InternalExtension
+
+    Hook = TypeVar("Hook", bound=Callable[[], object])
+
+EXTENSION_NAME = "lambda-runtime-shutdown"
+
+WINDOW_SECONDS = 0.4
+"""How long hooks and ``atexit`` may take in all: Lambda kills the process after 0.5 seconds when
+its extensions are internal ones."""
+
+_UNWIND_SECONDS = 0.15
+"""How much of that an interrupted handler has to leave in good order."""
+
+
+class Terminated(SystemExit):
+    """The environment ends. Raised in the main thread, whatever it is doing."""
+
+
+_hooks: "list[Callable[[], object]]" = []
+_owner = 0
+_main_thread = 0
+_previous: object = None
+_extension: "InternalExtension | None" = None
+_terminated_at = 0.0
+_finishing = False
+
+
+def on_shutdown(hook: "Hook") -> "Hook":
+    """Call the function, sync or async, before the environment ends; the last registered first.
+
+    For the module of the handler, where it makes the runtime register the internal extension that
+    entitles it to SIGTERM. Hooks have 0.4 seconds in all, then ``atexit`` has its turn. What a hook
+    raises is logged, and the next one is called. They are called as well when the process ends
+    otherwise in good order (``sys.exit``, a lost Runtime API), but not when its init has failed.
+    """
+    _hooks.append(hook)
+    if logs.request_id and not _owner:
+        prepare()  # too late for the extension, but another one may be there
+    return hook
+
+
+def prepare() -> None:
+    """Init is over: if there are hooks, make sure that SIGTERM comes, and that it is heard.
+
+    A handler for SIGTERM of the user's own is called first; a SIGTERM that the user ignores stays
+    ignored.
+    """
+    global _owner, _main_thread, _previous
+    if not _hooks:
+        return
+    _owner, _main_thread = posix.getpid(), _thread.get_ident()
+    _previous = _signal.getsignal(_signal.SIGTERM)
+    if _previous == _signal.SIG_DFL or callable(_previous):
+        _signal.signal(_signal.SIGTERM, _terminate)
+    _register()
+
+
+def finish() -> None:
+    """Run the hooks, once; after a SIGTERM, end the process too.
+
+    Not by the interpreter's own end: that waits for the threads of the user's that still run.
+    """
+    global _finishing
+    if posix.getpid() != _owner or _finishing:
+        return
+    _finishing = True
+    logs.invocation, logs.request_id, logs.tenant_id = None, "", None
+    if _terminated_at:
+        _run_within(WINDOW_SECONDS - (time.monotonic() - _terminated_at))
+        _exit()
+    while _hooks:
+        _run(_hooks.pop())
+
+
+def _register() -> None:
+    global _extension
+    from lambda_runtime.extensions.client import ExtensionError
+    from lambda_runtime.extensions.internal import InternalExtension
+
+    _extension = InternalExtension(EXTENSION_NAME, events=())
+    try:
+        _extension.start()
+    except ExtensionError as error:
+        logs.sink.log(
+            "[WARN]\tHooks for the shutdown may not be called: Lambda announces it only where an "
+            f"extension is registered, and {error}\n"
+        )
+
+
+def _terminate(number: int, frame: object) -> None:
+    """The handler of SIGTERM."""
+    global _terminated_at
+    if posix.getpid() != _owner:
+        return _pass_on(number, frame)
+    if _finishing:
+        return
+    if _terminated_at:
+        finish()  # the exception has been swallowed, or is still on its way
+    _terminated_at = time.monotonic()
+    loop.terminated = True
+    _thread.start_new_thread(_insist, ())
+    if callable(_previous):
+        _previous(number, frame)
+    raise Terminated(0)
+
+
+def _pass_on(number: int, frame: object) -> None:
+    """A child of the handler's got the signal: for it, nothing has been installed."""
+    if callable(_previous):
+        _previous(number, frame)
+    else:
+        _signal.signal(number, _signal.SIG_DFL)
+        posix.kill(posix.getpid(), number)
+
+
+def _insist() -> None:
+    time.sleep(_UNWIND_SECONDS)
+    if not _finishing:
+        _signal.pthread_kill(_main_thread, _signal.SIGTERM)
+
+
+def _run_within(seconds: float) -> None:
+    from lambda_runtime.extensions.window import interrupt_in
+
+    end = time.monotonic() + seconds
+    interrupt_in(seconds)
+    while _hooks and time.monotonic() < end:
+        _run(_hooks.pop())
+    if _hooks:
+        logs.sink.log(f"[WARN]\tThe environment ends, {len(_hooks)} shutdown hooks uncalled\n")
+
+
+def _run(hook: "Callable[[], object]") -> None:
+    try:
+        result = hook()
+        if handlers.is_awaitable(result):
+            from lambda_runtime import aio
+
+            aio.run(result)  # type: ignore[arg-type]
+    except BaseException as error:
+        from lambda_runtime import errors
+
+        _forget_the_end(error)
+        errors.log(errors.describe(error, errors.user_frames(error.__traceback__), ""), error)
+
+
+def _forget_the_end(error: BaseException) -> None:
+    """Leave what ends the process out of the chain: hooks run while it is being handled."""
+    while (context := error.__context__) is not None:
+        if isinstance(context, (SystemExit, RuntimeApiError)):
+            error.__context__ = None
+            return
+        error = context
+
+
+def _exit() -> None:
+    atexit = sys.modules.get("atexit")
+    if atexit is not None:
+        try:
+            atexit._run_exitfuncs()
+        except BaseException as error:
+            sys.excepthook(type(error), error, error.__traceback__)
+    logs.flush()
+    posix._exit(0)

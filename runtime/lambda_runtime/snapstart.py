@@ -1,0 +1,184 @@
+"""SnapStart: hooks around the snapshot, and what must not be the same in all its restored copies.
+
+Also the module ``snapshot_restore_py`` for functions that do not bring that package: AWS's own
+runtime has it. Source: "Lambda SnapStart runtime hooks for Python" and "Handling uniqueness with
+Lambda SnapStart" in the AWS Lambda Developer Guide.
+"""
+
+import posix
+import sys
+
+from lambda_runtime import handlers, logs, loop, settings, startup
+from lambda_runtime.api_client import RuntimeApiError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, NoReturn, TypeVar
+
+    from lambda_runtime.api_client import LambdaRuntimeClient
+
+    Hook = TypeVar("Hook", bound=Callable[..., object])
+    Entry = tuple[Callable[..., object], tuple[object, ...], dict[str, object]]
+
+_BEFORE_SNAPSHOT = "Runtime.BeforeSnapshotError"
+_AFTER_RESTORE = "Runtime.AfterRestoreError"
+_EXIT_BEFORE_SNAPSHOT = 64
+_EXIT_AFTER_RESTORE = 65
+
+_before_snapshot: "list[Entry]" = []
+_after_restore: "list[Entry]" = []
+
+
+def register_before_snapshot(func: "Hook", *args: object, **kwargs: object) -> "Hook":
+    """Call the function, with these arguments, before the snapshot; the last registered first."""
+    _before_snapshot.append((func, args, kwargs))
+    return func
+
+
+def register_after_restore(func: "Hook", *args: object, **kwargs: object) -> "Hook":
+    """Call the function, with these arguments, after every restore; the first registered first."""
+    _after_restore.append((func, args, kwargs))
+    return func
+
+
+def get_before_snapshot() -> "list[Entry]":
+    """What has been registered to be called before the snapshot; the list itself."""
+    return _before_snapshot
+
+
+def get_after_restore() -> "list[Entry]":
+    """What has been registered to be called after a restore; the list itself."""
+    return _after_restore
+
+
+def on_snapshot(hook: "Hook") -> "Hook":
+    """Call the function, sync or async, before the snapshot; the last registered first.
+
+    The same registry as ``snapshot_restore_py.register_before_snapshot``. What it raises fails the
+    publishing of the version. Without SnapStart it is not called.
+    """
+    _registry().register_before_snapshot(hook)
+    return hook
+
+
+def on_restore(hook: "Hook") -> "Hook":
+    """Call the function, sync or async, after every restore; the first registered first.
+
+    The same registry as ``snapshot_restore_py.register_after_restore``. What it raises fails the
+    invocation for which the environment is restored. Without SnapStart it is not called.
+    """
+    _registry().register_after_restore(hook)
+    return hook
+
+
+def pass_snapshot(client: "LambdaRuntimeClient") -> None:
+    """Run the hooks before, be snapshot and restored, renew what is stale, run the hooks after.
+
+    Does not return when something fails: that is reported to the platform and the process ends,
+    with 64 before the restore and 65 after it, as AWS's own runtime does.
+    """
+    try:
+        _run_before_snapshot()
+        _prepare_credentials()
+        logs.flush()
+        client.restore_next()
+    except BaseException as error:
+        _fail(error, _EXIT_BEFORE_SNAPSHOT, _BEFORE_SNAPSHOT, client.post_init_error)
+    try:
+        client.reconnect()
+        renew()
+        _run_after_restore()
+    except BaseException as error:
+        _fail(error, _EXIT_AFTER_RESTORE, _AFTER_RESTORE, client.report_restore_error)
+
+
+def renew() -> None:
+    """Make this process differ from the other copies of its snapshot, and up to date.
+
+    New random state for ``random``, NumPy's legacy generator and OpenSSL, as far as they are
+    loaded, and credentials that have not expired. No clock has to be set: nothing in the runtime
+    keeps the time.
+    """
+    _reseed("random", "seed")
+    _reseed("numpy.random", "seed")
+    _reseed("ssl", "RAND_add", posix.urandom(32), 32.0)
+    _renew_credentials()
+
+
+def _registry() -> "Any":
+    """The package ``snapshot_restore_py``; outside of Lambda perhaps not there: this module."""
+    try:
+        return __import__("snapshot_restore_py")
+    except ModuleNotFoundError:
+        return sys.modules[__name__]
+
+
+def _run_before_snapshot() -> None:
+    hooks = _registry().get_before_snapshot()
+    while hooks:
+        _run(*hooks.pop())
+
+
+def _run_after_restore() -> None:
+    for hook in _registry().get_after_restore():
+        _run(*hook)
+
+
+def _run(
+    hook: "Callable[..., object]", args: tuple[object, ...], kwargs: dict[str, object]
+) -> None:
+    result = hook(*args, **kwargs)
+    if handlers.is_awaitable(result):
+        from lambda_runtime import aio
+
+        aio.run(result)  # type: ignore[arg-type]
+
+
+def _fail(
+    error: BaseException,
+    status: int,
+    error_type: str,
+    report: "Callable[[dict[str, object], str], None]",
+) -> "NoReturn":
+    if loop.terminated:
+        raise error  # nothing has failed: the environment ends
+
+    from lambda_runtime import errors
+
+    document = errors.describe(error, errors.user_frames(error.__traceback__), "")
+    errors.log(document, error)
+    logs.flush()
+    try:
+        report(document, error_type)
+    except RuntimeApiError as failure:
+        startup.stop(str(failure), status)
+    sys.exit(status)
+
+
+def _reseed(module_name: str, function: str, *entropy: object) -> None:
+    module = sys.modules.get(module_name)
+    if module is not None:
+        getattr(module, function)(*entropy)
+
+
+def _uses_expiring_keys() -> bool:
+    """Whether the environment has keys, which age with the snapshot, and a place to get others.
+
+    Lambda leaves the keys out where there is SnapStart; then every AWS SDK asks by itself.
+    """
+    return bool(
+        settings.get("AWS_ACCESS_KEY_ID") and settings.get("AWS_CONTAINER_CREDENTIALS_FULL_URI")
+    )
+
+
+def _prepare_credentials() -> None:
+    if _uses_expiring_keys():
+        from lambda_runtime import credentials  # noqa: F401 - loaded for the snapshot to have it
+
+
+def _renew_credentials() -> None:
+    if _uses_expiring_keys():
+        from lambda_runtime import credentials
+
+        credentials.renew()

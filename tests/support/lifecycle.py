@@ -1,0 +1,46 @@
+"""Functions under the emulator whose logs, exit status and end are of interest."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lambda_emulator.invocation import Reply
+from lambda_emulator.threaded import ThreadedEmulator
+
+ROOT = Path(__file__).resolve().parents[2]
+HANDLERS = ROOT / "tests" / "contract" / "lifecycle_handlers"
+OURS = (sys.executable, "-S", str(ROOT / "bootstrap"))
+AWSLAMBDARIC = (sys.executable, "-m", "awslambdaric")
+
+# A shell that outlives the signal, so that it can tell how the runtime ended.
+_WITH_STATUS = ("/bin/sh", "-c", 'trap : TERM; "$@"; echo "exit status $?"', "sh")
+
+
+@contextmanager
+def function(
+    handler: str, runtime: tuple[str, ...] = OURS, **arguments: Any
+) -> Iterator[ThreadedEmulator]:
+    """A function of ``lifecycle_handlers`` or of ``task_root``; its exit status is logged."""
+    arguments.setdefault("task_root", HANDLERS)
+    command = [*_WITH_STATUS, *runtime, handler]
+    with ThreadedEmulator(command=command, handler=handler, **arguments) as emulator:
+        yield emulator
+
+
+def begin(emulator: ThreadedEmulator, event: object) -> Future[Reply]:
+    """An invocation that goes on while the test does."""
+    return emulator.begin(emulator.emulator.invoke(event))
+
+
+def wait_for_log(emulator: ThreadedEmulator, text: str) -> None:
+    """Until the function has written that; fails after ten seconds."""
+    end = time.monotonic() + 10
+    while text not in emulator.logs():
+        assert time.monotonic() < end, emulator.logs()
+        time.sleep(0.01)
