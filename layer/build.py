@@ -44,6 +44,9 @@ _SECONDS = 300
 #: them.
 _EVERYDAY = frozenset({"log_handlers", "aio", "payload_exact"})
 
+#: The modules of the cold path that an external extension imports, which has no bundle.
+_FOR_EXTENSIONS = frozenset({"__init__", "settings", "http1", "connection", "payload"})
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -140,8 +143,10 @@ class Build:
         lean = [python, "-X", "no_debug_ranges", "-S"]
         _run([*lean, str(_FINISH), "compile", str(home), f"{MOUNT}/{HOME}"])
         _run([*lean, "-m", "lambda_runtime.bundle", str(home)], PYTHONPATH=str(home))
-        # What the bundle holds is not needed twice.
+        # What the bundle holds is not needed twice, but for what extensions import one by one.
         for name in self._bundled:
+            if name.stem in _FOR_EXTENSIONS:
+                continue
             for path in (home / name.parent / "__pycache__").glob(f"{name.stem}.*.pyc"):
                 path.unlink()
 
