@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -160,6 +161,12 @@ def make_environment(python: Path, folder: Path) -> Path:
     return made
 
 
+def read_pins() -> list[str]:
+    """The tests' pins as pip takes them for constraints: without extras."""
+    lines = [line for path in PINS for line in path.read_text().splitlines() if "==" in line]
+    return [re.sub(r"\[.*?\]", "", line) for line in lines]
+
+
 def install_packages(python: Path, names: list[str], folder: Path) -> None:
     """Installs pinned packages for `python` into `folder`, byte-compiled as pip does it.
 
@@ -167,7 +174,7 @@ def install_packages(python: Path, names: list[str], folder: Path) -> None:
         BenchmarkError: pip fails.
     """
     mark = folder / ".installed"
-    pins = [line for path in PINS for line in path.read_text().splitlines() if "==" in line]
+    pins = read_pins()
     wanted = "\n".join([str(python), *names, *pins])
     if mark.exists() and mark.read_text() == wanted:
         return

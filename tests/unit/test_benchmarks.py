@@ -175,3 +175,12 @@ def test_an_interpreter_that_does_not_run_is_passed_over(
         toolchain.find_interpreter(None)
     with pytest.raises(BenchmarkError, match="does not run"):
         toolchain.find_interpreter(str(broken))
+
+
+def test_the_peers_are_pinned_in_a_form_that_pip_takes_for_constraints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pins = tmp_path / "requirements.txt"
+    pins.write_text("# tests\n-r other.txt\nhttpx==0.28.1\nuvicorn[standard,extra]==0.54.0\n")
+    monkeypatch.setattr(toolchain, "PINS", (pins,))
+    assert toolchain.read_pins() == ["httpx==0.28.1", "uvicorn==0.54.0"]
