@@ -10,12 +10,14 @@ from pathlib import Path
 
 from benchmarks import chart, report, toolchain
 from benchmarks.measure import Bench, Runs, measure
-from benchmarks.scenarios import SCENARIOS
-from benchmarks.subjects import Subject, stage_all
+from benchmarks.scenarios import SCENARIOS, Scenario
+from benchmarks.subjects import stage_all
 from benchmarks.toolchain import BUILD, ROOT, BenchmarkError
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 PICTURE = ROOT / "docs" / "benchmark.svg"
+
+PEER_PACKAGES = ("awslambdaric", "httpx", "fastapi", "mangum", "uvicorn")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -23,9 +25,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = _options(arguments)
     try:
         python = toolchain.find_interpreter(options.python)
-        stub, client = toolchain.compile_native()
-        subjects = stage_all(python, client)
-        runs = _measure_all(Bench(stub, BUILD / "events"), subjects, options)
+        native = toolchain.compile_native()
+        scenarios = _choose(options)
+        subjects = stage_all(python, native, {scenario.task for scenario in scenarios})
+        bench = Bench(native.stub, BUILD / "events")
+        runs = {each.name: measure(bench, each, subjects, _progress) for each in scenarios}
     except BenchmarkError as error:
         print(f"benchmark: {error}", file=sys.stderr)
         return 2
@@ -58,13 +62,9 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     return options
 
 
-def _measure_all(
-    bench: Bench, subjects: list[Subject], options: argparse.Namespace
-) -> dict[str, Runs]:
-    chosen = [s for s in SCENARIOS if not options.only or s.name in options.only]
-    if options.quick:
-        chosen = [scenario.shortened() for scenario in chosen]
-    return {scenario.name: measure(bench, scenario, subjects, _progress) for scenario in chosen}
+def _choose(options: argparse.Namespace) -> list[Scenario]:
+    chosen = [each for each in SCENARIOS if not options.only or each.name in options.only]
+    return [each.shortened() for each in chosen] if options.quick else chosen
 
 
 def _progress(text: str) -> None:
@@ -75,7 +75,7 @@ def _progress(text: str) -> None:
 def _about(python: Path, quick: bool) -> dict[str, str]:
     about = {
         "interpreter": f"CPython {toolchain.version_of(python)}",
-        "peers": f"awslambdaric {version('awslambdaric')}, httpx {version('httpx')}",
+        "peers": ", ".join(f"{name} {version(name)}" for name in PEER_PACKAGES),
         "machine": f"{platform.system()} {platform.machine()}, {_processor()}",
     }
     return {**about, "form": "quick"} if quick else about

@@ -1,11 +1,11 @@
-"""The README's picture: one bar a row, against the peer's."""
+"""The README's picture: one bar a row, against its reference's."""
 
 from html import escape
 
 from benchmarks.report import Line
 from benchmarks.subjects import OURS, PEER
 
-WIDTH = 760
+WIDTH = 790
 LABELS = 300
 BAR = 380
 PITCH = 30
@@ -17,14 +17,15 @@ _STYLE = """
   .peer { fill: #d1d9e0 }
   .ours { fill: #1a7f64 }
   .value { font-weight: 600 }
+  .limit { stroke: #bc4c00; stroke-width: 2 }
   @media (prefers-color-scheme: dark) {
     text { fill: #f0f6fc } .small { fill: #9198a1 } .peer { fill: #3d444d } .ours { fill: #3fb993 }
   }"""
 
 
 def draw(lines: list[Line], interpreter: str) -> str:
-    """An SVG bar chart of the rows that are compared with the peer; a shorter bar is better."""
-    shown = [line for line in lines if line.row.reference == PEER]
+    """An SVG bar chart of the ratios, with what is to be reached; a shorter bar is better."""
+    shown = [line for line in lines if not line.row.as_difference]
     height = TOP + PITCH * len(shown) + 26
     title = f"{OURS} compared with {PEER}, {interpreter}"
     parts = [
@@ -35,7 +36,9 @@ def draw(lines: list[Line], interpreter: str) -> str:
         f'<rect class="ours" x="{LABELS}" y="14" width="12" height="12" rx="2"/>',
         f'<text x="{LABELS + 18}" y="25">{OURS}</text>',
         f'<rect class="peer" x="{LABELS + 140}" y="14" width="12" height="12" rx="2"/>',
-        f'<text x="{LABELS + 158}" y="25">{PEER} = 1</text>',
+        f'<text x="{LABELS + 158}" y="25">{PEER}, or what the row names, = 1</text>',
+        f'<path class="limit" d="M{LABELS + 420} 12v16"/>',
+        f'<text x="{LABELS + 428}" y="25">limit</text>',
         *(_bar(line, TOP + PITCH * number) for number, line in enumerate(shown)),
         f'<text class="small" x="{LABELS}" y="{height - 8}">'
         f"shorter is better; ratio of medians, same run, {escape(interpreter)}</text>",
@@ -46,12 +49,18 @@ def draw(lines: list[Line], interpreter: str) -> str:
 
 def _bar(line: Line, top: int) -> str:
     ratio = line.comparisons[OURS].value
-    length = BAR * min(ratio, 1.0)
+    limit = line.row.limit
+    one = BAR / max(1.0, ratio, limit or 0.0)
+    verdict = {None: "", True: " ✓", False: " ✗"}[line.reached]
+    mark = (
+        "" if limit is None else f'<path class="limit" d="M{LABELS + one * limit:.1f} {top}v20"/>'
+    )
     label = escape(line.row.title.replace("`", ""))
     middle = top + 15
     return (
         f'<text x="{LABELS - 12}" y="{middle}" text-anchor="end">{label}</text>'
-        f'<rect class="peer" x="{LABELS}" y="{top}" width="{BAR}" height="20" rx="3"/>'
-        f'<rect class="ours" x="{LABELS}" y="{top}" width="{length:.1f}" height="20" rx="3"/>'
-        f'<text class="value" x="{LABELS + BAR + 10}" y="{middle}">{ratio:.2f}</text>'
+        f'<rect class="peer" x="{LABELS}" y="{top}" width="{one:.1f}" height="20" rx="3"/>'
+        f'<rect class="ours" x="{LABELS}" y="{top}" width="{one * ratio:.1f}" height="20" rx="3"/>'
+        f"{mark}"
+        f'<text class="value" x="{LABELS + BAR + 10}" y="{middle}">{ratio:.2f}{verdict}</text>'
     )

@@ -35,6 +35,56 @@ def message() -> dict[str, Any]:
     }
 
 
+def chunks(size: int, number: int, pause_ms: int = 0) -> dict[str, int]:
+    """For the function `stream`: so many chunks of so many bytes, with a pause before the next."""
+    return {"size": size, "chunks": number, "pause_ms": pause_ms}
+
+
+def http_request() -> dict[str, Any]:
+    """A function URL's event, payload format 2.0: a browser gets /hello/Zoe?greeting=Hi."""
+    headers = {
+        "accept": "application/json, text/plain, */*",
+        "accept-encoding": "gzip, deflate, br, zstd",
+        "accept-language": "en-GB,en;q=0.9",
+        "cache-control": "no-cache",
+        "host": "abcdefghijklmnopqrstuvwxyz012345.lambda-url.us-east-1.on.aws",
+        "origin": "https://shop.example.com",
+        "referer": "https://shop.example.com/",
+        "user-agent": "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0",
+        "x-amzn-trace-id": "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700",
+        "x-forwarded-for": "203.0.113.9",
+        "x-forwarded-port": "443",
+        "x-forwarded-proto": "https",
+    }
+    return {
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": "/hello/Zoe",
+        "rawQueryString": "greeting=Hi",
+        "headers": headers,
+        "queryStringParameters": {"greeting": "Hi"},
+        "requestContext": {
+            "accountId": "anonymous",
+            "apiId": "abcdefghijklmnopqrstuvwxyz012345",
+            "domainName": headers["host"],
+            "domainPrefix": "abcdefghijklmnopqrstuvwxyz012345",
+            "http": {
+                "method": "GET",
+                "path": "/hello/Zoe",
+                "protocol": "HTTP/1.1",
+                "sourceIp": "203.0.113.9",
+                "userAgent": headers["user-agent"],
+            },
+            "requestId": "8476a536-e9f4-11e8-9739-2dfe598c3fcd",
+            "routeKey": "$default",
+            "stage": "$default",
+            "time": "01/Jan/2026:00:00:00 +0000",
+            "timeEpoch": 1767225600000,
+        },
+        "isBase64Encoded": False,
+    }
+
+
 def orders(size: int) -> dict[str, Any]:
     """A document of about `size` bytes: text of several scripts, numbers, nesting."""
     chance = random.Random(20141113)

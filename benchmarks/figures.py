@@ -21,7 +21,7 @@ def read_figures(raw: Mapping[str, Any]) -> Figures:
     # A bare interpreter asks for nothing: it is ready when it has run and gone.
     if "exit_ns" in figures:
         figures["next_ns"] = figures.pop("exit_ns")
-    for name in ("cycle_ns", "response_ns"):
+    for name in ("cycle_ns", "response_ns", "first_byte_ns"):
         if raw.get(name):
             figures[f"{name}_p50"] = float(median(raw[name]))
             figures[f"{name}_p99"] = float(percentile(raw[name], 0.99))

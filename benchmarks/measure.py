@@ -33,7 +33,7 @@ class Bench:
         Raises:
             BenchmarkError: the subject failed, answered wrongly or lost output.
         """
-        handler = f"{scenario.module}.handler"
+        handler = subject.handler or f"{scenario.module}.handler"
         done = subprocess.run(
             [self.stub, *self._arguments(scenario, subject), *subject.argv(handler)],
             capture_output=True,
@@ -70,8 +70,10 @@ class Bench:
         return [scenario.mode, *files, *map(str, numbers)]
 
     def _check(self, scenario: Scenario, subject: Subject, figures: Figures) -> None:
-        if json.loads(self._answer.read_bytes()) != json.loads(self._event(scenario).read_bytes()):
-            raise BenchmarkError(f"{subject.name}, {scenario.name}: the answer is not the event")
+        event = json.loads(self._event(scenario).read_bytes())
+        answer, length = self._answer.read_bytes(), int(figures["body_bytes"])
+        if wrong := scenario.verify(event, answer, length):
+            raise BenchmarkError(f"{subject.name}, {scenario.name}: {wrong}")
         if figures["output_lines"] < scenario.output_lines:
             raise BenchmarkError(
                 f"{subject.name}, {scenario.name}: only {figures['output_lines']:.0f} of"
@@ -87,7 +89,11 @@ def measure(
     Raises:
         BenchmarkError: a subject failed.
     """
-    taking_part = [subject for subject in subjects if subject.name in scenario.subjects]
+    taking_part = [
+        subject
+        for subject in subjects
+        if subject.name in scenario.subjects and subject.task == scenario.task
+    ]
     runs: Runs = {subject.name: [] for subject in taking_part}
     bench.write_event(scenario)
     for subject in taking_part:  # files into the page cache, not measured

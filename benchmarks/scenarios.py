@@ -6,21 +6,31 @@ A new measurement is a `Scenario` (if no present one carries it) and a `Row` tha
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks import events
+from benchmarks import answers, events
+from benchmarks.answers import Verify
 from benchmarks.subjects import (
+    ADAPTER,
     BARE,
     C_CLIENT,
     COLLECTOR_ON,
+    COPY,
     HTTP_CLIENT,
     HTTPX,
     OURS,
     PEER,
+    PLAIN,
+    STREAM,
     UNWATCHED,
+    WEB,
+    WHOLE,
 )
 
 EVERYBODY = (OURS, PEER, HTTP_CLIENT, HTTPX, C_CLIENT)
 RUNTIMES = (OURS, PEER)
 """For rows about the handler's output: a bare loop does nothing with it."""
+
+FRONTS = (OURS, PEER, ADAPTER)
+"""Who can serve a web application."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +46,9 @@ class Scenario:
     module: str = "echo"
     """The function: `benchmarks/function/<module>.py`."""
     subjects: tuple[str, ...] = EVERYBODY
+    task: str = PLAIN
+    """Which staging of the subjects."""
+    verify: Verify = answers.is_the_event
     mode: str = "serve"
     """`serve` times the run, `count` counts system calls up to the first `next`."""
     output_lines: int = 0
@@ -81,6 +94,47 @@ SCENARIOS = (
     Scenario("5.5 MB", lambda: events.orders(5_500_000), 6, 9, settle=1),
     Scenario("prints", events.message, 40, 11, 5, "prints", subjects=RUNTIMES, output_lines=1000),
     Scenario("logs", events.message, 40, 11, 5, "logs", subjects=RUNTIMES, output_lines=1000),
+    Scenario(
+        "first byte",
+        lambda: events.chunks(1024, 2, pause_ms=1),
+        260,
+        11,
+        settle=60,
+        module="stream",
+        subjects=(OURS, WHOLE, C_CLIENT),
+        task=STREAM,
+        verify=answers.is_the_chunks,
+    ),
+    Scenario(
+        "100 MB stream",
+        lambda: events.chunks(65_536, 1600),
+        6,
+        9,
+        settle=1,
+        module="stream",
+        subjects=(OURS, C_CLIENT, COPY),
+        task=STREAM,
+        verify=answers.is_the_chunks,
+    ),
+    Scenario(
+        "web start",
+        events.http_request,
+        1,
+        11,
+        subjects=FRONTS,
+        task=WEB,
+        verify=answers.is_the_greeting,
+    ),
+    Scenario(
+        "web",
+        events.http_request,
+        1300,
+        7,
+        settle=300,
+        subjects=FRONTS,
+        task=WEB,
+        verify=answers.is_the_greeting,
+    ),
 )
 
 ROWS = (
@@ -100,4 +154,18 @@ ROWS = (
     Row("1000 `logging` lines", "logs", "cycle_ns_p50", "ms"),
     Row("resident memory after the first invocation", "start", "resident_kb", "MB", limit=0.7),
     Row("system calls to first `next`, difference", "calls", "calls", "calls", BARE, 80, True),
+    Row(
+        "first byte of a stream, to a plain response",
+        "first byte",
+        "first_byte_ns_p50",
+        "µs",
+        WHOLE,
+    ),
+    Row(
+        "100 MB stream, to a plain socket copy", "100 MB stream", "response_ns_p50", "ms", COPY, 2.0
+    ),
+    Row("FastAPI, CPU per request, to Mangum", "web", "cpu_ns", "µs", PEER, 0.6),
+    Row("the same, to uvicorn behind a hop", "web", "cpu_ns", "µs", ADAPTER, 0.5),
+    Row("FastAPI, exec to first response, to Mangum", "web start", "first_response_ns", "ms"),
+    Row("the same, to uvicorn behind a hop", "web start", "first_response_ns", "ms", ADAPTER),
 )

@@ -2,12 +2,12 @@
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmarks import toolchain
-from benchmarks.toolchain import ROOT
+from benchmarks.toolchain import ROOT, Native
 
 OURS = "lambda_runtime"
 COLLECTOR_ON = "lambda_runtime, collector on"
@@ -17,8 +17,17 @@ HTTP_CLIENT = "http.client"
 HTTPX = "httpx"
 C_CLIENT = "C client"
 BARE = "bare interpreter"
+WHOLE = "lambda_runtime, response at once"
+COPY = "plain socket copy"
+ADAPTER = "uvicorn behind a hop"
+
+# The tasks that subjects are staged for.
+PLAIN = "plain"
+STREAM = "stream"
+WEB = "web"
 
 FUNCTION = Path(__file__).parent / "function"
+APPLICATION = Path(__file__).parent / "web"
 PEERS = Path(__file__).parent / "peers"
 
 
@@ -34,6 +43,9 @@ class Subject:
     speaks: bool = True
     """Whether it asks the Runtime API for events; the bare interpreter only starts and ends."""
     env: Mapping[str, str] = field(default_factory=dict)
+    task: str = PLAIN
+    handler: str = ""
+    """The handler, where it is not the scenario's."""
 
     def argv(self, handler: str) -> list[str]:
         """The command line that serves `handler`."""
@@ -58,8 +70,10 @@ class Subject:
         }
 
 
-def stage_all(python: Path, client: Path, build: Path = toolchain.BUILD) -> list[Subject]:
-    """Stages every subject for `python` under `build`; all run on one environment of it.
+def stage_all(
+    python: Path, native: Native, tasks: Set[str], build: Path = toolchain.BUILD
+) -> list[Subject]:
+    """Stages the subjects of these tasks for `python` under `build`, all on one environment of it.
 
     Raises:
         BenchmarkError: a package cannot be installed or a file does not compile.
@@ -68,6 +82,17 @@ def stage_all(python: Path, client: Path, build: Path = toolchain.BUILD) -> list
     python = toolchain.make_environment(python, folder / "venv")
     task = _stage_task(python, folder / "task")
     ours = stage_ours(python, folder / "lambda_runtime", task)
+    subjects: list[Subject] = []
+    if PLAIN in tasks:
+        subjects += _stage_plain(python, folder, ours, native.client)
+    if STREAM in tasks:
+        subjects += _streams(ours, native.client)
+    if WEB in tasks:
+        subjects += _stage_web(python, folder, ours, native.adapter)
+    return subjects
+
+
+def _stage_plain(python: Path, folder: Path, ours: Subject, client: Path) -> list[Subject]:
     return [
         ours,
         replace(ours, name=COLLECTOR_ON, env={"BENCHMARK_COLLECTOR": "on"}),
@@ -75,14 +100,59 @@ def stage_all(python: Path, client: Path, build: Path = toolchain.BUILD) -> list
         _stage_peer(python, folder / "awslambdaric"),
         _stage_loop(python, folder / "http_client", HTTP_CLIENT, "http_client_loop", []),
         _stage_loop(python, folder / "httpx", HTTPX, "httpx_loop", ["httpx"]),
-        Subject(C_CLIENT, (str(client),), task, takes_handler=False),
+        Subject(C_CLIENT, (str(client),), ours.cwd, takes_handler=False),
         Subject(
             BARE,
             (str(python), "-I", "-S", "-c", "pass"),
-            task,
+            ours.cwd,
             takes_handler=False,
             speaks=False,
         ),
+    ]
+
+
+def _streams(ours: Subject, client: Path) -> list[Subject]:
+    sender = Subject(C_CLIENT, (str(client), "stream"), ours.cwd, takes_handler=False, task=STREAM)
+    return [
+        replace(ours, task=STREAM),
+        replace(ours, task=STREAM, name=WHOLE, handler="stream.whole"),
+        sender,
+        replace(sender, name=COPY, command=(str(client), "copy")),
+    ]
+
+
+def _stage_web(python: Path, folder: Path, ours: Subject, adapter: Path) -> list[Subject]:
+    """One application, served three ways; each has beside it the packages that its way takes."""
+    served = {
+        OURS: ["fastapi"],
+        PEER: ["fastapi", "mangum", "awslambdaric"],
+        ADAPTER: ["fastapi", "uvicorn"],
+    }
+    tasks = {name: folder / "web" / name.replace(" ", "-") for name in served}
+    for name, packages in served.items():
+        toolchain.install_packages(python, packages, tasks[name])
+        shutil.copytree(APPLICATION, tasks[name], dirs_exist_ok=True)
+        for source in APPLICATION.glob("*.py"):
+            toolchain.byte_compile(python, tasks[name] / source.name)
+    return web_subjects(str(python), ours.command, adapter, tasks)
+
+
+def web_subjects(
+    python: str, ours: tuple[str, ...], adapter: Path, tasks: Mapping[str, Path]
+) -> list[Subject]:
+    """The three ways to serve the application, each in its own folder of `tasks`."""
+    quiet = ("--host", "127.0.0.1", "--no-access-log", "--log-level", "warning")
+    server = (python, "-m", "uvicorn", "hello:app", *quiet, "--port")
+    return [
+        Subject(OURS, ours, tasks[OURS], task=WEB, handler="hello.app"),
+        Subject(
+            PEER,
+            (python, "-m", "awslambdaric"),
+            tasks[PEER],
+            task=WEB,
+            handler="hello_mangum.handler",
+        ),
+        Subject(ADAPTER, (str(adapter), *server), tasks[ADAPTER], takes_handler=False, task=WEB),
     ]
 
 

@@ -2,11 +2,13 @@
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "benchmark"
@@ -16,6 +18,14 @@ VERSIONS = ("3.13", "3.12", "3.11")
 """Newest first: the first that works is measured."""
 
 MINUTE = 60
+
+
+class Native(NamedTuple):
+    """The compiled programs."""
+
+    stub: Path
+    client: Path
+    adapter: Path
 
 
 class BenchmarkError(Exception):
@@ -107,8 +117,8 @@ def compiler() -> str:
     return shutil.which("cc") or shutil.which("gcc") or "cc"
 
 
-def compile_native(build: Path = BUILD) -> tuple[Path, Path]:
-    """Compiles the Runtime API stub and the C client; returns where they are.
+def compile_native(build: Path = BUILD) -> Native:
+    """Compiles the Runtime API stub, the C client and the adapter; returns where they are.
 
     Raises:
         BenchmarkError: no compiler, or it fails.
@@ -118,7 +128,8 @@ def compile_native(build: Path = BUILD) -> tuple[Path, Path]:
     folder = build / f"native-{content}"
     programs = {
         "stub": ["stub.c", "http.c", "subject.c"],
-        "client": ["client.c"],
+        "client": ["client.c", "wire.c"],
+        "adapter": ["adapter.c", "wire.c"],
     }
     for program, parts in programs.items():
         if (folder / program).exists():
@@ -131,7 +142,7 @@ def compile_native(build: Path = BUILD) -> tuple[Path, Path]:
             f"compile {program}",
         )
         fresh.rename(folder / program)
-    return folder / "stub", folder / "client"
+    return Native(*(folder / program for program in programs))
 
 
 def make_environment(python: Path, folder: Path) -> Path:
@@ -150,6 +161,12 @@ def make_environment(python: Path, folder: Path) -> Path:
     return made
 
 
+def read_pins() -> list[str]:
+    """The tests' pins as pip takes them for constraints: without extras."""
+    lines = [line for path in PINS for line in path.read_text().splitlines() if "==" in line]
+    return [re.sub(r"\[.*?\]", "", line) for line in lines]
+
+
 def install_packages(python: Path, names: list[str], folder: Path) -> None:
     """Installs pinned packages for `python` into `folder`, byte-compiled as pip does it.
 
@@ -157,7 +174,7 @@ def install_packages(python: Path, names: list[str], folder: Path) -> None:
         BenchmarkError: pip fails.
     """
     mark = folder / ".installed"
-    pins = [line for path in PINS for line in path.read_text().splitlines() if "==" in line]
+    pins = read_pins()
     wanted = "\n".join([str(python), *names, *pins])
     if mark.exists() and mark.read_text() == wanted:
         return
@@ -174,14 +191,14 @@ def install_packages(python: Path, names: list[str], folder: Path) -> None:
     mark.write_text(wanted)
 
 
-def byte_compile(python: Path, folder: Path) -> None:
-    """Byte-compiles a folder as shipped artefacts are: no time stamps, never checked.
+def byte_compile(python: Path, path: Path) -> None:
+    """Byte-compiles a folder or a file as shipped artefacts are: no time stamps, never checked.
 
     Raises:
         BenchmarkError: a file does not compile.
     """
     mode = ["--invalidation-mode", "unchecked-hash"]
     run(
-        [str(python), "-I", "-m", "compileall", "-q", "-f", *mode, str(folder)],
-        f"byte-compile {folder.name}",
+        [str(python), "-I", "-m", "compileall", "-q", "-f", *mode, str(path)],
+        f"byte-compile {path.name}",
     )

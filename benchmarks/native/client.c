@@ -1,107 +1,104 @@
-/* The floor: what the same exchanges cost a program that does nothing with them. It asks for an event, sends it back as it
- * came together with the request for the next one, all over one connection. */
+/* The floor: what the same exchanges cost a program that does nothing with them.
+ *
+ *   client          sends each event back as it came, together with the request for the next one, all over one connection
+ *   client stream   sends as many chunks of as many bytes as the event says, as a streamed response
+ *   client copy     sends the same bytes with nothing in between: a plain socket copy, with a length in front
+ *
+ * After a stream or a copy it connects anew, as the Runtime API wants it after a stream. */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
-enum { ROOM = 8 << 20 };
+#include "wire.h"
 
-static int fd;
-static char *data;
-static size_t start, length; /* what has arrived and is not consumed: data[start..length) */
+static struct wire api;
+static const char *address;
+static char next[] = "GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: api\r\n\r\n";
 
-static _Noreturn void die(const char *what) {
-    perror(what);
-    exit(1);
+static const char *id_of(const char *head) {
+    static const char name[] = "request-id: ";
+    const char *found = strcasestr(head, name);
+    if (!found) die("an event without a request id");
+    return found + sizeof name - 1;
 }
 
-static void connect_to(char *address) {
-    char *colon = strrchr(address, ':');
-    struct sockaddr_in peer = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(colon + 1))};
-    int on = 1;
-    *colon = 0;
-    fd = socket(AF_INET, SOCK_STREAM, 0);
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    if (inet_pton(AF_INET, address, &peer.sin_addr) != 1 || connect(fd, (struct sockaddr *)&peer, sizeof peer) != 0)
-        die("connect");
+static int format_post(char *post, size_t room, const char *head, const char *framing) {
+    return snprintf(post, room,
+                    "POST /2018-06-01/runtime/invocation/%.36s/response HTTP/1.1\r\nHost: api\r\n"
+                    "Content-Type: application/octet-stream\r\n%s\r\n",
+                    id_of(head), framing);
 }
 
-static void send_parts(struct iovec *parts, int count) {
-    while (count > 0) {
-        ssize_t sent = writev(fd, parts, count);
-        if (sent <= 0) die("writev");
-        for (; count > 0 && (size_t)sent >= parts->iov_len; parts++, count--) sent -= (ssize_t)parts->iov_len;
-        if (count > 0) {
-            parts->iov_base = (char *)parts->iov_base + sent;
-            parts->iov_len -= (size_t)sent;
-        }
-    }
-}
-
-static void receive_until(size_t wanted) {
-    while (length < wanted) {
-        ssize_t got = recv(fd, data + length, ROOM - length, 0);
-        if (got <= 0) die("recv");
-        length += (size_t)got;
-    }
-}
-
-/* Receives up to and with `mark`; returns the offset behind it. */
-static size_t receive_past(size_t from, const char *mark) {
-    char *found;
-    while (!(found = memmem(data + from, length - from, mark, strlen(mark)))) receive_until(length + 1);
-    return (size_t)(found - data) + strlen(mark);
-}
-
-/* Receives one reply and leaves its head, a string, at *head. A chunked body is expected to be one chunk. */
-static struct iovec receive_reply(char **head) {
-    if (start == length) start = length = 0;
-    size_t body = receive_past(start, "\r\n\r\n"), size, end;
-    data[body - 1] = 0;
-    *head = data + start;
-    char *sized = strcasestr(*head, "\r\ncontent-length:");
-    if (sized) {
-        size = strtoul(sized + 17, NULL, 10);
-        end = body + size;
-    } else {
-        size_t chunk = body;
-        body = receive_past(chunk, "\r\n");
-        size = strtoul(data + chunk, NULL, 16);
-        end = body + size + strlen("\r\n0\r\n\r\n");
-    }
-    receive_until(end);
-    start = end;
-    return (struct iovec){data + body, size};
-}
-
-int main(void) {
-    static char next[] = "GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: api\r\n\r\n";
-    static char post[512];
-    char *address = getenv("AWS_LAMBDA_RUNTIME_API"), *head;
-    struct iovec ask = {next, sizeof next - 1};
-    if (!address || !strrchr(address, ':')) {
-        fputs("AWS_LAMBDA_RUNTIME_API is not set\n", stderr);
-        return 2;
-    }
-    data = malloc(ROOM);
-    connect_to(strdup(address));
-    send_parts(&ask, 1);
+static void echo(void) {
+    char post[512], framing[64], *head;
     for (;;) {
-        struct iovec event = receive_reply(&head);
-        char *id = strcasestr(head, "request-id: ") + strlen("request-id: ");
-        int size = snprintf(post, sizeof post,
-                            "POST /2018-06-01/runtime/invocation/%.36s/response HTTP/1.1\r\nHost: api\r\n"
-                            "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n",
-                            id, event.iov_len);
+        struct iovec event = wire_receive(&api, &head);
+        snprintf(framing, sizeof framing, "Content-Length: %zu\r\n", event.iov_len);
+        int size = format_post(post, sizeof post, head, framing);
         struct iovec parts[] = {{post, (size_t)size}, event, {next, sizeof next - 1}};
-        send_parts(parts, 3);
-        receive_reply(&head);
+        wire_send(&api, parts, 3);
+        wire_receive(&api, &head);
     }
+}
+
+static size_t number_in(const struct iovec *event, const char *key) {
+    const char *found = memmem(event->iov_base, event->iov_len, key, strlen(key));
+    if (!found) die(key);
+    return strtoul(found + strlen(key), NULL, 10);
+}
+
+/* The chunk that the function `stream` makes: all values of a byte, over and over. */
+static char *make_chunk(size_t size) {
+    char *chunk = malloc(size);
+    for (size_t i = 0; i < size; i++) chunk[i] = (char)i;
+    return chunk;
+}
+
+static void send_chunks(struct iovec head, struct iovec chunk, size_t chunks, useconds_t pause_us) {
+    char line[32];
+    int size = snprintf(line, sizeof line, "%zx\r\n", chunk.iov_len);
+    for (size_t i = 0; i < chunks; i++) {
+        struct iovec parts[] = {head, {line, (size_t)size}, chunk, {"\r\n", 2}};
+        if (i > 0 && pause_us) usleep(pause_us);
+        wire_send(&api, parts + (i > 0), 4 - (i > 0));
+    }
+    wire_send(&api, &(struct iovec){"0\r\n\r\n", 5}, 1);
+}
+
+static void send_copy(struct iovec head, struct iovec chunk, size_t chunks, useconds_t pause_us) {
+    (void)pause_us;
+    wire_send(&api, &head, 1);
+    for (size_t i = 0; i < chunks; i++) {
+        struct iovec part = chunk;
+        wire_send(&api, &part, 1);
+    }
+}
+
+static void stream(int framed) {
+    char post[512], framing[64] = "Transfer-Encoding: chunked\r\n", *head, *data = NULL;
+    for (;;) {
+        struct iovec event = wire_receive(&api, &head);
+        size_t size = number_in(&event, "\"size\":"), chunks = number_in(&event, "\"chunks\":");
+        if (!data) data = make_chunk(size);
+        if (!framed) snprintf(framing, sizeof framing, "Content-Length: %zu\r\n", size * chunks);
+        struct iovec opening = {post, (size_t)format_post(post, sizeof post, head, framing)};
+        (framed ? send_chunks : send_copy)(opening, (struct iovec){data, size}, chunks,
+                                           (useconds_t)number_in(&event, "\"pause_ms\":") * 1000);
+        wire_receive(&api, &head);
+        wire_close(&api);
+        if (!wire_connect(&api, address)) die("connect");
+        wire_send(&api, &(struct iovec){next, sizeof next - 1}, 1);
+    }
+}
+
+int main(int argc, char **argv) {
+    address = getenv("AWS_LAMBDA_RUNTIME_API");
+    if (!wire_connect(&api, address)) die("connect");
+    wire_send(&api, &(struct iovec){next, sizeof next - 1}, 1);
+    if (argc < 2)
+        echo();
+    else
+        stream(strcmp(argv[1], "stream") == 0);
 }

@@ -6,7 +6,7 @@
  *   stub exit  SECONDS COMMAND...                                   exec to exit, for the bare interpreter
  *   stub count-exit SECONDS COMMAND...                              system calls from exec to exit
  *
- * EVENT is the file with the event, ANSWER receives the last response, SETTLE is how many of the INVOCATIONS are not in the
+ * EVENT is the file with the event, ANSWER receives the last response (of a stream, its beginning), SETTLE is how many of the INVOCATIONS are not in the
  * warm figures. One thread, one poll loop: the runtime and the stub never have work at the same time, so the stub costs the same
  * few microseconds to everybody. Framing and headers are those of the Runtime Interface Emulator: events over 2048 bytes come as
  * one chunk. */
@@ -41,7 +41,8 @@ static long invocations, settle;
 
 static long asked, answered; /* `next` and `response` requests seen */
 static uint64_t sent_at, first_next_at, first_response_at, warm_cpu_from, warm_cpu_until;
-static uint64_t *response_ns, *cycle_ns;
+static uint64_t *first_byte_ns, *response_ns, *cycle_ns;
+static size_t body_bytes;
 static long lines_before_last;
 static struct memory memory;
 
@@ -97,9 +98,9 @@ static int on_next(int fd) {
     if (asked > 0) cycle_ns[asked - 1] = now - sent_at;
     if (asked != answered) fail("the subject asked for the next event without answering the last one");
     if (asked == 1) memory = subject_memory(&subject);
-    if (asked == settle) warm_cpu_from = read_clock(subject.cpu_clock);
+    if (asked == settle) warm_cpu_from = subject_cpu(&subject);
     if (asked == invocations) {
-        warm_cpu_until = read_clock(subject.cpu_clock);
+        warm_cpu_until = subject_cpu(&subject);
         return 1;
     }
     asked++;
@@ -112,10 +113,12 @@ static int on_next(int fd) {
 static void on_response(int fd, const struct request *request) {
     uint64_t now = read_clock(CLOCK_MONOTONIC);
     if (answered == 0) first_response_at = now;
+    first_byte_ns[answered] = (request->first_byte_at ? request->first_byte_at : now) - sent_at;
     response_ns[answered++] = now - sent_at;
+    body_bytes = request->body_length;
     if (answered == invocations) {
         FILE *file = fopen(answer_path, "w");
-        if (!file || fwrite(request->body, 1, request->body_length, file) != request->body_length ||
+        if (!file || fwrite(request->body, 1, request->kept, file) != request->kept ||
             fclose(file) != 0)
             fail("%s: %m", answer_path);
     }
@@ -131,20 +134,19 @@ static int ends_with(const char *line, const char *suffix) {
 static int on_request(int fd, const struct request *request) {
     if (ends_with(request->line, "/runtime/invocation/next")) return on_next(fd);
     if (!ends_with(request->line, "/response") || answered >= asked)
-        fail("%s\n%.*s", request->line, (int)request->body_length, request->body);
+        fail("%s\n%.*s", request->line, (int)request->kept, request->body);
     on_response(fd, request);
     return 0;
 }
 
 static int on_readable(struct connection *connection) {
-    struct request request;
     if (!connection_receive(connection)) {
         connection_close(connection);
         return 0;
     }
-    while (connection_request(connection, &request)) {
-        if (on_request(connection->fd, &request)) return 1;
-        connection_consume(connection, &request);
+    while (connection_request(connection)) {
+        if (on_request(connection->fd, &connection->request)) return 1;
+        connection_consume(connection);
     }
     return 0;
 }
@@ -218,6 +220,7 @@ static void open_api(char **arguments) {
     invocations = atol(arguments[2]);
     settle = atol(arguments[3]);
     if (invocations < 1 || settle < 0 || settle >= invocations) fail("INVOCATIONS > SETTLE >= 0, please");
+    first_byte_ns = calloc((size_t)invocations, sizeof *first_byte_ns);
     response_ns = calloc((size_t)invocations, sizeof *response_ns);
     cycle_ns = calloc((size_t)invocations, sizeof *cycle_ns);
     for (int i = 0; i < MAX_CONNECTIONS; i++) connections[i].fd = -1;
@@ -239,10 +242,12 @@ static void serve(char **command) {
     }
     subject_drain(&subject);
     printf("{\"next_ns\":%llu,\"first_response_ns\":%llu,\"cpu_ns\":%llu,\"resident_kb\":%ld,"
-           "\"proportional_kb\":%ld,\"output_lines\":%ld",
+           "\"proportional_kb\":%ld,\"output_lines\":%ld,\"body_bytes\":%zu",
            (unsigned long long)since_exec(first_next_at), (unsigned long long)since_exec(first_response_at),
            (unsigned long long)((warm_cpu_until - warm_cpu_from) / (uint64_t)(invocations - settle)),
-           memory.resident_kb, memory.proportional_kb, subject.output_lines - lines_before_last);
+           memory.resident_kb, memory.proportional_kb, subject.output_lines - lines_before_last,
+           body_bytes);
+    print_list("first_byte_ns", first_byte_ns);
     print_list("response_ns", response_ns);
     print_list("cycle_ns", cycle_ns);
     puts("}");

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "subject.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -61,7 +62,6 @@ void subject_start(struct subject *subject, char **argv, int traced) {
     close(ends[1]);
     subject->output = ends[0];
     fcntl(subject->output, F_SETFL, O_NONBLOCK);
-    if (clock_getcpuclockid(subject->pid, &subject->cpu_clock) != 0) fail("no CPU clock");
 }
 
 void subject_kill(struct subject *subject) {
@@ -102,6 +102,35 @@ int subject_drain(struct subject *subject) {
     while ((state = subject_read(subject)) > 0) {
     }
     return state != 0;
+}
+
+static uint64_t cpu_of(pid_t pid) {
+    clockid_t clock;
+    return clock_getcpuclockid(pid, &clock) == 0 ? read_clock(clock) : 0;
+}
+
+static pid_t group_of(const char *pid) {
+    char path[64], line[512];
+    int group = 0;
+    snprintf(path, sizeof path, "/proc/%.20s/stat", pid);
+    FILE *file = fopen(path, "r");
+    if (!file) return 0; /* it has ended meanwhile */
+    if (fgets(line, sizeof line, file) && strrchr(line, ')'))
+        sscanf(strrchr(line, ')') + 1, " %*c %*d %d", &group);
+    fclose(file);
+    return group;
+}
+
+uint64_t subject_cpu(const struct subject *subject) {
+    uint64_t total = 0;
+    DIR *processes = opendir("/proc");
+    if (!processes) fail("/proc: %m");
+    for (struct dirent *entry; (entry = readdir(processes));) {
+        pid_t pid = atoi(entry->d_name);
+        if (pid > 0 && group_of(entry->d_name) == subject->pid) total += cpu_of(pid);
+    }
+    closedir(processes);
+    return total;
 }
 
 struct memory subject_memory(const struct subject *subject) {

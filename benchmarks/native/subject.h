@@ -10,7 +10,6 @@
 struct subject {
     pid_t pid;
     int output;           /* read end of its stdout and stderr */
-    clockid_t cpu_clock;  /* user + system time of all its threads */
     uint64_t *exec_at;    /* written by the child right before exec */
     long output_lines;
     char tail[2048];      /* the last of what it wrote, for the error message */
@@ -25,6 +24,9 @@ void subject_start(struct subject *subject, char **argv, int traced);
 void subject_kill(struct subject *subject);
 int subject_read(struct subject *subject);  /* once: 0 when every writer has closed, -1 when empty */
 int subject_drain(struct subject *subject); /* until it is empty; 0 when every writer has closed */
+
+/* User and system time, in nanoseconds, of all processes of its group. */
+uint64_t subject_cpu(const struct subject *subject);
 struct memory subject_memory(const struct subject *subject);
 
 /* Runs a traced subject until `done` says so after one of its system calls, or until it exits; returns the number of system

@@ -6,25 +6,26 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from benchmarks import events, subjects, toolchain
+from benchmarks import answers, events, subjects, toolchain
 from benchmarks.measure import Bench, measure
 from benchmarks.scenarios import Scenario
-from benchmarks.subjects import BARE, C_CLIENT, OURS, PEER, Subject
-from benchmarks.toolchain import BenchmarkError
+from benchmarks.subjects import ADAPTER, BARE, C_CLIENT, COPY, OURS, PEER, WEB, Subject
+from benchmarks.toolchain import BenchmarkError, Native
 
 
 @pytest.fixture(scope="module")
-def native(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def native(tmp_path_factory: pytest.TempPathFactory) -> Native:
     return toolchain.compile_native(tmp_path_factory.mktemp("native"))
 
 
 @pytest.fixture
-def bench(native: tuple[Path, Path], tmp_path: Path) -> Bench:
-    return Bench(native[0], tmp_path / "events")
+def bench(native: Native, tmp_path: Path) -> Bench:
+    return Bench(native.stub, tmp_path / "events")
 
 
 @pytest.fixture
@@ -40,14 +41,14 @@ def python_subject(name: str, task: Path, *arguments: str) -> Subject:
     return Subject(name, (sys.executable, *arguments), task)
 
 
-def test_a_small_run(bench: Bench, native: tuple[Path, Path], task: Path) -> None:
+def test_a_small_run(bench: Bench, native: Native, task: Path) -> None:
     bootstrap = str(toolchain.ROOT / "bootstrap")
     taking_part = [
         python_subject(OURS, task, "-S", bootstrap),
         python_subject(PEER, task, "-m", "awslambdaric"),
         python_subject("http.client", task, "-m", "http_client_loop"),
         python_subject("httpx", task, "-m", "httpx_loop"),
-        Subject(C_CLIENT, (str(native[1]),), task, takes_handler=False),
+        Subject(C_CLIENT, (str(native.client),), task, takes_handler=False),
         Subject(BARE, (sys.executable, "-I", "-S", "-c", "pass"), task, False, speaks=False),
     ]
     everybody = tuple(subject.name for subject in taking_part)
@@ -65,23 +66,112 @@ def test_a_small_run(bench: Bench, native: tuple[Path, Path], task: Path) -> Non
 
 @pytest.mark.parametrize("size", [1_000, 100_000, 3_000_000])
 def test_events_of_any_size_come_back_as_they_went(
-    bench: Bench, native: tuple[Path, Path], task: Path, size: int
+    bench: Bench, native: Native, task: Path, size: int
 ) -> None:
     scenario = Scenario("echo", lambda: events.orders(size), 4, 1, settle=1)
     bench.write_event(scenario)
-    client = Subject(C_CLIENT, (str(native[1]),), task, takes_handler=False)
+    client = Subject(C_CLIENT, (str(native.client),), task, takes_handler=False)
     for subject in (client, python_subject("http.client", task, "-m", "http_client_loop")):
         figures = bench.run(scenario, subject)
         assert figures["cycle_ns_p99"] >= figures["cycle_ns_p50"] >= figures["response_ns_p50"] > 0
         assert figures["cpu_ns"] > 0
 
 
+def stream_scenario(size: int, number: int, pause_ms: int = 0) -> Scenario:
+    return Scenario(
+        "stream",
+        lambda: events.chunks(size, number, pause_ms),
+        3,
+        1,
+        settle=1,
+        module="stream",
+        verify=answers.is_the_chunks,
+    )
+
+
+def streaming_subjects(native: Native, task: Path) -> list[Subject]:
+    bootstrap = str(toolchain.ROOT / "bootstrap")
+    return [
+        python_subject(OURS, task, "-S", bootstrap),
+        Subject(C_CLIENT, (str(native.client), "stream"), task, takes_handler=False),
+    ]
+
+
+def test_the_first_byte_of_a_stream_comes_before_its_end(
+    bench: Bench, native: Native, task: Path
+) -> None:
+    pause_ms = 200
+    scenario = stream_scenario(1000, 2, pause_ms)
+    bench.write_event(scenario)
+    for subject in streaming_subjects(native, task):
+        figures = bench.run(scenario, subject)
+        waited = figures["response_ns_p50"] - figures["first_byte_ns_p50"]
+        assert waited > pause_ms / 2 * 1e6, subject.name
+        assert figures["first_byte_ns_p50"] > 0
+
+
+@pytest.mark.parametrize(("size", "number"), [(1, 1), (300, 7), (65_536, 500)])
+def test_streams_are_counted_and_looked_at(
+    bench: Bench, native: Native, task: Path, size: int, number: int
+) -> None:
+    scenario = stream_scenario(size, number)
+    bench.write_event(scenario)
+    copy = Subject(COPY, (str(native.client), "copy"), task, takes_handler=False)
+    for subject in (*streaming_subjects(native, task), copy):
+        assert bench.run(scenario, subject)["body_bytes"] == size * number
+
+
+def test_a_stream_that_breaks_off_is_not_measured(bench: Bench, task: Path) -> None:
+    (task / "breaks.py").write_text(
+        "def handler(event, context):\n    yield b'a'\n    raise ValueError('no')\n"
+    )
+    scenario = Scenario("breaks", events.message, 2, 1, module="breaks")
+    bench.write_event(scenario)
+    bootstrap = str(toolchain.ROOT / "bootstrap")
+    with pytest.raises(BenchmarkError, match="ended with an error: Lambda-Runtime-Function-Error"):
+        bench.run(scenario, python_subject(OURS, task, "-S", bootstrap))
+
+
+def test_one_application_served_in_three_ways(bench: Bench, native: Native) -> None:
+    bootstrap = str(toolchain.ROOT / "bootstrap")
+    tasks = dict.fromkeys((OURS, PEER, ADAPTER), subjects.APPLICATION)
+    served = subjects.web_subjects(
+        sys.executable, (sys.executable, "-S", bootstrap), native.adapter, tasks
+    )
+    scenario = Scenario(
+        "web", events.http_request, 3, 1, settle=1, task=WEB, verify=answers.is_the_greeting
+    )
+    bench.write_event(scenario)
+    for subject in served:
+        site = {"PYTHONPATH": ":".join(path for path in sys.path if "site-packages" in path)}
+        figures = bench.run(scenario, replace(subject, env=site))
+        assert figures["cpu_ns"] > 0, subject.name
+        assert figures["first_response_ns"] > figures["next_ns"] > 0
+
+
+def test_the_cpu_of_every_process_counts(bench: Bench, native: Native, task: Path) -> None:
+    script = task / "spins.py"
+    script.write_text(
+        "import os, sys, time\n"
+        "if os.fork() == 0:\n"
+        "    while True:\n"
+        "        pass\n"
+        "os.execv(sys.argv[1], sys.argv[1:])\n"
+    )
+    scenario = Scenario("spins", events.message, 200, 1, settle=50)
+    bench.write_event(scenario)
+    client = Subject(C_CLIENT, (str(native.client),), task, takes_handler=False)
+    spins = (sys.executable, str(script), str(native.client))
+    alone = bench.run(scenario, client)["cpu_ns"]
+    assert bench.run(scenario, replace(client, command=spins))["cpu_ns"] > 1.5 * alone
+
+
 def test_system_calls_are_those_up_to_the_first_next(
-    bench: Bench, native: tuple[Path, Path], task: Path
+    bench: Bench, native: Native, task: Path
 ) -> None:
     scenario = Scenario("calls", events.message, 1, 1, mode="count")
     bench.write_event(scenario)
-    client = Subject(C_CLIENT, (str(native[1]),), task, takes_handler=False)
+    client = Subject(C_CLIENT, (str(native.client),), task, takes_handler=False)
     few = bench.run(scenario, client)["calls"]
     assert few == bench.run(scenario, client)["calls"]
     bare = Subject(BARE, (sys.executable, "-I", "-S", "-c", "pass"), task, False, speaks=False)
@@ -122,15 +212,13 @@ def test_a_subject_that_fails_is_reported_with_what_it_said(bench: Bench, task: 
         bench.run(scenario, python_subject(PEER, task, "-m", "awslambdaric"))
 
 
-def test_a_subject_that_hangs_is_ended_with_all_it_started(
-    native: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_a_subject_that_hangs_is_ended_with_all_it_started(native: Native, tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     script = f"sleep 60 & echo $! $$ > {pids}; wait"
     event = tmp_path / "event"
     event.write_text("{}")
     done = subprocess.run(
-        [native[0], "serve", event, tmp_path / "answer", "1", "0", "1", "/bin/sh", "-c", script],
+        [native.stub, "serve", event, tmp_path / "answer", "1", "0", "1", "/bin/sh", "-c", script],
         capture_output=True,
         text=True,
         timeout=30,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import chart, events, report, toolchain
+from benchmarks import answers, chart, events, report, toolchain
 from benchmarks.figures import compare, percentile, read_figures
 from benchmarks.measure import Runs
 from benchmarks.scenarios import ROWS, SCENARIOS, Row
@@ -109,6 +109,34 @@ def test_chart_is_an_svg_whose_bars_are_the_ratios() -> None:
     assert bars[1] / bars[0] == 0.25
 
 
+def test_chart_shows_what_is_to_be_reached_also_beyond_the_reference() -> None:
+    row = Row("a stream, to a copy", "start", "next_ns", "ms", BARE, 2.0)
+    text = chart.draw(report.lines_of({"start": runs_of_start()}, (row,)), "CPython 3.13.0")
+    ElementTree.fromstring(text)
+    assert f"M{chart.LABELS + chart.BAR:.1f} " in text  # the limit is the longest thing there
+    assert "1.00 ✓" in text
+
+
+def test_a_stream_is_right_when_all_of_it_came() -> None:
+    event = events.chunks(300, 3)
+    chunk = bytes(range(256)) + bytes(range(44))
+    assert answers.is_the_chunks(event, chunk * 3, 900) is None
+    assert answers.is_the_chunks(event, chunk, 900) is None  # as far as it was kept
+    assert answers.is_the_chunks(event, chunk * 3, 899) == "the answer has 899 bytes, not 900"
+    assert answers.is_the_chunks(event, chunk[1:], 900) == "the answer is not what was to be sent"
+
+
+def page(status: int = 200, body: str = '{"message":"Hi, Zoe"}') -> bytes:
+    headers = {"Content-Type": "application/json"}
+    return events.encode({"statusCode": status, "headers": headers, "body": body})
+
+
+def test_a_page_is_right_by_its_status_and_content() -> None:
+    assert answers.is_the_greeting({}, page(), 0) is None
+    assert "no page" in (answers.is_the_greeting({}, page(502), 0) or "")
+    assert "another page" in (answers.is_the_greeting({}, page(body="{}"), 0) or "")
+
+
 def test_the_table_is_put_between_its_marks() -> None:
     page = f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n"
     assert report.insert(page, "new") == f"before\n{report.BEGIN}\nnew\n{report.END}\nafter\n"
@@ -147,3 +175,12 @@ def test_an_interpreter_that_does_not_run_is_passed_over(
         toolchain.find_interpreter(None)
     with pytest.raises(BenchmarkError, match="does not run"):
         toolchain.find_interpreter(str(broken))
+
+
+def test_the_peers_are_pinned_in_a_form_that_pip_takes_for_constraints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pins = tmp_path / "requirements.txt"
+    pins.write_text("# tests\n-r other.txt\nhttpx==0.28.1\nuvicorn[standard,extra]==0.54.0\n")
+    monkeypatch.setattr(toolchain, "PINS", (pins,))
+    assert toolchain.read_pins() == ["httpx==0.28.1", "uvicorn==0.54.0"]

@@ -1,0 +1,10 @@
+"""A FastAPI application with one route, as its tutorial begins."""
+
+from fastapi import FastAPI
+
+app = FastAPI()
+
+
+@app.get("/hello/{name}")
+async def hello(name: str, greeting: str = "Hello") -> dict[str, str]:
+    return {"message": f"{greeting}, {name}"}
