@@ -65,7 +65,9 @@ def parse_status_line(line: str) -> int:
     known = _known_statuses.get(line)
     if known is not None:
         return known
-    if line[:7] != "HTTP/1." or line[7:9] not in ("0 ", "1 ") or line[12:13] not in ("", " "):
+    framed = line[:7] == "HTTP/1." and line[7:9] in ("0 ", "1 ") and line[12:13] in ("", " ")
+    # A bare CR or LF in the reason would hide header lines in it.
+    if not framed or "\r" in line or "\n" in line or "\0" in line:
         raise ProtocolError(f"not an HTTP/1.1 status line: {line[:80]!r}")
     code = line[9:12]
     if len(code) != 3 or not (code.isascii() and code.isdigit()) or code < "100":
@@ -129,7 +131,7 @@ def _content_length(value: str) -> int:
 def chunk_size(line: bytes) -> int:
     """The size that a chunk's first line gives; extensions behind a ``;`` are ignored."""
     digits = line.partition(b";")[0].rstrip(b" \t")
-    if not digits or not _HEX.issuperset(digits):
+    if not digits or not _HEX.issuperset(digits) or b"\n" in line or b"\r" in line:
         raise ProtocolError(f"not a chunk size: {line[:80]!r}")
     return within_bounds(int(digits, 16) if len(digits) < 16 else MAX_BODY + 1)
 
