@@ -49,11 +49,11 @@ def parse_head(block: bytes) -> tuple[int, dict[str, str]]:
     status_line, *lines = text.split("\r\n")
     if text.count("\n") == text.count("\r") == len(lines) and "\0" not in text:
         # Nearly every head: names seen before, and nothing that could end a line too early.
-        parts = [line.partition(":") for line in lines]
+        parts = [line.split(":", 1) for line in lines]
         try:
-            fields = {_known_names[raw]: value.strip(" \t") for raw, _, value in parts}
-        except KeyError:
-            pass
+            fields = {_known_names[raw]: value.strip(" \t") for raw, value in parts}
+        except (KeyError, ValueError):
+            pass  # a name not seen before, or a line without a colon
         else:
             if len(fields) == len(lines):
                 return parse_status_line(status_line), fields
@@ -82,7 +82,7 @@ def parse_fields(lines: list[str]) -> dict[str, str]:
     fields: dict[str, str] = {}
     for line in lines:
         raw, colon, value = line.partition(":")
-        name = _known_names.get(raw) or _field_name(raw, colon)
+        name = (_known_names.get(raw) if colon else None) or _field_name(raw, colon)
         value = value.strip(" \t")
         if not value.isprintable():
             _check_value(name, value)

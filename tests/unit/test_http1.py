@@ -85,6 +85,14 @@ def test_header_lines_that_are_not_one(line: str) -> None:
         http1.parse_fields([line])
 
 
+def test_a_known_name_without_its_colon_is_refused() -> None:
+    http1.parse_head(b"HTTP/1.1 200 OK\r\nDate: today")
+    with pytest.raises(http1.ProtocolError):
+        http1.parse_head(b"HTTP/1.1 200 OK\r\nDate")
+    with pytest.raises(http1.ProtocolError):
+        http1.parse_fields(["Date"])
+
+
 @pytest.mark.parametrize(
     ("status", "headers", "length"),
     [
