@@ -1,0 +1,36 @@
+"""Random faults at random bytes: each invocation is answered once, or its process replaced.
+
+`make soak` does the same a hundred times longer. A failure names its seed, and
+`make soak ARGS="--seed SEED --batches 1"` runs that one again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+
+from support.chaos import Account, run_batch
+
+SEED = random.SystemRandom().randrange(1_000_000)
+
+
+@pytest.mark.parametrize(("invocations", "rate"), [(300, 0.02), (80, 0.2)])
+def test_every_invocation_is_answered_once_or_its_process_replaced(
+    invocations: int, rate: float
+) -> None:
+    account = asyncio.run(run_batch(SEED, invocations, rate))
+    print(f"seed {SEED}: {account}")
+    assert not account.wrong
+    assert account.faults > 0
+    assert sum(account.outcomes.values()) == invocations
+    assert account.outcomes["answered"] > 0
+
+
+def test_without_faults_only_processes_that_end_themselves_are_replaced() -> None:
+    account: Account = asyncio.run(run_batch(SEED, 400, 0.0))
+    assert not account.wrong
+    assert account.faults == 0
+    assert account.starts <= 1 + account.exits
+    assert account.outcomes["process replaced"] <= account.exits
