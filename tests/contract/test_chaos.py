@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+from pathlib import Path
 
 import pytest
 
-from support.chaos import Account, run_batch
+from benchmarks import toolchain
+from support.chaos import Account, measure_growth, run_batch
+from support.memory import growth, hold
 
 SEED = random.SystemRandom().randrange(1_000_000)
 
@@ -34,3 +37,22 @@ def test_without_faults_only_processes_that_end_themselves_are_replaced() -> Non
     assert account.faults == 0
     assert account.starts <= 1 + account.exits
     assert account.outcomes["process replaced"] <= account.exits
+
+
+def test_a_process_that_serves_all_kinds_does_not_grow() -> None:
+    account, memory, descriptors = asyncio.run(measure_growth(SEED, 300, 500))
+    print(f"seed {SEED}: {memory:+} KiB, {descriptors:+} descriptors, {account}")
+    assert not account.wrong
+    assert account.starts == 1
+    assert memory < 1024
+    assert descriptors == 0
+
+
+@pytest.mark.parametrize("size", [10, 60_000])
+def test_a_process_does_not_grow_with_its_invocations(tmp_path: Path, size: int) -> None:
+    stub, _ = toolchain.compile_native(tmp_path)
+    readings = hold(stub, tmp_path, b'"%s"' % (b"x" * size), 10_000, seconds=120)
+    assert [held.invocations for held in readings] == list(range(1000, 10_001, 1000))
+    memory, descriptors = growth(readings)
+    assert memory < 1024, readings
+    assert descriptors == 0, readings

@@ -78,24 +78,27 @@ class _Answer:
 
 
 class _Batch:
-    def __init__(self, seed: int, invocations: int, rate: float) -> None:
+    def __init__(self, seed: int, invocations: int, rate: float, kinds: dict[str, int]) -> None:
         self.account = Account(seed, invocations)
+        self.kinds = kinds
         self.faults = RandomFaults(seed, rate)
         self._dice = random.Random(f"invocations {seed}")
         self._attempts: Counter[str] = Counter()
 
-    async def run(self) -> Account:
-        emulator = Emulator(
-            command=[sys.executable, "-S", str(ROOT / "bootstrap"), "chaos.handler"],
+    def emulator(self) -> Emulator:
+        return Emulator(
+            command=[sys.executable, "-S", str(ROOT / "bootstrap")],
             handler="chaos.handler",
             task_root=KINDS_FOLDER,
             timeout=PATIENCE,
             faults=self.faults,
         )
-        async with emulator:
+
+    async def run(self) -> Account:
+        async with self.emulator() as emulator:
             self._count_attempts(emulator)
             for number in range(self.account.invocations):
-                await self._invoke(emulator, f"{self.account.seed}-{number}")
+                await self.invoke(emulator, f"{self.account.seed}-{number}")
             self.account.starts = emulator.environment.starts
         self.account.faults = self.faults.struck
         self._settle()
@@ -112,9 +115,9 @@ class _Batch:
 
         environment.begin_answer = noting  # type: ignore[method-assign]
 
-    async def _invoke(self, emulator: Emulator, token: str) -> None:
+    async def invoke(self, emulator: Emulator, token: str) -> None:
         dice = self._dice
-        (kind,) = dice.choices(list(_KINDS), list(_KINDS.values()))
+        (kind,) = dice.choices(list(self.kinds), list(self.kinds.values()))
         event = {"kind": kind, "token": token, "size": dice.choice(_SIZES)}
         if dice.random() < 0.2:
             event["padding"] = "y" * dice.choice(_SIZES)
@@ -192,4 +195,22 @@ def _is_answer(kind: str, token: str, size: int, payload: bytes) -> bool:
 
 async def run_batch(seed: int, invocations: int, rate: float) -> Account:
     """Invoke so many times, the share `rate` of all exchanges spoiled; the account of it."""
-    return await _Batch(seed, invocations, rate).run()
+    return await _Batch(seed, invocations, rate, _KINDS).run()
+
+
+async def measure_growth(seed: int, settle: int, invocations: int) -> tuple[Account, int, int]:
+    """Every kind of handler without faults in one process: the account, and by how many KiB and
+    descriptors the process grew in the last `invocations`, after `settle` of them before."""
+    kinds = {kind: weight for kind, weight in _KINDS.items() if kind not in _ENDS}
+    batch = _Batch(seed, settle + invocations, 0.0, kinds)
+    held: list[tuple[int, int]] = []
+    async with batch.emulator() as emulator:
+        for number in range(settle + invocations + 1):
+            if number in (settle, settle + invocations):
+                figures = await emulator.invoke({"kind": "figures", "token": ""})
+                held.append(figures.json())
+            if number < settle + invocations:
+                await batch.invoke(emulator, f"{seed}-{number}")
+        batch.account.starts = emulator.environment.starts
+    (memory, descriptors), (memory_later, descriptors_later) = held
+    return batch.account, memory_later - memory, descriptors_later - descriptors
