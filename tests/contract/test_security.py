@@ -37,12 +37,11 @@ FAILING = {
         EVENT,
     ),
     "bad chunk": ("def handler(event, context):\n    yield event", EVENT),
-    "bad chunk later": ("def handler(event, context):\n    yield b'a'\n    yield event", EVENT),
     "async": ("async def handler(event, context):\n    raise LookupError('no')", EVENT),
     "truncated event": ("def handler(event, context):\n    pass", EVENT[:-4]),
     "event of no encoding": ("def handler(event, context):\n    pass", EVENT + b"\xff"),
     "event with more behind": ("def handler(event, context):\n    pass", EVENT + EVENT),
-    "fails to import": (f"import missing_module_{1}", EVENT),
+    "fails to import": ("import missing_module", EVENT),
     "not Python": ("def handler(:", EVENT),
     "no handler": ("x = 1", EVENT),
     "raises in init": ("raise OSError('no')", EVENT),
@@ -81,11 +80,28 @@ def test_refused_and_lost_answers_are_logged_without_what_they_held(
     refused: ThreadedEmulator,
 ) -> None:
     refused.invoke(EVENT)
+    refused.invoke(EVENT)  # when this one is delivered, the first refusal has been logged
     assert "refused" in refused.logs()
     refused.emulator.faults.add(Fault(call="response", cut=20))
     refused.invoke(EVENT)
+    refused.invoke(EVENT)  # by the process that comes after, when all of the first's log is read
     assert "lost the Runtime API" in refused.logs()
     assert SECRET not in refused.logs()
+
+
+def test_broken_streams_are_logged_without_what_they_held(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(
+        "def handler(event, context):\n    yield b'begun'\n    yield event\n"
+    )
+    with ThreadedEmulator(
+        command=RUNTIMES["lambda_runtime"],
+        handler="app.handler",
+        task_root=tmp_path,
+        environment=CREDENTIALS,
+    ) as emulator:
+        assert emulator.invoke(EVENT).error_type == "Runtime.MarshalError"
+        assert "chunk 2" in emulator.logs()
+        assert SECRET not in emulator.logs()
 
 
 INJECTED = "x\r\nInjected: 1\r\n\r\nGET /injected HTTP/1.1\r\nHost: y\r\n\r\n"
@@ -153,7 +169,6 @@ INJECTIONS = {
 def test_functions_cannot_put_headers_or_requests_on_the_wire(case: str) -> None:
     outcome = run_function(f"INJECTED = {INJECTED!r}\n{INJECTIONS[case]}")
     check_requests(outcome)
-    assert not outcome.paths[-1].startswith("injected")
 
 
 STREAMS = {
@@ -242,7 +257,7 @@ class Endless:
 @pytest.mark.parametrize(
     ("start", "more", "bound"),
     [
-        (b"", b"x", http1.MAX_HEAD),
+        (b"H", b"x", http1.MAX_HEAD),
         (b"HTTP/1.1 200 OK\r\n", b"a: b\r\n", http1.MAX_HEAD),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n", b"x", 0),
         (b"HTTP/1.1 200 OK\r\n\r\n", b"x", http1.MAX_BODY),
