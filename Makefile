@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 
-.PHONY: help setup test lint bench run emulator layer layer-check layer-lock image clean
+.PHONY: help setup test soak lint bench run emulator layer layer-check layer-lock image clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,6 +44,9 @@ image: $(VENV)/.run ## build the container base images: make image [ARCH="x86_64
 test: setup ## all tests, under the real Runtime Interface Emulator too; unit tests on every CPython here
 	$(PY) -m pytest
 	$(PY) tests/support/interpreters.py
+
+soak: setup ## hours of faults and a million invocations (shorter: make soak ARGS="--batches 5 --memory 100000")
+	@PYTHONPATH=.:runtime:emulator:tests $(PY) -m support.soak $(ARGS)
 
 lint: setup ## what .ci/run checks besides the tests
 	$(VENV)/bin/ruff check

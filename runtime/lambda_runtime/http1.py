@@ -49,11 +49,11 @@ def parse_head(block: bytes) -> tuple[int, dict[str, str]]:
     status_line, *lines = text.split("\r\n")
     if text.count("\n") == text.count("\r") == len(lines) and "\0" not in text:
         # Nearly every head: names seen before, and nothing that could end a line too early.
-        parts = [line.partition(":") for line in lines]
+        parts = [line.split(":", 1) for line in lines]
         try:
-            fields = {_known_names[raw]: value.strip(" \t") for raw, _, value in parts}
-        except KeyError:
-            pass
+            fields = {_known_names[raw]: value.strip(" \t") for raw, value in parts}
+        except (KeyError, ValueError):
+            pass  # a name not seen before, or a line without a colon
         else:
             if len(fields) == len(lines):
                 return parse_status_line(status_line), fields
@@ -65,7 +65,9 @@ def parse_status_line(line: str) -> int:
     known = _known_statuses.get(line)
     if known is not None:
         return known
-    if line[:7] != "HTTP/1." or line[7:9] not in ("0 ", "1 ") or line[12:13] not in ("", " "):
+    framed = line[:7] == "HTTP/1." and line[7:9] in ("0 ", "1 ") and line[12:13] in ("", " ")
+    # A bare CR or LF in the reason would hide header lines in it.
+    if not framed or "\r" in line or "\n" in line or "\0" in line:
         raise ProtocolError(f"not an HTTP/1.1 status line: {line[:80]!r}")
     code = line[9:12]
     if len(code) != 3 or not (code.isascii() and code.isdigit()) or code < "100":
@@ -80,7 +82,7 @@ def parse_fields(lines: list[str]) -> dict[str, str]:
     fields: dict[str, str] = {}
     for line in lines:
         raw, colon, value = line.partition(":")
-        name = _known_names.get(raw) or _field_name(raw, colon)
+        name = (_known_names.get(raw) if colon else None) or _field_name(raw, colon)
         value = value.strip(" \t")
         if not value.isprintable():
             _check_value(name, value)
@@ -129,7 +131,7 @@ def _content_length(value: str) -> int:
 def chunk_size(line: bytes) -> int:
     """The size that a chunk's first line gives; extensions behind a ``;`` are ignored."""
     digits = line.partition(b";")[0].rstrip(b" \t")
-    if not digits or not _HEX.issuperset(digits):
+    if not digits or not _HEX.issuperset(digits) or b"\n" in line or b"\r" in line:
         raise ProtocolError(f"not a chunk size: {line[:80]!r}")
     return within_bounds(int(digits, 16) if len(digits) < 16 else MAX_BODY + 1)
 

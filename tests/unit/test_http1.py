@@ -60,6 +60,9 @@ def test_arbitrary_bytes_are_parsed_or_refused(block: bytes) -> None:
         "HTTP/1.1 ２００ OK",
         "HTTP/1.12 200 OK",
         "ICY 200 OK",
+        "HTTP/1.1 200 OK\nContent-Length: 2",
+        "HTTP/1.1 200 OK\rContent-Length: 2",
+        "HTTP/1.1 200 OK\0",
         "",
     ],
 )
@@ -80,6 +83,14 @@ def test_a_reason_may_be_missing(line: str) -> None:
 def test_header_lines_that_are_not_one(line: str) -> None:
     with pytest.raises(http1.ProtocolError):
         http1.parse_fields([line])
+
+
+def test_a_known_name_without_its_colon_is_refused() -> None:
+    http1.parse_head(b"HTTP/1.1 200 OK\r\nDate: today")
+    with pytest.raises(http1.ProtocolError):
+        http1.parse_head(b"HTTP/1.1 200 OK\r\nDate")
+    with pytest.raises(http1.ProtocolError):
+        http1.parse_fields(["Date"])
 
 
 @pytest.mark.parametrize(
@@ -122,7 +133,9 @@ def test_chunk_sizes(line: bytes, size: int) -> None:
     assert http1.chunk_size(line) == size
 
 
-@pytest.mark.parametrize("line", [b"", b"-1", b"0x10", b"1_0", b" 1", b"g", b"f" * 5000])
+@pytest.mark.parametrize(
+    "line", [b"", b"-1", b"0x10", b"1_0", b" 1", b"g", b"2;a\nb", b"2;a\r", b"f" * 5000]
+)
 def test_chunk_sizes_that_are_not_one(line: bytes) -> None:
     with pytest.raises(http1.ProtocolError):
         http1.chunk_size(line)

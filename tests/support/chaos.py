@@ -1,0 +1,216 @@
+"""A function under random faults, and the account of what became of every invocation.
+
+One *batch* is an emulator of its own with one environment: what its invocations are and which
+exchanges are spoiled follows from its seed, so a batch that failed can be run again. How far a
+process got when its peer died is up to the machine, and may differ.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import sys
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lambda_emulator.emulator import Emulator
+from lambda_emulator.faults import RandomFaults
+from lambda_emulator.invocation import Invocation
+
+ROOT = Path(__file__).parents[2]
+KINDS_FOLDER = ROOT / "tests" / "contract" / "kinds"
+PATIENCE = 60.0
+"""Seconds that one answer may take on a busy machine before it counts as lost."""
+
+_STREAMS = ("stream", "break_off", "http", "async_stream")
+_KINDS = {
+    "plain": 40,
+    "fail": 12,
+    "stream": 12,
+    "break_off": 6,
+    "http": 6,
+    "coroutine": 14,
+    "async_stream": 8,
+    "leave": 1,
+    "vanish": 1,
+}
+_ENDS = ("leave", "vanish")
+_EXIT = "Runtime.ExitError"
+_SIZES = (0, 0, 0, 10, 3000, 40_000, 200_000)
+
+
+@dataclass
+class Account:
+    """What became of the invocations of one batch or of several."""
+
+    seed: int = 0
+    invocations: int = 0
+    faults: int = 0
+    starts: int = 0
+    exits: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+
+    def __iadd__(self, other: Account) -> Account:
+        self.invocations += other.invocations
+        self.faults += other.faults
+        self.starts += other.starts
+        self.exits += other.exits
+        self.outcomes += other.outcomes
+        self.wrong += other.wrong
+        return self
+
+    def __str__(self) -> str:
+        return (
+            f"{self.invocations} invocations, {self.faults} faults, {self.starts} processes: "
+            f"{dict(sorted(self.outcomes.items()))}, {len(self.wrong)} wrong"
+        )
+
+
+@dataclass
+class _Answer:
+    payload: bytes
+    error_type: str | None
+    document: bytes = b""
+
+
+class _Batch:
+    def __init__(self, seed: int, invocations: int, rate: float, kinds: dict[str, int]) -> None:
+        self.account = Account(seed, invocations)
+        self.kinds = kinds
+        self.faults = RandomFaults(seed, rate)
+        self._dice = random.Random(f"invocations {seed}")
+        self._attempts: Counter[str] = Counter()
+
+    def emulator(self) -> Emulator:
+        return Emulator(
+            command=[sys.executable, "-S", str(ROOT / "bootstrap")],
+            handler="chaos.handler",
+            task_root=KINDS_FOLDER,
+            timeout=PATIENCE,
+            faults=self.faults,
+        )
+
+    async def run(self) -> Account:
+        async with self.emulator() as emulator:
+            self._count_attempts(emulator)
+            for number in range(self.account.invocations):
+                await self.invoke(emulator, f"{self.account.seed}-{number}")
+            self.account.starts = emulator.environment.starts
+        self.account.faults = self.faults.struck
+        self._settle()
+        return self.account
+
+    def _count_attempts(self, emulator: Emulator) -> None:
+        """Notes every answer that reaches the Runtime API, also one that it will not take."""
+        environment = emulator.environment
+        begin_answer = environment.begin_answer
+
+        def noting(request_id: str, call: Any) -> Invocation:
+            self._attempts[request_id] += 1
+            return begin_answer(request_id, call)
+
+        environment.begin_answer = noting  # type: ignore[method-assign]
+
+    async def invoke(self, emulator: Emulator, token: str) -> None:
+        dice = self._dice
+        (kind,) = dice.choices(list(self.kinds), list(self.kinds.values()))
+        event = {"kind": kind, "token": token, "size": dice.choice(_SIZES)}
+        if dice.random() < 0.2:
+            event["padding"] = "y" * dice.choice(_SIZES)
+        streamed = kind in _STREAMS and dice.random() < 0.7
+        try:
+            async with asyncio.timeout(PATIENCE):
+                answer = await _ask(emulator, event, token, streamed)
+        except TimeoutError:
+            self._note(token, kind, "lost")
+            return
+        self.account.exits += kind in _ENDS
+        outcome = _judge(event, token, answer)
+        self._note(token, kind, outcome, answer)
+
+    def _note(self, token: str, kind: str, outcome: str, answer: _Answer | None = None) -> None:
+        self.account.outcomes[outcome] += 1
+        if outcome not in ("answered", "failed as told", "process replaced"):
+            said = f": {answer.payload[:200]!r} {answer.document[:200]!r}" if answer else ""
+            self.account.wrong.append(f"seed {self.account.seed}: {token} ({kind}) {outcome}{said}")
+
+    def _settle(self) -> None:
+        account = self.account
+        for request_id, attempts in self._attempts.items():
+            if attempts > 1:
+                account.wrong.append(f"seed {account.seed}: {request_id} answered {attempts} times")
+        if strangers := [
+            seen for seen in self._attempts if not seen.startswith(f"{account.seed}-")
+        ]:
+            account.wrong.append(f"seed {account.seed}: answers to unknown {strangers[:5]}")
+        if account.outcomes["process replaced"] > account.faults + account.exits:
+            account.wrong.append(
+                f"seed {account.seed}: more lost processes than reasons ({account})"
+            )
+        if account.starts > 1 + account.faults + account.exits:
+            account.wrong.append(f"seed {account.seed}: more starts than reasons ({account})")
+
+
+async def _ask(emulator: Emulator, event: dict[str, Any], token: str, streamed: bool) -> _Answer:
+    if not streamed:
+        reply = await emulator.invoke(event, request_id=token)
+        document = reply.payload if reply.function_error else b""
+        return _Answer(reply.payload, reply.error_type, document)
+    async with emulator.stream(event, request_id=token) as stream:
+        payload = b"".join([chunk async for chunk in stream])
+    if stream.failure is None:
+        return _Answer(payload, None)
+    return _Answer(payload, stream.failure.error_type, stream.failure.payload)
+
+
+def _judge(event: dict[str, Any], token: str, answer: _Answer) -> str:
+    kind, size = event["kind"], event["size"]
+    if answer.error_type == _EXIT:
+        return "process replaced"
+    if kind in ("fail", "leave", "break_off"):
+        return "failed as told" if _told(answer.document) == token else "crossed"
+    if answer.error_type is not None:
+        return f"failed with {answer.error_type}"
+    return "answered" if _is_answer(kind, token, size, answer.payload) else "crossed"
+
+
+def _told(document: bytes) -> str:
+    """The token in an error document's message, which padding may follow."""
+    return str(json.loads(document)["errorMessage"]).partition("x")[0] if document else ""
+
+
+def _is_answer(kind: str, token: str, size: int, payload: bytes) -> bool:
+    if kind in ("plain", "coroutine"):
+        answer: object = json.loads(payload)
+        return answer == {"token": token, "id": token, "padding": "x" * size}
+    told = token.encode()
+    if kind == "http":
+        return told in payload and payload.endswith(told + b"x" * size)
+    return payload == told + b"x" * size + told
+
+
+async def run_batch(seed: int, invocations: int, rate: float) -> Account:
+    """Invoke so many times, the share `rate` of all exchanges spoiled; the account of it."""
+    return await _Batch(seed, invocations, rate, _KINDS).run()
+
+
+async def measure_growth(seed: int, settle: int, invocations: int) -> tuple[Account, int, int]:
+    """Every kind of handler without faults in one process: the account, and by how many KiB and
+    descriptors the process grew in the last `invocations`, after `settle` of them before."""
+    kinds = {kind: weight for kind, weight in _KINDS.items() if kind not in _ENDS}
+    batch = _Batch(seed, settle + invocations, 0.0, kinds)
+    held: list[tuple[int, int]] = []
+    async with batch.emulator() as emulator:
+        for number in range(settle + invocations + 1):
+            if number in (settle, settle + invocations):
+                figures = await emulator.invoke({"kind": "figures", "token": ""})
+                held.append(figures.json())
+            if number < settle + invocations:
+                await batch.invoke(emulator, f"{seed}-{number}")
+        batch.account.starts = emulator.environment.starts
+    (memory, descriptors), (memory_later, descriptors_later) = held
+    return batch.account, memory_later - memory, descriptors_later - descriptors

@@ -1,0 +1,101 @@
+"""The long form of the chaos and memory tests: `make soak`.
+
+Every batch has a seed, the first one's plus its number; a failing one is named and can be run
+alone: `make soak ARGS="--seed SEED --batches 1 --memory 0"`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import random
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from benchmarks.events import encode, message
+from benchmarks.toolchain import compile_native
+from support.chaos import Account, measure_growth, run_batch
+from support.memory import growth, hold
+
+GROWTH_LIMIT_KB = 1024
+_BATCH = 1000
+_STUB_SECONDS = 6 * 3600
+
+
+def main() -> int:
+    """Run what the arguments ask for; the exit status tells whether everything held."""
+    options = _parser().parse_args()
+    print(f"seed {options.seed}", flush=True)
+    held = True
+    if options.batches:
+        held &= _chaos(options.seed, options.batches, options.rate, options.jobs)
+    if options.mixed:
+        held &= _mixed(options.seed, options.mixed)
+    if options.memory:
+        held &= _memory(options.memory)
+    print("everything held" if held else "FAILED", flush=True)
+    return 0 if held else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
+    add = parser.add_argument
+    add("--seed", type=int, default=random.SystemRandom().randrange(1_000_000_000))
+    add(
+        "--batches",
+        type=int,
+        default=100,
+        help=f"of {_BATCH} invocations with faults (%(default)s)",
+    )
+    add("--rate", type=float, default=0.02, help="share of exchanges spoiled (%(default)s)")
+    add("--mixed", type=int, default=20_000, help="invocations of all kinds in one process")
+    add("--memory", type=int, default=1_000_000, help="invocations of a plain handler in one")
+    add("--jobs", type=int, default=os.cpu_count() or 1, help="batches at once (%(default)s)")
+    return parser
+
+
+def _batch(seed: int, rate: float) -> Account:
+    return asyncio.run(run_batch(seed, _BATCH, rate))
+
+
+def _chaos(seed: int, batches: int, rate: float, jobs: int) -> bool:
+    total = Account(seed)
+    started = time.monotonic()
+    with ProcessPoolExecutor(jobs) as pool:
+        for number, account in enumerate(
+            pool.map(_batch, range(seed, seed + batches), [rate] * batches), 1
+        ):
+            total += account
+            print(f"[{number}/{batches}] seed {account.seed}: {account}", flush=True)
+    print(f"faults at random bytes, {time.monotonic() - started:.0f} s: {total}", flush=True)
+    for line in total.wrong:
+        print(f"  {line}")
+    return not total.wrong and sum(total.outcomes.values()) == batches * _BATCH
+
+
+def _mixed(seed: int, invocations: int) -> bool:
+    settle = max(1000, invocations // 10)
+    account, memory, descriptors = asyncio.run(measure_growth(seed, settle, invocations))
+    print(f"all kinds, one process: {memory:+} KiB, {descriptors:+} descriptors; {account}")
+    return (
+        not account.wrong and account.starts == 1 and memory < GROWTH_LIMIT_KB and descriptors <= 0
+    )
+
+
+def _memory(invocations: int) -> bool:
+    stub, _ = compile_native()
+    with tempfile.TemporaryDirectory() as folder:
+        readings = hold(stub, Path(folder), encode(message()), invocations, _STUB_SECONDS)
+    for reading in readings:
+        print(reading, flush=True)
+    memory, descriptors = growth(readings)
+    print(f"plain handler, one process: {memory:+} KiB, {descriptors:+} descriptors")
+    return memory < GROWTH_LIMIT_KB and descriptors <= 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

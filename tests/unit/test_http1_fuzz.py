@@ -1,0 +1,192 @@
+"""Replies, mutated, read by our parser and by h11: the same message, or both refuse it.
+
+The corpus holds the forms that the Runtime API's servers use: chunked and counted, with trailers,
+with provisional replies, empty. Where the two parsers differ on purpose a rule below says why; a
+difference that no rule explains fails the test, and one where both read a message but not the same
+one always does.
+"""
+
+import re
+
+import h11
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from lambda_runtime import http1
+from lambda_runtime.connection import Connection, Disconnected, Reply
+
+_EVENT_FIELDS = (
+    b"Content-Type: application/json\r\n"
+    b"Lambda-Runtime-Aws-Request-Id: 8476a536-e9f4-11e8-9739-2dfe598c3fcd\r\n"
+    b"Lambda-Runtime-Deadline-Ms: 1542409706888\r\n"
+    b"Lambda-Runtime-Invoked-Function-Arn: arn:aws:lambda:eu-west-1:012345678912:function:f\r\n"
+    b"Lambda-Runtime-Trace-Id: Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Sampled=1\r\n"
+    b"Date: Thu, 01 Jan 2026 00:00:00 GMT\r\n"
+)
+_ACCEPTED = (
+    b"HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\n"
+    b'Date: Thu, 01 Jan 2026 00:00:00 GMT\r\nContent-Length: 16\r\n\r\n{"status":"OK"}\n'
+)
+CORPUS = [
+    b"HTTP/1.1 200 OK\r\n" + _EVENT_FIELDS + b'Content-Length: 14\r\n\r\n{"key": "abc"}',
+    b"HTTP/1.1 200 OK\r\n"
+    + _EVENT_FIELDS
+    + b'Transfer-Encoding: chunked\r\n\r\n6\r\n{"key"\r\n8;a=b\r\n: "abc"}\r\n0\r\n\r\n',
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n"
+    b"3\r\n{} \r\n0\r\nX-Sum: 1\r\nX-More: 2\r\n\r\n",
+    b"HTTP/1.1 100 Continue\r\n\r\n" + _ACCEPTED,
+    _ACCEPTED,
+    b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nuntil the end",
+    b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n{}",
+    b"HTTP/1.1 204 No Content\r\n\r\n",
+    b"HTTP/1.1 413 Request Entity Too Large\r\nContent-Length: 0\r\n\r\n",
+    b'HTTP/1.1 403 Forbidden\r\nContent-Length: 38\r\n\r\n{"errorType":"InvalidStateTransition"}',
+]
+TOKENS = [
+    b"\r\n", b"\n", b"\r", b"\0", b" ", b"\t", b":", b",", b";", b"0", b"1", b"f", b"-", b"+",
+    b"\x0b", b"\x7f", b"\xff", b"\xc3\xa9", b"\r\n\r\n", b"0\r\n\r\n", b"ffffffffffffffff",
+    b"Content-Length: 3\r\n", b"Content-Length: 2, 2\r\n", b"Content-Length: -1\r\n",
+    b"Transfer-Encoding: chunked\r\n", b"Transfer-Encoding: gzip\r\n", b"transfer-ENCODING:",
+    b"HTTP/1.1 101 Switching\r\n\r\n", b"HTTP/1.1 200 OK\r\n", b"HTTP/2.0", b"HTTP/1.0",
+]  # fmt: skip
+
+Message = tuple[int, dict[str, str], bytes, dict[str, str]]
+
+
+class Pieces:
+    """A socket from which these bytes can be received, some at a time, and then its end."""
+
+    def __init__(self, data: bytes, sizes: list[int]) -> None:
+        self.data, self.at, self.sizes = data, 0, sizes
+        self.calls = 0
+
+    def recv(self, limit: int) -> bytes:
+        self.calls += 1
+        size = self.sizes[self.calls % len(self.sizes)] if self.sizes else limit
+        piece = self.data[self.at : self.at + min(size, limit)]
+        self.at += len(piece)
+        return piece
+
+    def recv_into(self, buffer: memoryview) -> int:
+        piece = self.recv(len(buffer))
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    def close(self) -> None:
+        pass
+
+
+def read_by_us(data: bytes, sizes: list[int]) -> Message | None:
+    """The message, or None when it is refused; whatever else is raised fails the test."""
+    connection = Connection("127.0.0.1:1")
+    socket = Pieces(data, sizes)
+    connection._socket = socket  # type: ignore[assignment]
+    try:
+        reply: Reply = connection.receive()
+    except (http1.ProtocolError, Disconnected):
+        return None
+    finally:
+        assert socket.calls <= len(data) + 2, "read on after the end"
+    headers = reply.headers
+    if length := headers.get("content-length"):
+        headers["content-length"] = length.partition(",")[0].strip()  # h11 shows one of several
+    return reply.status, headers, bytes(reply.body), reply.trailers
+
+
+def joined(headers: "list[tuple[bytes, bytes]]") -> dict[str, str]:
+    fields: dict[str, str] = {}
+    for raw_name, raw_value in headers:
+        name, value = raw_name.decode(), raw_value.decode("utf-8", "replace")
+        fields[name] = f"{fields[name]}, {value}" if name in fields else value
+    return fields
+
+
+def read_by_h11(data: bytes) -> Message | None:
+    connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=http1.MAX_HEAD)
+    connection.send(h11.Request(method="GET", target="/", headers=[("host", "x")]))
+    connection.send(h11.EndOfMessage())
+    status, headers, body = 0, {}, b""
+    connection.receive_data(data)
+    try:
+        while True:
+            event = connection.next_event()
+            if event is h11.NEED_DATA:
+                connection.receive_data(b"")
+            elif isinstance(event, h11.Response):
+                status, headers = event.status_code, joined(list(event.headers))
+            elif isinstance(event, h11.Data):
+                body += event.data
+            elif isinstance(event, h11.EndOfMessage):
+                return status, headers, body, joined(list(event.headers))
+            elif not isinstance(event, h11.InformationalResponse):
+                return None
+    except h11.RemoteProtocolError:
+        return None
+
+
+STRICTER = {
+    # RFC 9112, section 2.2 lets a recipient take a bare LF for a line's end. No server of the
+    # Runtime API sends one, and where two readers may differ a message can be smuggled.
+    "a bare LF": re.compile(rb"(?<!\r)\n"),
+    # Section 5.2: obsolete, and a user agent may refuse it.
+    "a folded header line": re.compile(rb"\r\n[ \t]"),
+    # Nobody on this wire speaks anything else.
+    "another version": re.compile(rb"HTTP/(?!1\.[01] )"),
+    # http1.MAX_BODY; h11 has no bound of its own.
+    "a body beyond the bound": re.compile(rb"[0-9a-fA-F]{8}"),
+}
+LAXER = {
+    # A control character other than CR, LF and NUL in a value cannot end a line.
+    "a control character": re.compile(rb"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f\xff]"),
+    # Nobody looks at Content-Length where Transfer-Encoding or the status decides, as RFC 9112,
+    # section 6.3 orders; h11 checks what it will not use.
+    "framing that does not count": re.compile(
+        rb"(?is)^HTTP/1.. (?:1|204|304)"
+        rb"|transfer-encoding:.*content-length:|content-length:.*transfer-encoding:"
+    ),
+}
+
+
+def agree(data: bytes, sizes: list[int]) -> None:
+    """Fails unless both read the same, or a rule explains why one refuses it."""
+    ours, theirs = read_by_us(data, sizes), read_by_h11(data)
+    if ours == theirs:
+        return
+    assert ours is None or theirs is None, f"two readings of {data!r}:\n{ours}\n{theirs}"
+    rules = STRICTER if ours is None else LAXER
+    assert any(rule.search(data) for rule in rules.values()), f"{data!r}:\n{ours}\n{theirs}"
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> bytes:
+    data = draw(st.sampled_from(CORPUS))
+    for _ in range(draw(st.integers(0, 4))):
+        at = draw(st.integers(0, len(data)))
+        end = min(len(data), at + draw(st.sampled_from([0, 0, 1, 2, 5, 40])))
+        token = draw(st.one_of(st.sampled_from([b"", *TOKENS]), st.binary(max_size=3)))
+        data = data[:at] + token + data[end:]
+    return data
+
+
+@pytest.mark.parametrize("data", CORPUS)
+@pytest.mark.parametrize("sizes", [[], [1], [2, 3, 7]])
+def test_the_corpus_is_read_alike(data: bytes, sizes: list[int]) -> None:
+    assert read_by_us(data, sizes) is not None
+    assert read_by_us(data, sizes) == read_by_h11(data)
+
+
+@given(mutated(), st.lists(st.integers(1, 50), max_size=4))
+@example(b"HTTP/1.1 200 OK\nContent-Length: 2\r\n\r\n{}", [])
+@example(b"HTTP/1.1 200 OK\rContent-Length: 2\r\n\r\n{}", [])
+@example(b"HTTP/1.1 200 OK\0\r\nContent-Length: 2\r\n\r\n{}", [])
+@example(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;a\nb\r\n{}\r\n0\r\n\r\n", [])
+@settings(max_examples=3000, deadline=None)
+def test_mutated_replies_are_read_alike_or_refused(data: bytes, sizes: list[int]) -> None:
+    agree(data, sizes)
+
+
+@given(st.binary(max_size=200), st.lists(st.integers(1, 50), max_size=4))
+@settings(max_examples=1000, deadline=None)
+def test_arbitrary_bytes_after_a_status_line(data: bytes, sizes: list[int]) -> None:
+    agree(b"HTTP/1.1 200 OK\r\n" + data, sizes)
