@@ -50,7 +50,7 @@ def test_a_process_that_serves_all_kinds_does_not_grow() -> None:
 
 @pytest.mark.parametrize("size", [10, 60_000])
 def test_a_process_does_not_grow_with_its_invocations(tmp_path: Path, size: int) -> None:
-    stub, _ = toolchain.compile_native(tmp_path)
+    stub, *_ = toolchain.compile_native(tmp_path)
     readings = hold(stub, tmp_path, b'"%s"' % (b"x" * size), 10_000, seconds=120)
     assert [held.invocations for held in readings] == list(range(1000, 10_001, 1000))
     memory, descriptors = growth(readings)
