@@ -87,7 +87,7 @@ def _mixed(seed: int, invocations: int) -> bool:
 
 
 def _memory(invocations: int) -> bool:
-    stub, _ = compile_native()
+    stub, *_ = compile_native()
     with tempfile.TemporaryDirectory() as folder:
         readings = hold(stub, Path(folder), encode(message()), invocations, _STUB_SECONDS)
     for reading in readings:
