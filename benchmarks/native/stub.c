@@ -66,6 +66,15 @@ static void send_accepted(int fd) {
     send_all(fd, &part, 1);
 }
 
+/* A web application's runtime registers an internal extension, to be told when the environment ends. */
+static void send_registered(int fd) {
+    static char reply[] = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+                          "Lambda-Extension-Identifier: 0f5e1f0c-7b1c-4d8e-9f53-5ba3c6a5b9f1\r\n"
+                          "Content-Length: 2\r\n\r\n{}";
+    struct iovec part = {reply, sizeof reply - 1};
+    send_all(fd, &part, 1);
+}
+
 static int format_head(char *head, size_t room) {
     uint64_t deadline_ms = read_clock(CLOCK_REALTIME) / 1000000 + 300000;
     int length = snprintf(
@@ -133,6 +142,11 @@ static int ends_with(const char *line, const char *suffix) {
 
 static int on_request(int fd, const struct request *request) {
     if (ends_with(request->line, "/runtime/invocation/next")) return on_next(fd);
+    if (ends_with(request->line, "/extension/event/next")) return 0; /* it ends with the environment */
+    if (ends_with(request->line, "/extension/register")) {
+        send_registered(fd);
+        return 0;
+    }
     if (!ends_with(request->line, "/response") || answered >= asked)
         fail("%s\n%.*s", request->line, (int)request->kept, request->body);
     on_response(fd, request);
