@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 
-.PHONY: help setup test soak lint bench run emulator layer layer-check layer-lock image clean
+.PHONY: help setup test soak lint bench bench-artefacts run emulator layer layer-check layer-lock image clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -55,6 +55,9 @@ lint: setup ## what .ci/run checks besides the tests
 
 bench: setup ## measure beside the peers: one table (ARGS=--quick for a short form)
 	@$(PY) -m benchmarks $(ARGS)
+
+bench-artefacts: setup layer image ## the sizes of layers and images, and the cold start in them
+	@PYTHONPATH=emulator $(PY) -m benchmarks.artefacts $(ARGS)
 
 emulator: setup ## a function behind Lambda's APIs: make emulator ARGS="app.handler --task-root examples"
 	PYTHONPATH=emulator $(PY) -m lambda_emulator $(ARGS)

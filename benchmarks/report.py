@@ -123,14 +123,14 @@ def _number(row: Row, value: float) -> str:
     return f"{value:.2f}" if value < 10 else f"{value:.0f}"
 
 
-def insert(document: str, table: str) -> str:
+def insert(document: str, table: str, begin_mark: str = BEGIN, end_mark: str = END) -> str:
     """The document with the table between its two marks.
 
     Raises:
         ValueError: the marks are not there.
     """
-    before, begin, rest = document.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = document.partition(begin_mark)
+    _, end, after = rest.partition(end_mark)
     if not begin or not end:
-        raise ValueError(f"the marks {BEGIN} and {END} are missing")
-    return f"{before}{BEGIN}\n{table}\n{END}{after}"
+        raise ValueError(f"the marks {begin_mark} and {end_mark} are missing")
+    return f"{before}{begin}\n{table}\n{end}{after}"

@@ -23,7 +23,7 @@ def main() -> int:
     """Runs the function that the arguments name, as `lambda_emulator.run` does."""
     try:
         with tempfile.TemporaryDirectory() as folder:
-            root = _root(Path(folder))
+            root = root_with_layer(Path(folder))
 
             def layer(request: run.Request, environment: Mapping[str, str]) -> Rie:
                 kept = {key: environment[key] for key in environment if key not in _NOT_INSIDE}
@@ -35,7 +35,8 @@ def main() -> int:
         return 2
 
 
-def _root(folder: Path) -> Root:
+def root_with_layer(folder: Path) -> Root:
+    """A root without Python, made in `folder`, that has this machine's layer at /opt."""
     arch = runner()
     layer = _LAYERS / f"lambda-runtime-python313-{arch.name}.zip"
     if not layer.exists():

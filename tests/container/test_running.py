@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -181,44 +182,15 @@ def test_no_stdlib_source_is_read_for_want_of_byte_code(engine: Engine, base: st
     assert [line for line in compiled if "__pycache__" not in line] == []
 
 
-COLD = """
-import json, os, py_compile, socket, statistics, subprocess, sys, time
-# As docs/container.md has it: compiling even this function would cost a tenth of the start.
-os.mkdir("/tmp/task")
-with open("/tmp/task/app.py", "w") as file:
-    file.write("def handler(event, context):\\n    return event\\n")
-mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
-py_compile.compile(file.name, invalidation_mode=mode, doraise=True)
-server = socket.create_server(("127.0.0.1", 0))
-server.settimeout(20)
-api = "127.0.0.1:%d" % server.getsockname()[1]
-environment = dict(os.environ, AWS_LAMBDA_RUNTIME_API=api, _HANDLER="app.handler")
-environment["LAMBDA_TASK_ROOT"] = "/tmp/task"
-ratios = []
-for _ in range(3):
-    bare, ours = [], []
-    for turn in range(40):
-        began = time.perf_counter()
-        subprocess.run(["/usr/bin/python3.13", "-I", "-S", "-c", "pass"], check=True)
-        bare.append(time.perf_counter() - began)
-        began = time.perf_counter()
-        process = subprocess.Popen(["/var/runtime/bootstrap"], env=environment)
-        connection, _ = server.accept()
-        assert b"/invocation/next " in connection.recv(4096)
-        ours.append(time.perf_counter() - began)
-        process.kill()
-        process.wait()
-        connection.close()
-    ratios.append(statistics.median(ours) / statistics.median(bare))
-print(json.dumps(ratios))
-"""
+COLD_START = Path(__file__).parents[2] / "benchmarks" / "cold_start.py"
 
 
 def test_cold_start_is_close_to_the_bare_interpreter_s(
     engine: Engine, base: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "cold.py").write_text(COLD)
+    shutil.copy(COLD_START, tmp_path / "cold.py")
     options = (*LOCKED, *task(tmp_path), *PYTHON)
-    ratios = json.loads(run(engine, base, "cold.py", options=options))
+    within = ("cold.py", "/usr/bin/python3.13", "/var/runtime/bootstrap")
+    ratios = json.loads(run(engine, base, *within, options=options))
     # Of three rounds the one that the machine's other work disturbed least.
     assert min(ratios) <= 1.2, ratios

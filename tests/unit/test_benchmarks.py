@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import answers, chart, events, report, toolchain
+from benchmarks import answers, artefacts, chart, events, report, toolchain
 from benchmarks.figures import compare, percentile, read_figures
 from benchmarks.measure import Runs
 from benchmarks.scenarios import ROWS, SCENARIOS, Row
@@ -184,3 +184,16 @@ def test_the_peers_are_pinned_in_a_form_that_pip_takes_for_constraints(
     pins.write_text("# tests\n-r other.txt\nhttpx==0.28.1\nuvicorn[standard,extra]==0.54.0\n")
     monkeypatch.setattr(toolchain, "PINS", (pins,))
     assert toolchain.read_pins() == ["httpx==0.28.1", "uvicorn==0.54.0"]
+
+
+def test_the_table_of_what_is_shipped() -> None:
+    table = artefacts.to_markdown(
+        [
+            artefacts.Artefact("small.zip", 900_000, 1_048_576),
+            artefacts.Artefact("large.zip", 16_400_000, 16_000_000, 41_000_000, 1.0765),
+        ]
+    )
+    assert table.splitlines()[2:] == [
+        "| small.zip | 0.90 MB | 1 MB | ✓ |  |  |",
+        "| large.zip | 16.40 MB | 16 MB | ✗ | 41.0 MB | 1.08 |",
+    ]

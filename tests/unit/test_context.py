@@ -75,6 +75,7 @@ def test_what_is_not_an_object_is_this_invocations_error(header: str, value: str
 
 def test_attributes_are_awslambdarics() -> None:
     from awslambdaric.lambda_context import LambdaContext as theirs
+
     arguments = ("id", CLIENT.copy(), {"cognitoIdentityId": "c"}, 5, "arn", "tenant")
     peer = theirs(*arguments)
     ours = LambdaContext("id", CLIENT.copy(), {"cognitoIdentityId": "c"}, 5, "arn", "tenant")

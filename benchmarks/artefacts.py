@@ -1,0 +1,139 @@
+"""`python -m benchmarks.artefacts`: the sizes of what `make layer` and `make image` have made, and
+the cold start inside of it.
+
+Prints a table and writes it to build/benchmark/artefacts.md; with --publish also into
+docs/benchmarks.md.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import report
+from benchmarks.toolchain import BUILD, ROOT
+
+PAGE = ROOT / "docs" / "benchmarks.md"
+BEGIN = "<!-- artefacts: begin -->"
+END = "<!-- artefacts: end -->"
+_COLD_START = Path(__file__).with_name("cold_start.py")
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """One file that is shipped: its sizes in bytes, and what is allowed of them."""
+
+    name: str
+    compressed: int
+    at_most: int
+    unpacked: int | None = None
+    cold_start: float | None = None
+    """Exec to the first `next`, to the bare interpreter's whole run, in the same root or image."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measures and prints; the exit status is 2 when there is nothing to be measured."""
+    publish = "--publish" in (sys.argv[1:] if arguments is None else arguments)
+    layers, images = ROOT / "build/layer/layers.json", ROOT / "build/image/images.json"
+    for made, command in ((layers, "make layer"), (images, "make image")):
+        if not made.exists():
+            print(f"benchmark: {made} is missing: run {command} first", file=sys.stderr)
+            return 2
+    table = to_markdown([*_layers(layers), *_images(images)])
+    BUILD.mkdir(parents=True, exist_ok=True)
+    (BUILD / "artefacts.md").write_text(table + "\n")
+    if publish:
+        PAGE.write_text(report.insert(PAGE.read_text(), table, BEGIN, END))
+    print(table)
+    return 0
+
+
+def to_markdown(artefacts: Sequence[Artefact]) -> str:
+    """One line an artefact: sizes in MB (10^6 bytes), a tick where they are within the limit."""
+    lines = [
+        "| | compressed | at most | | unpacked | cold start, to the bare interpreter's |",
+        "| --- | --: | --: | :-: | --: | --: |",
+    ]
+    for each in artefacts:
+        mark = "✓" if each.compressed <= each.at_most else "✗"
+        unpacked = f"{each.unpacked / 1e6:.1f} MB" if each.unpacked is not None else ""
+        cold = f"{each.cold_start:.2f}" if each.cold_start is not None else ""
+        lines.append(
+            f"| {each.name} | {each.compressed / 1e6:.2f} MB | {each.at_most / 1e6:.0f} MB "
+            f"| {mark} | {unpacked} | {cold} |"
+        )
+    return "\n".join(lines)
+
+
+def _layers(index: Path) -> list[Artefact]:
+    from layer.build import runner
+
+    artefacts = []
+    for layer in json.loads(index.read_text())["layers"]:
+        own = layer["file"] == f"lambda-runtime-python313-{runner().name}.zip"
+        artefacts.append(
+            Artefact(
+                layer["file"],
+                layer["zippedBytes"],
+                1_048_576 if "managed" in layer["file"] else 16_000_000,
+                layer["unzippedBytes"],
+                _cold_start_in_layer() if own else None,
+            )
+        )
+    return artefacts
+
+
+def _cold_start_in_layer() -> float:
+    from layer.run import root_with_layer
+
+    with tempfile.TemporaryDirectory() as folder:
+        root = root_with_layer(Path(folder))
+        interpreter = "/opt/cpython/bin/python3.13"
+        script = ("-c", _COLD_START.read_text(), interpreter, "/opt/bootstrap")
+        return _least_disturbed(root.run(interpreter, *script))
+
+
+def _images(index: Path) -> list[Artefact]:
+    images = json.loads(index.read_text())["images"]
+    return [
+        Artefact(
+            f"image {image['tag']}",
+            image["compressed_bytes"],
+            26_000_000,
+            cold_start=_cold_start_in_image(image["tag"]) if _is_own(image) else None,
+        )
+        for image in images
+        if "compressed_bytes" in image and not image["tag"].endswith("-build")
+    ]
+
+
+def _is_own(image: dict[str, str]) -> bool:
+    from container.engine import native
+
+    return native() in image["tag"]
+
+
+def _cold_start_in_image(tag: str) -> float:
+    from container.__main__ import STORAGE
+    from container.engine import choose
+
+    options = ("--rm", "--network", "host", "--read-only", "--tmpfs", "/tmp")
+    script = ("-c", _COLD_START.read_text(), "/usr/bin/python3.13", "/var/runtime/bootstrap")
+    command = choose(STORAGE).run_command(
+        *options, "--entrypoint", "/usr/bin/python3.13", tag, *script
+    )
+    return _least_disturbed(subprocess.run(command, capture_output=True, text=True, timeout=120))
+
+
+def _least_disturbed(run: "subprocess.CompletedProcess[str]") -> float:
+    if run.returncode:
+        raise RuntimeError(f"benchmarks/cold_start.py failed: {run.stderr.strip()[-500:]}")
+    ratios: list[float] = json.loads(run.stdout)
+    return min(ratios)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
