@@ -197,7 +197,12 @@ async def _send_async(body: AsyncIterable[Chunk], upload: Upload) -> None:
     watch = _Watch(upload)
 
     async def sink(part: bytes) -> None:
-        await upload.asend(part, watch.loop)
+        try:
+            await upload.asend(part, watch.loop)
+        except BaseException:
+            # What is left is the generator's to clean up, and not to be cancelled while it does.
+            watch.stop()
+            raise
         watch.start()
 
     try:
