@@ -88,10 +88,10 @@ def read_by_us(data: bytes, sizes: list[int]) -> Message | None:
         return None
     finally:
         assert socket.calls <= len(data) + 2, "read on after the end"
-    headers = reply.headers
-    if length := headers.get("content-length"):
-        headers["content-length"] = length.partition(",")[0].strip()  # h11 shows one of several
-    return reply.status, headers, bytes(reply.body), reply.trailers
+    for fields in (reply.headers, reply.trailers):
+        if length := fields.get("content-length"):
+            fields["content-length"] = length.partition(",")[0].strip()  # h11 shows one of several
+    return reply.status, reply.headers, bytes(reply.body), reply.trailers
 
 
 def joined(headers: "list[tuple[bytes, bytes]]") -> dict[str, str]:
