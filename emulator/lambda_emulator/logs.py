@@ -23,6 +23,7 @@ _READ = 256 * 1024
 _LONGEST_LINE = 1024 * 1024
 _TAIL = 4096
 _KEPT = 10_000
+_LEAVE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -188,15 +189,19 @@ class LogSocket:
         try:
             while data := await reader.read(_READ):
                 lines.feed(data)
+        except asyncio.CancelledError:
+            pass  # asyncio's streams would complain that nobody looks at it
         finally:
             lines.finish()
             writer.close()
             self._tasks.discard(task)
 
     async def stop(self) -> None:
-        """Stop listening; what the workers still write is lost."""
+        """Stop listening, when the workers are gone: what they have written is read first."""
         if self._server is not None:
             self._server.close()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_LEAVE_SECONDS)
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -10,6 +10,7 @@ _NAMES = {
     "DeadlineExceeded": "lambda_runtime.deadline",
     "HttpResponse": "lambda_runtime.streaming",
     "LambdaContext": "lambda_runtime.context",
+    "on_fork": "lambda_runtime.concurrency.preload",
     "on_restore": "lambda_runtime.snapstart",
     "on_shutdown": "lambda_runtime.shutdown",
     "on_snapshot": "lambda_runtime.snapstart",
@@ -21,6 +22,7 @@ __all__ = [
     "HttpResponse",
     "LambdaContext",
     "__version__",
+    "on_fork",
     "on_restore",
     "on_shutdown",
     "on_snapshot",
@@ -29,6 +31,7 @@ __all__ = [
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from lambda_runtime.concurrency.preload import on_fork
     from lambda_runtime.context import LambdaContext
     from lambda_runtime.deadline import DeadlineExceeded
     from lambda_runtime.shutdown import on_shutdown

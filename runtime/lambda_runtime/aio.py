@@ -8,6 +8,7 @@ do in an environment that Lambda freezes between two invocations.
 import asyncio
 import atexit
 import os
+import sys
 from contextvars import Context, ContextVar, copy_context
 
 from lambda_runtime import logs
@@ -55,6 +56,9 @@ def run(awaitable: "Awaitable[T]") -> "T":
     Everything run for one invocation shares one context, a copy of init's. Raises
     asyncio.CancelledError when the awaitable was cancelled.
     """
+    threads = sys.modules.get("lambda_runtime.concurrency.threads")
+    if threads is not None and logs.current_request_id():
+        raise threads.no_event_loop(awaitable)
     if asyncio.isfuture(awaitable):
         # Made by sync code on a loop of its own, which is then the only one that can finish it.
         future: asyncio.Future[T] = awaitable
@@ -105,7 +109,7 @@ def _finish(loop: asyncio.AbstractEventLoop, future: "asyncio.Future[T]") -> "T"
     except (SystemExit, KeyboardInterrupt) as leaving:
         # The loop lets these two through whoever raised them: another task, a signal handler.
         if not future.done():
-            _cancel(loop, [future])
+            cancel(loop, [future])
             raise
         if future.cancelled() or future.exception() is not leaving:
             raise
@@ -123,8 +127,8 @@ def _stop(future: "asyncio.Future[Any]") -> None:
     future.get_loop().stop()
 
 
-def _cancel(loop: asyncio.AbstractEventLoop, futures: "Iterable[asyncio.Future[Any]]") -> None:
-    """Cancel them and give them a moment for their ``finally`` blocks."""
+def cancel(loop: asyncio.AbstractEventLoop, futures: "Iterable[asyncio.Future[Any]]") -> None:
+    """Cancel them and give them a moment for their ``finally`` blocks. For a loop that is idle."""
     pending = [future for future in futures if future.cancel()]
     for future in pending:
         future.remove_done_callback(_stop)
@@ -152,6 +156,6 @@ def _close(owner: int) -> None:
     # A forked child shares the parent's selector, which it must not change.
     if loop is None or loop.is_closed() or loop.is_running() or os.getpid() != owner:
         return
-    _cancel(loop, asyncio.all_tasks(loop))
+    cancel(loop, asyncio.all_tasks(loop))
     loop.run_until_complete(loop.shutdown_asyncgens())
     loop.close()

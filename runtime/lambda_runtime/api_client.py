@@ -11,9 +11,12 @@ from lambda_runtime.http1 import ProtocolError, field_value, quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from lambda_runtime.upload import Upload
+
+    Answer = Awaitable[None] | None
+    """What gives an answer returns: to be awaited if the client is async, else None."""
 
 _XRAY_CAUSE_LIMIT = 1024 * 1024
 _ASK_AHEAD_LIMIT = 1024 * 1024
@@ -26,7 +29,14 @@ _STREAMING = (
 
 
 class RuntimeApiError(Exception):
-    """The Runtime API is gone or will not go on: this process has to end."""
+    """The Runtime API is gone or will not go on: this process has to end.
+
+    ``status`` is what it said, 0 where it said nothing.
+    """
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class Invocation:
@@ -89,6 +99,9 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
     parameters that monitoring libraries wrap on awslambdaric's class of this name.
     """
 
+    is_async = False
+    """Whether its answers are given on an event loop, and what gives them is to be awaited."""
+
     def __init__(self, address: str) -> None:
         self._connection = Connection(address)
         common = (
@@ -110,8 +123,14 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
             reply = self._within("next", self._connection.receive_following)
         else:
             reply = self._exchange("next", self._next)
+        return self.invocation_of(reply)
+
+    def invocation_of(self, reply: Reply) -> Invocation:
+        """The event that the reply to ``next`` brought. Raises RuntimeApiError without one."""
         if reply.status != 200:
-            raise RuntimeApiError(f"asked for the next event, the Runtime API said {_said(reply)}")
+            raise RuntimeApiError(
+                f"asked for the next event, the Runtime API said {_said(reply)}", reply.status
+            )
         return Invocation(reply)
 
     def post_invocation_result(
@@ -120,14 +139,14 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
         result_data: bytes | str,
         content_type: str = "application/json",
         invocation_id: str | None = None,
-    ) -> None:
+    ) -> "Answer":
         """Answer the invocation with what its handler returned, already marshalled.
 
         A refusal (too large, too late) is logged, not raised: the platform has answered its caller
         itself then. Raises RuntimeApiError when the environment is to end.
         """
         body = result_data if isinstance(result_data, bytes) else result_data.encode()
-        self._answer("response", invoke_id, body, content_type, _echo(invocation_id))
+        return self._answer("response", invoke_id, body, content_type, _echo(invocation_id))
 
     def open_upload(self, invocation: Invocation, content_type: str, prelude: bytes) -> "Upload":
         """Make ready to stream the invocation's response; nothing is sent as yet.
@@ -153,7 +172,7 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
         xray_fault: str = "",
         invocation_id: str | None = None,
         error_type: str = "",
-    ) -> None:
+    ) -> "Answer":
         """Answer the invocation with an error: its JSON document and the cause X-Ray shows.
 
         Raises as post_invocation_result does.
@@ -168,7 +187,7 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
             extra += f"Lambda-Runtime-Function-Error-Type: {field_value(error_type)}\r\n"
         if xray_fault and len(xray_fault) < _XRAY_CAUSE_LIMIT:
             extra += f"Lambda-Runtime-Function-XRay-Error-Cause: {field_value(xray_fault)}\r\n"
-        self._answer("error", invoke_id, body, "application/json", extra)
+        return self._answer("error", invoke_id, body, "application/json", extra)
 
     def post_init_error(
         self, error_response_data: dict[str, object], error_type_override: str | None = None
@@ -205,16 +224,27 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
         )
         reply = self._post(path, head, payload.encode(report))
         if reply.status != 202:
-            raise RuntimeApiError(f"the Runtime API refused the {path}: {_said(reply)}")
+            raise RuntimeApiError(
+                f"the Runtime API refused the {path}: {_said(reply)}", reply.status
+            )
 
     def _answer(
         self, kind: str, invoke_id: str, body: bytes, content_type: str, extra: str
-    ) -> None:
-        path = f"invocation/{quote(invoke_id)}/{kind}"
-        # A large answer may be refused, and what is logged of it is to be there before the event.
-        following = self._next if self.ask_ahead and len(body) < _ASK_AHEAD_LIMIT else b""
-        reply = self._post(path, self._post_head(path, content_type, extra), body, following)
+    ) -> "Answer":
+        path, head = self._answer_head(kind, invoke_id, content_type, extra)
+        reply = self._post(path, head, body, self._next_after(body))
         self.judge(kind, invoke_id, len(body), reply)
+        return None
+
+    def _answer_head(
+        self, kind: str, invoke_id: str, content_type: str, extra: str
+    ) -> tuple[str, str]:
+        path = f"invocation/{quote(invoke_id)}/{kind}"
+        return path, self._post_head(path, content_type, extra)
+
+    def _next_after(self, body: bytes) -> bytes:
+        # A large answer may be refused, and what is logged of it is to be there before the event.
+        return self._next if self.ask_ahead and len(body) < _ASK_AHEAD_LIMIT else b""
 
     def judge(self, kind: str, invoke_id: str, size: int, reply: Reply) -> None:
         """Take the Runtime API's reply to an answer of so many bytes.
@@ -224,7 +254,9 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
         if reply.status == 202:
             return
         if reply.status >= 500:
-            raise RuntimeApiError(f"the Runtime API failed at an answer: {_said(reply)}")
+            raise RuntimeApiError(
+                f"the Runtime API failed at an answer: {_said(reply)}", reply.status
+            )
         _log_refusal(kind, invoke_id, size, reply)
 
     def _post_head(self, path: str, content_type: str, extra: str) -> str:
@@ -234,8 +266,7 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
         )
 
     def _post(self, path: str, head: str, body: bytes, following: bytes = b"") -> Reply:
-        complete = f"{head}Content-Length: {len(body)}\r\n\r\n".encode()
-        return self._exchange(path, complete, body, following)
+        return self._exchange(path, complete_head(head, body), body, following)
 
     def _exchange(self, path: str, *message: bytes) -> Reply:
         return self._within(path, self._connection.exchange, *message)
@@ -244,10 +275,19 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
         try:
             return action(*message)
         except (OSError, Disconnected, ProtocolError) as error:
-            host, port = self._connection.address
-            raise RuntimeApiError(
-                f"lost the Runtime API at {host}:{port} ({path}): {error or type(error).__name__}"
-            ) from error
+            raise self.lost(path, error) from error
+
+    def lost(self, path: str, error: Exception) -> RuntimeApiError:
+        """What to raise when the call of this path ended with such an error."""
+        host, port = self._connection.address
+        return RuntimeApiError(
+            f"lost the Runtime API at {host}:{port} ({path}): {error or type(error).__name__}"
+        )
+
+
+def complete_head(head: str, body: bytes) -> bytes:
+    """The head of a request as it goes over the wire, for this body."""
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode()
 
 
 def _echo(invocation_id: str | None) -> str:
@@ -268,6 +308,4 @@ def _log_refusal(kind: str, invoke_id: str, size: int, reply: Reply) -> None:
         advice = (
             f": {size} bytes are more than Lambda takes; return less, or a link to an object in S3"
         )
-    logs.sink.log(
-        f"[WARN]\tThe Runtime API refused the {kind} of {invoke_id} ({_said(reply)}){advice}\n"
-    )
+    logs.warn(f"The Runtime API refused the {kind} of {invoke_id} ({_said(reply)}){advice}")

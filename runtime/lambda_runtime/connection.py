@@ -1,7 +1,7 @@
 """One keep-alive TCP connection to the Runtime API: sends requests, receives replies.
 
-Used by one thread at a time. There are no timeouts: an execution environment may be frozen for
-hours while it waits for a reply, and Lambda's own deadline ends whatever hangs.
+Used by one thread at a time. There is no timeout unless one is set: an execution environment may be
+frozen for hours while it waits for a reply, and Lambda's own deadline ends whatever hangs.
 """
 
 import _socket
@@ -67,6 +67,8 @@ class Connection:
         self._at = 0
         self.following = False
         """Whether a request is under way whose reply ``receive_following`` has yet to fetch."""
+        self.timeout: float | None = None
+        """Seconds that a wait may take, None for no limit; for connections opened from now on."""
 
     def exchange(self, head: bytes, body: bytes = b"", following: bytes = b"") -> Reply:
         """Send one request, its head and body given as they go over the wire; return the reply.
@@ -128,6 +130,23 @@ class Connection:
         self._receive_body(reply)
         return reply
 
+    def is_readable(self) -> bool:
+        """Whether part of a reply has arrived that has not been received."""
+        if self._at != len(self._buffer):
+            return True
+        try:
+            return self._socket is not None and bool(self._socket.recv(1, _PEEK))
+        except OSError:
+            return False
+
+    def shutdown(self) -> None:
+        """End what another thread is waiting for; it finds the connection closed by the peer."""
+        if self._socket is not None:
+            try:
+                self._socket.shutdown(_socket.SHUT_RDWR)
+            except OSError:
+                pass
+
     def close(self) -> None:
         """Close the connection; the next request opens another."""
         if self._socket is not None:
@@ -141,6 +160,8 @@ class Connection:
         family = _socket.AF_INET6 if ":" in host else _socket.AF_INET
         connection = _socket.socket(family, _socket.SOCK_STREAM)
         try:
+            if self.timeout is not None:
+                connection.settimeout(self.timeout)
             connection.connect((host, port))
             connection.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
         except BaseException:

@@ -24,9 +24,9 @@ def renew() -> None:
         document = _fetch(address, settings.get("AWS_CONTAINER_AUTHORIZATION_TOKEN") or "")
         values = {variable: document[name] for name, variable in _VARIABLES.items()}
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
-        logs.sink.log(
-            f"[WARN]\tNo fresh credentials from {address}, the snapshot's stay in use: "
-            f"{type(error).__name__}: {error}\n"
+        logs.warn(
+            f"No fresh credentials from {address}, the snapshot's stay in use: "
+            f"{type(error).__name__}: {error}"
         )
         return
     for variable, value in values.items():

@@ -26,7 +26,7 @@ from lambda_runtime import logs, loop, settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import FrameType
+    from types import CodeType, FrameType
 
     from lambda_runtime.api_client import Invocation
     from lambda_runtime.handlers import Handler
@@ -50,7 +50,7 @@ class DeadlineExceeded(Exception):
 
 
 class Guarded:
-    """A handler in which the deadline raises."""
+    """A handler in which the deadline may raise: its frame tells that user code is running."""
 
     def __init__(self, handler: "Handler") -> None:
         self._handler = handler
@@ -59,25 +59,33 @@ class Guarded:
         return self._handler(event, context)
 
 
+calling_code: "set[CodeType]" = {Guarded.__call__.__code__}
+"""The runtime's functions that call user code, and do nothing else that may not be interrupted."""
+
+
 def guard(handler: "Handler", policy: str) -> "Handler":
     """The handler, made to be interrupted. For the main thread, in init.
 
     Raises ValueError for a policy, the value of LAMBDA_RUNTIME_TIMEOUT, that is not ``raise``.
     """
     global _signal_number, _main_thread
-    if policy != "raise":
-        raise ValueError(f"LAMBDA_RUNTIME_TIMEOUT={policy}: set it to 'raise', or not at all")
+    check_policy(policy)
     _main_thread = _thread.get_ident()
-    _signal_number = _free_signal()
+    _signal_number = free_signal()
     _signal.signal(_signal_number, _raise)
     return Guarded(handler)
 
 
+def check_policy(policy: str) -> None:
+    """Raise ValueError for a value of LAMBDA_RUNTIME_TIMEOUT that is none."""
+    if policy != "raise":
+        raise ValueError(f"LAMBDA_RUNTIME_TIMEOUT={policy}: set it to 'raise', or not at all")
+
+
 def watch(alarm: "_thread.LockType") -> None:
     """Look after the invocations to come, until the process ends. For the watching thread."""
-    lead_ms = _configured_lead()
+    lead = Lead()
     done: Invocation | None = None
-    timeout_ms = 0.0
     while True:
         invocation = loop.current
         if invocation is None or invocation is done or not invocation.deadline_ms:
@@ -86,8 +94,7 @@ def watch(alarm: "_thread.LockType") -> None:
                 alarm.acquire()
             continue
         left_ms = invocation.deadline_ms - time.time() * 1000
-        timeout_ms = max(timeout_ms, left_ms)
-        wait_ms = left_ms - (lead_ms or min(_LEAD_MS, timeout_ms * _LEAD_SHARE))
+        wait_ms = lead.wait_ms(left_ms)
         if wait_ms > 0:
             loop.watched_ms = invocation.deadline_ms
             alarm.acquire(True, min(wait_ms / 1000, _LONGEST_SLEEP))
@@ -98,13 +105,27 @@ def watch(alarm: "_thread.LockType") -> None:
             _act(invocation, left_ms)
 
 
+class Lead:
+    """How long before its deadline something is done about an invocation."""
+
+    def __init__(self) -> None:
+        self._configured_ms = _configured_lead()
+        self._timeout_ms = 0.0
+
+    def wait_ms(self, left_ms: float) -> float:
+        """How long until that, for an invocation with so many milliseconds left: 0 or less if it is
+        time."""
+        self._timeout_ms = max(self._timeout_ms, left_ms)
+        return left_ms - (self._configured_ms or min(_LEAD_MS, self._timeout_ms * _LEAD_SHARE))
+
+
 def _configured_lead() -> float:
     """Milliseconds before the deadline as they are configured, 0 if they are not."""
     text = settings.get("LAMBDA_RUNTIME_TIMEOUT_TRACE_MS") or ""
     if text and not (text.isascii() and text.isdigit()):
-        logs.sink.log(
-            f"[WARN]\tLAMBDA_RUNTIME_TIMEOUT_TRACE_MS={text[:100]!r}: not a number of milliseconds,"
-            " the default is used\n"
+        logs.warn(
+            f"LAMBDA_RUNTIME_TIMEOUT_TRACE_MS={text[:100]!r}: not a number of milliseconds, the "
+            "default is used"
         )
         return 0.0
     return float(text or 0)
@@ -120,10 +141,10 @@ def _act(invocation: "Invocation", left_ms: float) -> None:
             timeout_trace.log(invocation.request_id, left_ms)
     except Exception as error:
         # Whatever it is, it must not cost the invocations to come their traces.
-        logs.sink.log(f"[WARN]\tNo timeout trace: {type(error).__name__}: {error}\n")
+        logs.warn(f"No timeout trace: {type(error).__name__}: {error}")
 
 
-def _free_signal() -> int:
+def free_signal() -> int:
     """A real-time signal that nobody handles: those are not used for anything else."""
     for number in range(_signal.SIGRTMAX - 1, _signal.SIGRTMIN, -1):
         if _signal.getsignal(number) == _signal.SIG_DFL:
@@ -139,7 +160,7 @@ def _interrupt(invocation: "Invocation", left_ms: float) -> None:
     """
     global _expired
     _expired = invocation
-    error = DeadlineExceeded(_message(left_ms))
+    error = DeadlineExceeded(message(left_ms))
     while loop.current is invocation and _raised is not invocation:
         aio = sys.modules.get("lambda_runtime.aio")
         task = aio.interrupt(error) if aio is not None else None
@@ -152,7 +173,8 @@ def _interrupt(invocation: "Invocation", left_ms: float) -> None:
         time.sleep(_RETRY_SECONDS)
 
 
-def _message(left_ms: float) -> str:
+def message(left_ms: float) -> str:
+    """What DeadlineExceeded says, so many milliseconds before the deadline."""
     return f"the function is about to time out, in {max(0, round(left_ms))} ms"
 
 
@@ -160,21 +182,21 @@ def _raise(number: int, frame: "FrameType | None") -> None:
     """The signal's handler. What it interrupts may be the answer on its way: that goes on."""
     global _raised
     invocation = loop.current
-    if invocation is not None and invocation is _expired and _is_user_code(frame):
+    if invocation is not None and invocation is _expired and is_user_code(frame):
         _raised = invocation
         if (aio := sys.modules.get("lambda_runtime.aio")) is not None:
             aio.keep_running()  # one interruption is enough: cleaning up may take an await
-        raise DeadlineExceeded(_message(invocation.deadline_ms - time.time() * 1000))
+        raise DeadlineExceeded(message(invocation.deadline_ms - time.time() * 1000))
 
 
-def _is_user_code(frame: "FrameType | None") -> bool:
+def is_user_code(frame: "FrameType | None") -> bool:
     """Whether the runtime's nearest frame is one that calls the user's code."""
     innermost = True
     while frame is not None:
         code = frame.f_code
         if code.co_filename.startswith(_HERE):
             aio = sys.modules.get("lambda_runtime.aio")
-            if code is Guarded.__call__.__code__ or (aio and code is aio._wait_for.__code__):
+            if code in calling_code or (aio and code is aio._wait_for.__code__):
                 return True
             return not innermost and code.co_filename.startswith(_CALLING_FILES)
         frame = frame.f_back

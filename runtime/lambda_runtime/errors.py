@@ -13,9 +13,10 @@ from lambda_runtime import logs, payload
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
-    from lambda_runtime.api_client import Invocation, LambdaRuntimeClient
+    from lambda_runtime.api_client import Answer, Invocation, LambdaRuntimeClient
 
 _MESSAGE_LIMIT = 64 * 1024
 _STACK_LIMIT = 64 * 1024
@@ -51,18 +52,21 @@ class FaultException(Exception):
         return self.msg
 
 
-def answer(client: "LambdaRuntimeClient", invocation: "Invocation", error: BaseException) -> None:
+def answer(
+    client: "LambdaRuntimeClient", invocation: "Invocation", error: BaseException
+) -> "Answer":
     """Log the error and make it the invocation's answer, or the end of a response that has begun.
 
-    Raises what the client raises.
+    With a client that is async, the answer is to be awaited. Raises what the client raises.
     """
     frames = user_frames(error.__traceback__)
     report = describe(error, frames, invocation.request_id)
     log(report, error)
     logs.flush()
-    if invocation.upload is not None and invocation.upload.started:
-        return invocation.upload.fail(platform_type(report), _encode_trailer(report))
-    client.post_invocation_error(
+    if (upload := invocation.upload) is not None and upload.started:
+        fail: Callable[[str, bytes], Answer] = upload.afail if client.is_async else upload.fail
+        return fail(platform_type(report), _encode_trailer(report))
+    return client.post_invocation_error(
         invocation.request_id,
         payload.encode(report),
         _xray_cause(error, report, frames),

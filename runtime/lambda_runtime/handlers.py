@@ -102,6 +102,14 @@ def _may_be_web(handler: object, code: "CodeType | None") -> bool:
     )
 
 
+def is_async(handler: object) -> bool:
+    """Whether calls of the handler are for an event loop: it says so itself, or it is ``async``."""
+    if getattr(handler, "is_async", False) is True:
+        return True
+    code = code_of(handler)
+    return code is not None and bool(code.co_flags & (_COROUTINE | _ASYNC_GENERATOR))
+
+
 def is_awaitable(response: object) -> bool:
     """Whether the response is still to be awaited."""
     return hasattr(type(response), "__await__")

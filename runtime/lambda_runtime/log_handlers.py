@@ -57,7 +57,7 @@ class LambdaLoggerFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.aws_request_id = logs.current_request_id()
-        record.tenant_id = logs.tenant_id
+        record.tenant_id = logs.current_tenant_id()
         return True
 
 

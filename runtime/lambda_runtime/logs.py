@@ -35,8 +35,14 @@ def _request_id() -> str:
     return request_id
 
 
-# ``aio`` knows better whose a task is that has outlived its invocation.
+def _tenant_id() -> str | None:
+    return tenant_id
+
+
+# ``aio`` knows better whose a task is that has outlived its invocation, and ``concurrency`` where
+# several invocations run at a time.
 current_request_id: "Callable[[], str]" = _request_id
+current_tenant_id: "Callable[[], str | None]" = _tenant_id
 
 json_format = (settings.get("AWS_LAMBDA_LOG_FORMAT") or "").upper() == "JSON"
 level = (settings.get("AWS_LAMBDA_LOG_LEVEL") or "").upper()
@@ -90,6 +96,28 @@ def _choose_sink() -> "Sink":
 sink: "Sink" = _choose_sink()
 
 
+def warn(message: str) -> None:
+    """Log what the runtime itself has to say."""
+    log(30, message)
+
+
+def log(levelno: int, message: object) -> None:
+    """Log a record of the runtime's own, without ``logging``: at level 10 (DEBUG) or 30."""
+    if not json_format:
+        sink.log(f"[{'DEBUG' if levelno < 30 else 'WARN'}]\t{message}\n")
+        return
+    from lambda_runtime import payload
+
+    record = {
+        "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "level": "DEBUG" if levelno < 30 else "WARNING",
+        "message": message,
+        "logger": "root",
+        "requestId": current_request_id(),
+    }
+    sink.log(payload.encode(record).decode() + "\n", frame_type(levelno, json=True))
+
+
 def write(text: str) -> None:
     """Put the text on standard output, whatever user code has made of it."""
     try:
@@ -111,8 +139,14 @@ def prepare_streams() -> None:
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
 
 
+finish_lines: "Callable[[], None] | None" = None
+"""Has lines written that the present invocation has begun, where those are kept until they end."""
+
+
 def flush() -> None:
     """Write out what is still buffered: called before every answer."""
+    if finish_lines is not None:
+        finish_lines()
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

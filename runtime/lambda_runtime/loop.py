@@ -14,7 +14,10 @@ from lambda_runtime.api_client import Invocation, LambdaRuntimeClient, RuntimeAp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
+
+    from lambda_runtime.api_client import Answer
 
 _pid = posix.getpid()
 _ANSWERED = object()
@@ -43,7 +46,11 @@ def main(script: str) -> "NoReturn":
         startup.exec_emulator(script)
     prepare(script)
     try:
-        run(_client(address or ""))
+        if settings.get("AWS_LAMBDA_MAX_CONCURRENCY"):
+            from lambda_runtime import concurrency
+
+            concurrency.run(address or "")
+        run(client_at(address or ""))
     finally:
         if (shutdown := sys.modules.get("lambda_runtime.shutdown")) is not None:
             shutdown.finish()
@@ -66,7 +73,7 @@ def run(client: LambdaRuntimeClient) -> "NoReturn":
     """Initialise the function, then serve its invocations until the environment ends."""
     global current
     try:
-        handler = initialise(client)
+        handler = initialise(client, _complete)
         while True:
             current = None
             invocation = client.wait_next_invocation()
@@ -81,17 +88,17 @@ def run(client: LambdaRuntimeClient) -> "NoReturn":
         raise AssertionError from error
 
 
-def initialise(client: LambdaRuntimeClient) -> "handlers.Handler":
-    """Import the handler, its garbage left to lie: what is loaded now stays until the end."""
+def initialise(
+    client: LambdaRuntimeClient, complete: "Callable[[handlers.Handler], handlers.Handler]"
+) -> "handlers.Handler":
+    """Import the handler, its garbage left to lie: what is loaded now stays until the end.
+
+    ``complete`` makes of it what is called for every invocation. Does not return when any of this
+    fails: that is reported, and the process ends.
+    """
     gc.disable()
     try:
-        handler = handlers.adapt(_resolve())
-        if (shutdown := sys.modules.get("lambda_runtime.shutdown")) is not None:
-            shutdown.prepare()
-        if policy := settings.get("LAMBDA_RUNTIME_TIMEOUT"):
-            from lambda_runtime import deadline
-
-            handler = deadline.guard(handler, policy)
+        handler = complete(handlers.adapt(_resolve()))
     except SystemExit:
         raise
     except BaseException as error:
@@ -108,8 +115,29 @@ def initialise(client: LambdaRuntimeClient) -> "handlers.Handler":
     return handler
 
 
+def _complete(handler: "handlers.Handler") -> "handlers.Handler":
+    if (shutdown := sys.modules.get("lambda_runtime.shutdown")) is not None:
+        shutdown.prepare()
+    if policy := settings.get("LAMBDA_RUNTIME_TIMEOUT"):
+        from lambda_runtime import deadline
+
+        handler = deadline.guard(handler, policy)
+    return handler
+
+
 def _resolve() -> "handlers.Handler":
     return handlers.resolve(settings.get("_HANDLER") or "".join(sys.argv[1:2]))
+
+
+def is_forked() -> bool:
+    """Whether this is a child that a handler forked: the invocation is its parent's to answer."""
+    return posix.getpid() != _pid
+
+
+def adopt_process() -> None:
+    """This process, and no longer the one that it was forked from, is the one that answers."""
+    global _pid
+    _pid = posix.getpid()
 
 
 def begin(invocation: Invocation) -> None:
@@ -160,12 +188,17 @@ def _watch_deadlines(alarm: "_thread.LockType") -> None:
 
 def handle_event_request(
     client: LambdaRuntimeClient, request_handler: "handlers.Handler", invocation: Invocation
-) -> None:
+) -> "Answer":
     """Run the handler and answer the invocation, whatever happens in it.
 
     A SystemExit is answered as an error and then goes on to end the process; so does anything
-    raised in a child that the handler forked, which has no invocation to answer.
+    raised in a child that the handler forked, which has no invocation to answer. With a client that
+    is async, all of this is to be awaited.
     """
+    if client.is_async:
+        from lambda_runtime.concurrency import asyncs
+
+        return asyncs.handle(client, request_handler, invocation)
     try:
         invocation_context = context.make(invocation)
         marshaller = client.marshaller
@@ -174,12 +207,12 @@ def handle_event_request(
         if type(response) not in handlers.PLAIN:
             response = _settle(client, invocation, response)
             if response is _ANSWERED:
-                return
+                return None
         result, content_type = marshaller.marshal_response(response)
     except RuntimeApiError:
         raise
     except BaseException as error:
-        if terminated or posix.getpid() != _pid:
+        if terminated or is_forked():
             raise
         from lambda_runtime import errors
 
@@ -188,11 +221,11 @@ def handle_event_request(
         errors.answer(client, invocation, error)
         if isinstance(error, SystemExit):
             raise
-        return
+        return None
     logs.flush()
-    if posix.getpid() != _pid:
+    if is_forked():
         sys.exit()
-    client.post_invocation_result(
+    return client.post_invocation_result(
         invocation.request_id, result, content_type, invocation.invocation_id
     )
 
@@ -216,7 +249,8 @@ def _settle(client: LambdaRuntimeClient, invocation: Invocation, response: objec
     return _ANSWERED
 
 
-def _client(address: str) -> LambdaRuntimeClient:
+def client_at(address: str) -> LambdaRuntimeClient:
+    """The client for this address; for one that is none, a message, and the process ends."""
     try:
         return LambdaRuntimeClient(address)
     except ValueError as error:

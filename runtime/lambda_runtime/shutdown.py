@@ -10,7 +10,11 @@ Theory of operation
 SIGTERM raises ``Terminated`` in the main thread, wherever that is: waiting for the next event, or
 in the handler, whose ``finally`` blocks and ``with`` statements get their turn and give up their
 locks. The exception ends up in ``loop.main``, which calls ``finish``. Code that swallows it, or
-that takes too long, does not get in the way: a second signal finishes on top of it.
+that takes too long, does not get in the way: the process signals itself again, and finishes on top
+of it.
+
+Where several invocations run at a time (``concurrency``), they have a moment to end first: the
+process *drains*. It asks for no more events, and only what has not ended by then is interrupted.
 """
 
 import _signal  # type: ignore[import-not-found]
@@ -40,6 +44,9 @@ its extensions are internal ones."""
 _UNWIND_SECONDS = 0.15
 """How much of that an interrupted handler has to leave in good order."""
 
+_DRAIN_SECONDS = 0.2
+"""How much of it invocations have to end by themselves, where they may."""
+
 
 class Terminated(SystemExit):
     """The environment ends. Raised in the main thread, whatever it is doing."""
@@ -50,7 +57,9 @@ _owner = 0
 _main_thread = 0
 _previous: object = None
 _extension: "InternalExtension | None" = None
+_drain: "Callable[[], bool] | None" = None
 _terminated_at = 0.0
+_insisting = False
 _finishing = False
 
 
@@ -69,19 +78,29 @@ def on_shutdown(hook: "Hook") -> "Hook":
 
 
 def prepare() -> None:
-    """Init is over: if there are hooks, make sure that SIGTERM comes, and that it is heard.
+    """Init is over: if there are hooks, make sure that SIGTERM comes, and that it is heard."""
+    if _hooks:
+        listen()
+        register()
 
-    A handler for SIGTERM of the user's own is called first; a SIGTERM that the user ignores stays
-    ignored.
+
+def has_hooks() -> bool:
+    """Whether there is anything to do before the environment ends."""
+    return bool(_hooks)
+
+
+def listen(drain: "Callable[[], bool] | None" = None) -> None:
+    """Be ready for SIGTERM. For the main thread.
+
+    A handler for it of the user's own is called first; a SIGTERM that the user ignores stays
+    ignored. ``drain``, if given, is called when it comes, has no more invocations begun, and says
+    whether there are any to wait for.
     """
-    global _owner, _main_thread, _previous
-    if not _hooks:
-        return
-    _owner, _main_thread = posix.getpid(), _thread.get_ident()
+    global _owner, _main_thread, _previous, _drain
+    _owner, _main_thread, _drain = posix.getpid(), _thread.get_ident(), drain
     _previous = _signal.getsignal(_signal.SIGTERM)
     if _previous == _signal.SIG_DFL or callable(_previous):
         _signal.signal(_signal.SIGTERM, _terminate)
-    _register()
 
 
 def finish() -> None:
@@ -101,7 +120,8 @@ def finish() -> None:
         _run(_hooks.pop())
 
 
-def _register() -> None:
+def register() -> None:
+    """Register the extension that does nothing; if Lambda refuses, log why."""
     global _extension
     from lambda_runtime.extensions.client import ExtensionError
     from lambda_runtime.extensions.internal import InternalExtension
@@ -110,27 +130,38 @@ def _register() -> None:
     try:
         _extension.start()
     except ExtensionError as error:
-        logs.sink.log(
-            "[WARN]\tHooks for the shutdown may not be called: Lambda announces it only where an "
-            f"extension is registered, and {error}\n"
+        logs.warn(
+            "Hooks for the shutdown may not be called: Lambda announces it only where an extension "
+            f"is registered, and {error}"
         )
 
 
 def _terminate(number: int, frame: object) -> None:
-    """The handler of SIGTERM."""
-    global _terminated_at
+    """The handler of SIGTERM, and of the same signal when the process insists."""
+    global _terminated_at, _insisting
     if posix.getpid() != _owner:
         return _pass_on(number, frame)
-    if _finishing:
+    insisting, _insisting = _insisting, False
+    if _finishing or (_terminated_at and not insisting):
         return
-    if _terminated_at:
+    if loop.terminated:
         finish()  # the exception has been swallowed, or is still on its way
-    _terminated_at = time.monotonic()
+    if not _terminated_at:
+        _terminated_at = time.monotonic()
+        draining = _drain is not None and _drain()
+        pauses = (_DRAIN_SECONDS, _UNWIND_SECONDS) if draining else (_UNWIND_SECONDS,)
+        _thread.start_new_thread(_insist, pauses)
+        if callable(_previous):
+            _previous(number, frame)
+        if draining:
+            return
+    raise leave()
+
+
+def leave() -> Terminated:
+    """The exception that ends the process now that it has drained, or is out of time."""
     loop.terminated = True
-    _thread.start_new_thread(_insist, ())
-    if callable(_previous):
-        _previous(number, frame)
-    raise Terminated(0)
+    return Terminated(0)
 
 
 def _pass_on(number: int, frame: object) -> None:
@@ -142,10 +173,13 @@ def _pass_on(number: int, frame: object) -> None:
         posix.kill(posix.getpid(), number)
 
 
-def _insist() -> None:
-    time.sleep(_UNWIND_SECONDS)
-    if not _finishing:
-        _signal.pthread_kill(_main_thread, _signal.SIGTERM)
+def _insist(*pauses: float) -> None:
+    global _insisting
+    for pause in pauses:
+        time.sleep(pause)
+        if not _finishing:
+            _insisting = True
+            _signal.pthread_kill(_main_thread, _signal.SIGTERM)
 
 
 def _run_within(seconds: float) -> None:
@@ -156,7 +190,7 @@ def _run_within(seconds: float) -> None:
     while _hooks and time.monotonic() < end:
         _run(_hooks.pop())
     if _hooks:
-        logs.sink.log(f"[WARN]\tThe environment ends, {len(_hooks)} shutdown hooks uncalled\n")
+        logs.warn(f"The environment ends, {len(_hooks)} shutdown hooks uncalled")
 
 
 def _run(hook: "Callable[[], object]") -> None:

@@ -100,10 +100,15 @@ def renew() -> None:
     loaded, and credentials that have not expired. No clock has to be set: nothing in the runtime
     keeps the time.
     """
+    reseed()
+    _renew_credentials()
+
+
+def reseed() -> None:
+    """Give every random generator that is one for the whole process a state of its own."""
     _reseed("random", "seed")
     _reseed("numpy.random", "seed")
     _reseed("ssl", "RAND_add", posix.urandom(32), 32.0)
-    _renew_credentials()
 
 
 def _registry() -> "Any":

@@ -14,7 +14,7 @@ from lambda_runtime.upload import Gone, Upload, too_late
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from lambda_runtime.api_client import Invocation, LambdaRuntimeClient
 
@@ -113,16 +113,24 @@ def is_buffered() -> bool:
 def collect(response: object) -> object:
     """The result of a handler whose stream is to be returned in one piece."""
     whole = _as_stream(response)
-    parts: list[bytes] = []
     if isinstance(whole.body, AsyncIterable):
         from lambda_runtime import aio
 
-        async def keep(part: bytes) -> None:
-            parts.append(part)
+        return aio.run(acollect(whole))
+    parts: list[bytes] = []
+    _each(whole.body, parts.append)
+    return whole.buffered(b"".join(parts))
 
-        aio.run(_each_async(whole.body, keep))
-    else:
-        _each(whole.body, parts.append)
+
+async def acollect(response: object) -> object:
+    """The result as ``collect`` makes it, on a running event loop."""
+    whole = _as_stream(response)
+    parts: list[bytes] = []
+
+    async def keep(part: bytes) -> None:
+        parts.append(part)
+
+    await _each_async(_as_async(whole.body), keep)
     return whole.buffered(b"".join(parts))
 
 
@@ -145,22 +153,55 @@ def send(client: "LambdaRuntimeClient", invocation: "Invocation", response: obje
             _each(whole.body, upload.send)
         reply = upload.finish()
     except Gone as gone:
-        upload.abort()
-        if gone.reply is None:
-            return _log_unread(invocation, upload)
-        reply = gone.reply
+        return _cut_off(client, invocation, upload, gone)
     client.judge("response", invocation.request_id, upload.size, reply)
 
 
-def _log_unread(invocation: "Invocation", upload: Upload) -> None:
-    logs.sink.log(
-        f"[WARN]\tNobody read the response of {invocation.request_id} to its end: the connection "
-        f"was closed after {upload.size} bytes of it\n"
+async def asend(client: "LambdaRuntimeClient", invocation: "Invocation", response: object) -> None:
+    """Answer as ``send`` does, on a running event loop."""
+    import asyncio
+
+    whole = _as_stream(response)
+    upload = client.open_upload(invocation, whole.content_type, whole.prelude())
+    try:
+        await _send_async(_as_async(whole.body), upload)
+        reply = await upload.afinish(asyncio.get_running_loop())
+    except Gone as gone:
+        return _cut_off(client, invocation, upload, gone)
+    client.judge("response", invocation.request_id, upload.size, reply)
+
+
+def _cut_off(
+    client: "LambdaRuntimeClient", invocation: "Invocation", upload: Upload, gone: Gone
+) -> None:
+    """The response has not been read to its end."""
+    upload.abort()
+    if gone.reply is not None:
+        return client.judge("response", invocation.request_id, upload.size, gone.reply)
+    logs.warn(
+        f"Nobody read the response of {invocation.request_id} to its end: the connection was "
+        f"closed after {upload.size} bytes of it"
     )
 
 
 def _as_stream(response: object) -> StreamResponse:
     return response if isinstance(response, StreamResponse) else StreamResponse(response)  # type: ignore[arg-type]
+
+
+def _as_async(body: Body) -> AsyncIterable[Chunk]:
+    """The body for an event loop; the code of a plain generator runs on it."""
+    return body if isinstance(body, AsyncIterable) else _each_of(body)
+
+
+async def _each_of(body: "Chunk | Iterable[Chunk]") -> "AsyncIterator[Chunk]":
+    chunks = iter((body,) if isinstance(body, (bytes, str)) else body)
+    try:
+        for chunk in chunks:
+            yield chunk
+    finally:
+        close = getattr(chunks, "close", None)
+        if close is not None:
+            close()
 
 
 def _each(body: "Chunk | Iterable[Chunk]", sink: "Callable[[bytes], None]") -> None:

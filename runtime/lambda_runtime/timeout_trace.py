@@ -10,7 +10,7 @@ from lambda_runtime import errors, logs, loop
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from types import FrameType
 
     Entry = dict[str, object]
@@ -21,14 +21,28 @@ _MOST = 50
 _HERE = __file__.rpartition("/")[0] + "/"
 
 
-def log(request_id: str, left_ms: float) -> None:
-    """Log the record. For a thread of the runtime's own, which is left out of it."""
+def log(
+    request_id: str,
+    left_ms: float,
+    hidden: "Collection[object]" = (),
+    is_hidden: "Callable[[object], bool]" = lambda task: False,
+) -> None:
+    """Log the record. For a thread of the runtime's own, which is left out of it.
+
+    So are the threads (by their identifiers) and the tasks that are ``hidden``, and the tasks of
+    which ``is_hidden`` says so.
+    """
     import _thread
 
     frames = sys._current_frames()
     del frames[_thread.get_ident()]
-    threads = [_thread_entry(ident, frame) for ident, frame in list(frames.items())[:_MOST]]
-    tasks = [_task_entry(task) for task in _pending_tasks(frames.values())[:_MOST]]
+    shown = [(ident, frame) for ident, frame in frames.items() if ident not in hidden]
+    threads = [_thread_entry(ident, frame) for ident, frame in shown[:_MOST]]
+    pending = _pending_tasks(frames.values())
+    tasks = [
+        _task_entry(task)
+        for task in [each for each in pending if each not in hidden and not is_hidden(each)][:_MOST]
+    ]
     message = f"The function is about to time out, in {max(0, round(left_ms))} ms; it is here"
     now = time.time()
     stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03}Z"

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _AT_ONCE = _socket.MSG_DONTWAIT | _socket.MSG_NOSIGNAL
 _PEEK = _socket.MSG_PEEK | _socket.MSG_DONTWAIT
 _ACCEPTED = b"HTTP/1.1 202"
+_LAST_CHUNK = b"0\r\n\r\n"
+_RECEIVE = 64 * 1024
 _LONGEST_WAIT = 24 * 3600.0
 
 
@@ -68,33 +70,40 @@ class Upload:
     async def asend(self, chunk: bytes, loop: "asyncio.AbstractEventLoop") -> None:
         """Send a chunk as ``send`` does, the loop's other tasks running while it waits."""
         for part in self._offer(chunk):
-            assert self._socket is not None
-            self._socket.setblocking(False)
-            try:
-                await loop.sock_sendall(self._socket, part)  # type: ignore[arg-type]
-            except OSError:
-                raise Gone from None
+            await self._asend_rest(part, loop)
         self._in_chunk = False
 
     def finish(self) -> Reply:
         """Send the end and return the Runtime API's reply. Raises as ``send`` does."""
-        return self._end(b"0\r\n\r\n")
+        return self._end(_LAST_CHUNK)
+
+    async def afinish(self, loop: "asyncio.AbstractEventLoop") -> Reply:
+        """Finish as ``finish`` does, the loop's other tasks running meanwhile."""
+        return await self._aend(_LAST_CHUNK, loop)
 
     def fail(self, error_type: str, document: bytes) -> None:
         """End the response with an error, if the connection still can take one."""
-        if self._socket is None:
-            return
-        if self._in_chunk:
+        if self._can_fail():
+            try:
+                self._end(_failure(error_type, document))
+            except (Gone, FaultException):
+                self.abort()
+
+    async def afail(self, error_type: str, document: bytes) -> None:
+        """Fail as ``fail`` does, the loop's other tasks running meanwhile."""
+        if self._can_fail():
+            import asyncio
+
+            try:
+                await self._aend(_failure(error_type, document), asyncio.get_running_loop())
+            except (Gone, FaultException):
+                self.abort()
+
+    def _can_fail(self) -> bool:
+        if self._socket is not None and self._in_chunk:
             # The reader would take the trailers for the rest of the chunk.
-            return self.abort()
-        try:
-            self._end(
-                b"0\r\nLambda-Runtime-Function-Error-Type: %b\r\n"
-                b"Lambda-Runtime-Function-Error-Body: %b\r\n\r\n"
-                % (field_value(error_type).encode(), b64encode(document))
-            )
-        except (Gone, FaultException):
             self.abort()
+        return self._socket is not None
 
     def abort(self) -> None:
         """Close the connection, whatever is under way on it."""
@@ -178,12 +187,30 @@ class Upload:
         # With a timeout set, even a call that is not to wait would wait.
         self._socket.setblocking(True)
 
+    async def _asend_rest(self, part: memoryview, loop: "asyncio.AbstractEventLoop") -> None:
+        assert self._socket is not None
+        self._socket.setblocking(False)
+        try:
+            await loop.sock_sendall(self._socket, part)  # type: ignore[arg-type]
+        except OSError:
+            raise Gone from None
+
     def _end(self, message: bytes) -> Reply:
         logs.flush()
         for part in self._send_at_once((message,)):
             self._send_slowly(part)
         self._in_chunk = False
         reply = self._receive()
+        if reply is None:
+            raise Gone
+        return reply
+
+    async def _aend(self, message: bytes, loop: "asyncio.AbstractEventLoop") -> Reply:
+        logs.flush()
+        for part in self._send_at_once((message,)):
+            await self._asend_rest(part, loop)
+        self._in_chunk = False
+        reply = await self._areceive(loop)
         if reply is None:
             raise Gone
         return reply
@@ -198,6 +225,31 @@ class Upload:
             return None
         finally:
             self.abort()
+
+    async def _areceive(self, loop: "asyncio.AbstractEventLoop") -> Reply | None:
+        from lambda_runtime.concurrency.replies import ReplyReader
+
+        assert self._socket is not None
+        self._socket.setblocking(False)
+        reader = ReplyReader()
+        try:
+            while data := await loop.sock_recv(self._socket, _RECEIVE):  # type: ignore[arg-type]
+                if replies := reader.feed(data):
+                    return replies[0]
+            return reader.end()
+        except (OSError, Disconnected, ProtocolError):
+            return None
+        finally:
+            self.abort()
+
+
+def _failure(error_type: str, document: bytes) -> bytes:
+    """The end of a response that has failed."""
+    return (
+        b"0\r\nLambda-Runtime-Function-Error-Type: %b\r\n"
+        b"Lambda-Runtime-Function-Error-Body: %b\r\n\r\n"
+        % (field_value(error_type).encode(), b64encode(document))
+    )
 
 
 def too_late() -> FaultException:

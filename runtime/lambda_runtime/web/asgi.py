@@ -2,7 +2,8 @@
 
 Theory of operation
 -------------------
-One invocation is one request and one call of the application, on the environment's event loop. An
+One invocation is one request and one call of the application, on the environment's event loop. Many
+may be under way at once, if the environment is one for that. An
 ``Exchange`` is the server's end of it: ``receive`` gives the request's body, which is there whole,
 and later ``http.disconnect``; ``send`` takes the response.
 
@@ -52,13 +53,13 @@ def adapt(application: "Application") -> "tuple[Handler, Callable[[], None] | No
     """
     settings = WebSettings()
     lifespan = Lifespan(application)
-    front = Front(Server(application, settings, lifespan.state), settings)
+    front = Front(Server(application, settings, lifespan.state), settings, is_async=True)
     aio.run(lifespan.startup())
     return front, (lambda: aio.run(lifespan.shutdown())) if lifespan.is_running else None
 
 
 class Server:
-    """Calls the application for one request after the other."""
+    """Calls the application for a request; the answer is to be awaited."""
 
     def __init__(
         self, application: "Application", settings: WebSettings, state: "dict[str, Any]"
@@ -72,7 +73,7 @@ class Server:
         call = self._application(
             self._scope(request, event, context), exchange.receive, exchange.send
         )
-        return aio.run(exchange.answer(call))
+        return exchange.answer(call)
 
     def _scope(self, request: "Request", event: object, context: object) -> "dict[str, Any]":
         root_path = request.root_path

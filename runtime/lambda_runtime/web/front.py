@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 class Front:
     """A handler that has a web application serve what is HTTP, and another handler the rest.
 
-    Raises what finding and importing that other handler raises.
+    ``is_async`` says that what ``serve`` returns is to be awaited. Raises what finding and
+    importing that other handler raises.
     """
 
-    def __init__(self, serve: "Serve", settings: WebSettings) -> None:
+    def __init__(self, serve: "Serve", settings: WebSettings, is_async: bool = False) -> None:
+        self.is_async = is_async
         self._serve = serve
         self._base_path = settings.base_path
         self._websocket_path = settings.websocket_path

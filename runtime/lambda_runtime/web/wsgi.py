@@ -23,6 +23,15 @@ if TYPE_CHECKING:
     StartResponse = Callable[..., Callable[[bytes], object]]
 
 
+_shared_with = {"wsgi.multithread": False, "wsgi.multiprocess": False}
+
+
+def share(threads: bool, processes: bool) -> None:
+    """Have applications told whether another thread of the process, or another process, may call
+    them at the same time."""
+    _shared_with.update({"wsgi.multithread": threads, "wsgi.multiprocess": processes})
+
+
 def adapt(application: "Application") -> "Handler":
     """The application as a handler."""
     settings = WebSettings()
@@ -172,8 +181,7 @@ def _environ(request: "Request", event: object, context: object) -> "dict[str, A
         "wsgi.input": io.BytesIO(request.body),
         "wsgi.input_terminated": True,
         "wsgi.errors": sys.stderr,
-        "wsgi.multithread": False,
-        "wsgi.multiprocess": False,
+        **_shared_with,
         "wsgi.run_once": False,
         "aws.event": event,
         "aws.context": context,

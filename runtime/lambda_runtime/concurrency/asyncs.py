@@ -1,0 +1,370 @@
+"""One process, one event loop, a task for each poll: for async handlers and ASGI applications.
+
+Each invocation has a task of its own, in which also its event is waited for and its answer sent;
+the task starts with a copy of the context that init has left. The next task of the same poll is
+made when it is over.
+"""
+
+import _thread
+import asyncio
+import signal
+import time
+from contextvars import copy_context
+
+from lambda_runtime import aio, context, deadline, errors, handlers, logs, loop, settings, shutdown
+from lambda_runtime.api_client import (
+    Invocation,
+    LambdaRuntimeClient,
+    RuntimeApiError,
+    complete_head,
+)
+from lambda_runtime.concurrency import shared
+from lambda_runtime.concurrency.client import PAUSES, ManagedClient
+from lambda_runtime.concurrency.link import Link
+from lambda_runtime.connection import Disconnected, Reply
+from lambda_runtime.http1 import ProtocolError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import NoReturn
+
+    from lambda_runtime.api_client import Answer
+    from lambda_runtime.concurrency.board import Slot
+    from lambda_runtime.handlers import Handler
+
+_LOST = (OSError, Disconnected, ProtocolError)
+
+_RETRY_SECONDS = 0.02
+
+_GRACE_SECONDS = 0.01
+"""How long an event may be on its way between the platform and the event loop."""
+
+
+class AsyncClient(ManagedClient):
+    """One poll's client. What gives an answer is to be awaited."""
+
+    is_async = True
+
+    def __init__(self, address: str, slot: "Slot", event_loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(address, slot)
+        self._link = Link(address, event_loop)
+        self._following: asyncio.Future[Reply] | None = None
+        self.in_user_code = False
+        """Whether the handler is at work, or what it has returned."""
+        self.interruption: deadline.DeadlineExceeded | None = None
+        """The error for which the handler has been cancelled."""
+
+    async def next_invocation(self) -> Invocation:
+        """What ``wait_next_invocation`` is, on the event loop."""
+        self._slot.clear()
+        pauses = iter(PAUSES)
+        while True:
+            self.waiting = True
+            try:
+                invocation = self.invocation_of(await self._ask())
+            except _LOST as failure:
+                error = self.lost("next", failure)
+            except RuntimeApiError as refusal:
+                error = refusal
+            else:
+                self._slot.take(invocation)
+                return invocation
+            finally:
+                self.waiting = False
+            await asyncio.sleep(self._pause(pauses, error, "asking again"))
+
+    def stop_waiting(self) -> bool:
+        """The process drains: whether an event is arriving, which is still to be received."""
+        self.draining = True
+        self.ask_ahead = False
+        return self._link.is_readable()
+
+    async def _ask(self) -> Reply:
+        reply, self._following = self._following, None
+        if reply is None:
+            (reply,) = await self._link.send(self._next)
+        return await reply
+
+    async def _answer(
+        self, kind: str, invoke_id: str, body: bytes, content_type: str, extra: str
+    ) -> None:
+        path, head = self._answer_head(kind, invoke_id, content_type, extra)
+        message = complete_head(head, body) + body
+        judge = self.judge
+        pauses = iter(PAUSES)
+        while True:
+            try:
+                reply = await self._send(message, self._next_after(body))
+            except _LOST as failure:
+                error = self.lost(path, failure)
+            else:
+                return judge(kind, invoke_id, len(body), reply)
+            await asyncio.sleep(self._pause(pauses, error, f"sending the {kind} again"))
+            judge = self.judge_repeated
+
+    async def _send(self, message: bytes, following: bytes) -> Reply:
+        """Send an answer, and with it the request for the next event, if that is to be sent."""
+        if not following or self._following is not None:
+            (reply,) = await self._link.send(message)
+            return await reply
+        reply, self._following = await self._link.send(message, following)
+        try:
+            return await reply
+        except _LOST:
+            # Both are on the same connection.
+            self._following.add_done_callback(_retrieve)
+            self._following = None
+            raise
+
+
+def _retrieve(reply: "asyncio.Future[Reply]") -> None:
+    """Have asyncio not complain that nobody looks at what became of it."""
+    if not reply.cancelled():
+        reply.exception()
+
+
+async def handle(client: LambdaRuntimeClient, handler: "Handler", invocation: Invocation) -> None:
+    """What ``loop.handle_event_request`` is, on the event loop, with an AsyncClient.
+
+    A SystemExit is answered like any other error: the other invocations go on.
+    """
+    assert isinstance(client, AsyncClient)
+    try:
+        invocation_context = context.make(invocation)
+        marshaller = client.marshaller
+        event = marshaller.unmarshal_request(invocation.body, invocation.content_type)
+        client.in_user_code = True
+        response = handler(event, invocation_context)
+        if type(response) not in handlers.PLAIN:
+            if handlers.is_awaitable(response):
+                response = await response  # type: ignore[misc]
+            if handlers.is_stream(response):
+                from lambda_runtime import streaming
+
+                if not streaming.is_buffered():
+                    return await streaming.asend(client, invocation, response)
+                response = await streaming.acollect(response)
+        client.in_user_code = False
+        result, content_type = marshaller.marshal_response(response)
+    except BaseException as error:
+        client.in_user_code = False
+        if loop.is_forked():
+            shared.end_child(error)
+        if loop.terminated or isinstance(error, RuntimeApiError):
+            raise
+        return await _awaited(errors.answer(client, invocation, _cause(client, error)))
+    finally:
+        client.in_user_code = False
+    logs.flush()
+    if loop.is_forked():
+        shared.end_child(SystemExit())
+    await _awaited(
+        client.post_invocation_result(
+            invocation.request_id, result, content_type, invocation.invocation_id
+        )
+    )
+
+
+async def _awaited(answer: "Answer") -> None:
+    # Libraries wrap what gives answers, and may leave out what that returns.
+    if answer is not None and handlers.is_awaitable(answer):
+        await answer
+
+
+def _cause(client: AsyncClient, error: BaseException) -> BaseException:
+    """The error to answer with: for a cancellation at the deadline, that."""
+    if not isinstance(error, asyncio.CancelledError) or client.interruption is None:
+        return error
+    return client.interruption.with_traceback(error.__traceback__)
+
+
+def serve(address: str, slots: "list[Slot]", handler: "Handler") -> "NoReturn":
+    """Serve invocations, as many at once as there are slots, until SIGTERM.
+
+    Raises RuntimeApiError.
+    """
+    Server(address, slots, handler).run()
+
+
+class Server:
+    """The polls on the environment's event loop, and when they are to end."""
+
+    def __init__(self, address: str, slots: "list[Slot]", handler: "Handler") -> None:
+        self.event_loop = aio.prepare()
+        self.handler = handler
+        # What init has set in context variables holds for every invocation, and only that.
+        self.context = copy_context()
+        self._polls = [Poll(self, AsyncClient(address, slot, self.event_loop)) for slot in slots]
+        self._draining = False
+        self._failure: RuntimeApiError | None = None
+
+    def run(self) -> "NoReturn":
+        """Begin to poll, and run the event loop until the end."""
+        interrupt = None
+        if settings.get("LAMBDA_RUNTIME_TIMEOUT"):
+            interrupt = Interrupter(self).interrupt
+        shared.prepare(self._places, interrupt)
+        shutdown.listen(self._drain)
+        for poll in self._polls:
+            poll.begin()
+        while self._failure is None and not self._is_over():
+            self.run_loop()
+        if self._failure is not None:
+            raise self._failure
+        raise shutdown.leave()
+
+    def run_loop(self) -> None:
+        """Run the event loop until it is stopped, or something stops it."""
+        try:
+            self.event_loop.run_forever()
+        except (SystemExit, KeyboardInterrupt) as leaving:
+            # The loop lets these two through whoever raised them.
+            if loop.terminated or isinstance(leaving, KeyboardInterrupt):
+                aio.cancel(self.event_loop, [poll.task for poll in self._polls if poll.task])
+                raise
+            # A task that some handler has started may not end the others' process.
+            frames = errors.user_frames(leaving.__traceback__)
+            errors.log(errors.describe(leaving, frames, ""), leaving)
+
+    def ended(self, poll: "Poll") -> None:
+        """The poll's invocation is over: on with the next one, if there is to be any."""
+        if not self._draining:
+            poll.begin()
+        elif self._is_over():
+            self.event_loop.stop()
+
+    def cancel(self, invocation: Invocation, error: deadline.DeadlineExceeded) -> None:
+        """Cancel the invocation's handler, if it is at work, and answer with this error."""
+        task = shared.running.get(invocation)
+        for poll in self._polls:
+            if poll.task is task:
+                poll.cancel(error)
+
+    def fail(self, error: RuntimeApiError) -> None:
+        """The Runtime API is lost."""
+        self._failure = error
+        self.event_loop.stop()
+
+    def _places(self) -> "set[object]":
+        return {poll.task for poll in self._polls}
+
+    def _is_over(self) -> bool:
+        return self._draining and not any(poll.is_open for poll in self._polls)
+
+    def _drain(self) -> bool:
+        # In a signal handler, somewhere in the middle of the loop's work.
+        self._draining = True
+        self.event_loop.call_soon_threadsafe(
+            self.event_loop.call_later, _GRACE_SECONDS, self._end_waiting
+        )
+        return True
+
+    def _end_waiting(self) -> None:
+        for poll in self._polls:
+            poll.end_waiting()
+        if self._is_over():
+            self.event_loop.stop()
+
+
+class Poll:
+    """One invocation after the other, each in a task."""
+
+    def __init__(self, server: Server, client: AsyncClient) -> None:
+        self._server = server
+        self._client = client
+        self.task: asyncio.Task[None] | None = None
+        self.is_open = True
+        """Whether it waits for an event or has one in hand."""
+
+    def begin(self) -> None:
+        """Wait for an event, in a new task, and serve it."""
+        self.task = self._server.event_loop.create_task(
+            self._serve_one(), context=self._server.context.copy()
+        )
+
+    def end_waiting(self) -> None:
+        """The process drains: wait for no event, unless one is arriving."""
+        if not self._client.stop_waiting() and self._client.waiting and self.task is not None:
+            self.task.cancel()
+            self.is_open = False
+
+    def cancel(self, error: deadline.DeadlineExceeded) -> None:
+        """Cancel the handler, if it is at work, and answer with this error."""
+        if self._client.in_user_code and self.task is not None:
+            self._client.interruption = error
+            self.task.cancel()
+
+    async def _serve_one(self) -> None:
+        client = self._client
+        try:
+            invocation = await client.next_invocation()
+        except RuntimeApiError as error:
+            self.is_open = False
+            if not client.draining:
+                self._server.fail(error)
+            return
+        try:
+            await self._serve(client, invocation)
+        finally:
+            shared.end(invocation)
+            self.is_open = not client.draining
+            self._server.ended(self)
+
+    async def _serve(self, client: AsyncClient, invocation: Invocation) -> None:
+        shared.begin(invocation, self.task)
+        aio.request_id.set(invocation.request_id)
+        client.ask_ahead = not client.draining
+        client.interruption = None
+        try:
+            await _awaited(loop.handle_event_request(client, self._server.handler, invocation))
+        except RuntimeApiError as error:
+            logs.warn(f"The invocation {invocation.request_id} remains without an answer: {error}")
+        except asyncio.CancelledError:
+            # User code has cancelled its own task with its last breath: the answer is on its way.
+            if loop.terminated:
+                raise
+        except Exception as error:
+            # Raised by a library that has put itself in between.
+            await _awaited(errors.answer(client, invocation, error))
+
+
+class Interrupter:
+    """LAMBDA_RUNTIME_TIMEOUT=raise: cancels a handler, and interrupts one that blocks the loop.
+
+    A handler is cancelled on the event loop, as soon as that comes to it. If it does not, a signal
+    to the main thread raises in the code that holds it up, where that belongs to the invocation.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._main_thread = _thread.get_ident()
+        self._signal = deadline.free_signal()
+        self._expired: dict[Invocation, deadline.DeadlineExceeded] = {}
+        """Those that are to be interrupted; taken out by whoever does it."""
+        signal.signal(self._signal, self._raise)
+        deadline.calling_code.update((handle.__code__, Server.run_loop.__code__))
+
+    def interrupt(self, invocation: Invocation, left_ms: float) -> None:
+        """Interrupt the invocation's handler. For the thread that watches deadlines."""
+        self._expired[invocation] = deadline.DeadlineExceeded(deadline.message(left_ms))
+        self._server.event_loop.call_soon_threadsafe(self._cancel, invocation)
+        _thread.start_new_thread(self._unblock, (invocation,))
+
+    def _cancel(self, invocation: Invocation) -> None:
+        error = self._expired.pop(invocation, None)
+        if error is not None:
+            self._server.cancel(invocation, error)
+
+    def _unblock(self, invocation: Invocation) -> None:
+        time.sleep(_RETRY_SECONDS)
+        while invocation in self._expired and invocation in shared.running:
+            signal.pthread_kill(self._main_thread, self._signal)
+            time.sleep(_RETRY_SECONDS)
+        self._expired.pop(invocation, None)
+
+    def _raise(self, number: int, frame: "FrameType | None") -> None:
+        # A signal handler runs in the context of the code that it interrupts.
+        invocation = shared.current.get()
+        if invocation in self._expired and deadline.is_user_code(frame):
+            raise self._expired.pop(invocation)

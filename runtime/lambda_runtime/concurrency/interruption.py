@@ -1,0 +1,71 @@
+"""LAMBDA_RUNTIME_TIMEOUT=raise where handlers run in threads.
+
+A signal cannot raise in a thread other than the main one; the interpreter can, between two of the
+thread's instructions. So a call that waits is not cut short, and the exception comes when it
+returns. It comes while the runtime's nearest frame is one that calls user code, or hardly later: an
+answer that it may have hit is given again, as an error, which the platform takes only if there has
+been none.
+"""
+
+import _thread
+import ctypes
+import sys
+import time
+
+from lambda_runtime import deadline
+from lambda_runtime.concurrency import shared
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lambda_runtime.api_client import Invocation
+
+_RETRY_SECONDS = 0.02
+
+_lock = _thread.allocate_lock()
+
+
+def interrupt(invocation: "Invocation", left_ms: float) -> None:
+    """Raise DeadlineExceeded in the invocation's thread, as soon as that is in user code."""
+    _thread.start_new_thread(_interrupt, (invocation, left_ms))
+
+
+def end(invocation: "Invocation") -> None:
+    """The invocation is over: from here on nothing is raised in this thread. For that thread."""
+    while True:
+        try:
+            with _lock:
+                shared.end(invocation)
+            _raise_in(_thread.get_ident(), None)
+            return
+        except deadline.DeadlineExceeded:
+            pass  # just so late
+
+
+def _interrupt(invocation: "Invocation", left_ms: float) -> None:
+    error = _error(deadline.message(left_ms))
+    while True:
+        with _lock:
+            ident = shared.running.get(invocation)
+            if not isinstance(ident, int):
+                return
+            if deadline.is_user_code(sys._current_frames().get(ident)):
+                _raise_in(ident, error)
+                return
+        time.sleep(_RETRY_SECONDS)
+
+
+def _error(message: str) -> type[deadline.DeadlineExceeded]:
+    """An exception class whose instances say this: the interpreter makes them without arguments."""
+
+    class DeadlineExceeded(deadline.DeadlineExceeded):
+        def __str__(self) -> str:
+            return message
+
+    return DeadlineExceeded
+
+
+def _raise_in(ident: int, error: type[BaseException] | None) -> None:
+    """Have the thread raise such an exception; None takes back what has not been raised yet."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(ident), None if error is None else ctypes.py_object(error)
+    )

@@ -1,0 +1,130 @@
+"""One keep-alive connection to the Runtime API, for an event loop: ``Connection`` is for a thread.
+
+Requests may be sent before the replies to earlier ones are there; each has a future for its own.
+"""
+
+import asyncio
+import socket
+from collections import deque
+
+from lambda_runtime.concurrency.replies import ReplyReader
+from lambda_runtime.connection import Disconnected, Reply, split_address
+from lambda_runtime.http1 import ProtocolError
+
+
+class Link:
+    """Connects when there is something to send, and again after the connection has ended.
+
+    For one loop. Raises ValueError for an address that is not ``host:port``.
+    """
+
+    def __init__(self, address: str, loop: asyncio.AbstractEventLoop) -> None:
+        self._address = split_address(address)
+        self._loop = loop
+        self._stream: _Stream | None = None
+
+    async def send(self, *messages: bytes) -> "list[asyncio.Future[Reply]]":
+        """Send these requests in one go; a future for the reply to each of them.
+
+        A connection that is known to be dead is opened anew first. Raises OSError when there is
+        none to be had. The futures raise OSError, Disconnected and ProtocolError.
+        """
+        stream = self._stream
+        if stream is None or stream.ended:
+            stream = self._stream = await self._connect()
+        return stream.send(messages)
+
+    def is_readable(self) -> bool:
+        """Whether part of a reply has arrived that is not whole yet."""
+        return self._stream is not None and self._stream.is_reading
+
+    def close(self) -> None:
+        """Close the connection; replies that are under way are lost."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+    async def _connect(self) -> "_Stream":
+        # Not by host and port: that would look the address up in a thread.
+        host, port = self._address
+        connection = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        try:
+            connection.setblocking(False)
+            await self._loop.sock_connect(connection, (host, port))
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            _, stream = await self._loop.create_connection(_Stream, sock=connection)
+        except BaseException:
+            connection.close()
+            raise
+        return stream
+
+
+class _Stream(asyncio.Protocol):
+    """One connection, from its opening to its end."""
+
+    def __init__(self) -> None:
+        self._reader = ReplyReader()
+        self._waiting: deque[asyncio.Future[Reply]] = deque()
+        self._transport: asyncio.Transport | None = None
+        self.ended = False
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether a reply has begun to arrive."""
+        return self._reader.is_reading
+
+    def send(self, messages: tuple[bytes, ...]) -> "list[asyncio.Future[Reply]]":
+        """Send the requests; futures for their replies."""
+        assert self._transport is not None
+        loop = asyncio.get_running_loop()
+        futures = [loop.create_future() for _ in messages]
+        self._waiting += futures
+        self._transport.write(b"".join(messages))
+        return futures
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._end(Disconnected("the connection was closed here"))
+
+    # what the event loop calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for reply in self._reader.feed(data):
+                self._take(reply)
+        except ProtocolError as error:
+            self._end(error)
+
+    def eof_received(self) -> None:
+        try:
+            if (reply := self._reader.end()) is not None:
+                self._take(reply)
+        except (Disconnected, ProtocolError) as error:
+            self._end(error)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end(exc or Disconnected("the Runtime API closed the connection"))
+
+    def _take(self, reply: Reply) -> None:
+        if not self._waiting:
+            raise ProtocolError("a reply to nothing")
+        future = self._waiting.popleft()
+        if not future.done():
+            future.set_result(reply)
+        if reply.headers.get("connection", "").lower() == "close":
+            self._end(Disconnected("the Runtime API closed the connection"))
+
+    def _end(self, error: Exception) -> None:
+        if self.ended:
+            return
+        self.ended = True
+        if self._transport is not None:
+            self._transport.abort()
+        while self._waiting:
+            future = self._waiting.popleft()
+            if not future.done():
+                future.set_exception(error)

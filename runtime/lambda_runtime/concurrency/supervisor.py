@@ -1,0 +1,296 @@
+"""Starts the workers, starts others for those that die, and answers what they leave behind.
+
+Theory of operation
+-------------------
+The first worker is started alone. When its init is over it reports which way it goes, and waits for
+a word; the supervisor registers the extension that SIGTERM needs, if the worker has something to do
+then, gives the word, and starts the other workers, if the way has any. The word comes before the
+first ``next``, which ends the init for the platform.
+
+If the first worker dies in its init, that is the environment's end, and for the same reason. Any
+other that dies is replaced, after a pause if it had no event since its start; when that happens to
+one after the other and nobody else is left to serve, the environment ends too.
+
+The supervisor waits in one place: for signals, which a socket tells it of (SIGCHLD, SIGTERM), for
+reports, and for the end of a pause.
+"""
+
+import _signal  # type: ignore[import-not-found]
+import _socket
+import posix
+import select
+import sys
+import time
+
+from lambda_runtime import logs, payload
+from lambda_runtime.api_client import RuntimeApiError
+from lambda_runtime.concurrency import ways
+from lambda_runtime.concurrency.board import Board, Slot
+from lambda_runtime.concurrency.client import SupervisorClient
+from lambda_runtime.concurrency.output import Turn
+from lambda_runtime.concurrency.worker import Report, Worker
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+_WINDOW_SECONDS = 0.45
+"""How long workers may take to end after SIGTERM: slightly longer than they allow themselves."""
+
+_FIRST_PAUSE = 0.1
+_LONGEST_PAUSE = 5.0
+
+_SIGNALS = (_signal.SIGCHLD, _signal.SIGTERM, _signal.SIGINT)
+
+
+class _Place:
+    """One worker, the ones that came before it and those that will come after it."""
+
+    def __init__(self, slots: list[Slot]) -> None:
+        self.slots = slots
+        self.pid = 0
+        self.channel: _socket.socket | None = None
+        self.serves = False
+        self.barren = 0
+        """How many of its workers have ended in a row without an event."""
+        self.due = 0.0
+        """When its next worker is to be started, by the monotonic clock."""
+        self._events_before = 0
+
+    def occupy(self, pid: int, channel: _socket.socket) -> None:
+        """A worker has been started."""
+        self.pid, self.channel, self.serves = pid, channel, False
+        self._events_before = self._events()
+
+    def vacate(self) -> None:
+        """The worker has ended."""
+        self.pid, self.serves = 0, False
+        self.barren = self.barren + 1 if self._events() == self._events_before else 0
+        self.end_report()
+
+    def end_report(self) -> None:
+        """Nothing more is to be read from the worker."""
+        if self.channel is not None:
+            self.channel.close()
+            self.channel = None
+
+    def pause(self) -> float:
+        """Seconds before the next worker is started."""
+        return min(_FIRST_PAUSE * 2**self.barren / 2, _LONGEST_PAUSE) if self.barren else 0.0
+
+    def _events(self) -> int:
+        return sum(slot.events for slot in self.slots)
+
+
+class Supervisor:
+    """Of so many polls."""
+
+    def __init__(self, address: str, polls: int) -> None:
+        self._address = address
+        self._client = SupervisorClient(address)
+        self._board = Board(polls)
+        self._places = [_Place(self._board.slots)]
+        self._way = ""
+        self._terminated = False
+        self._previous = {number: _signal.getsignal(number) for number in _SIGNALS}
+        self._wakeup, self._woken = _socket.socketpair()
+        self._wakeup.setblocking(False)
+        self._woken.setblocking(False)
+        self._turn = Turn(processes=True)
+
+    def supervise(self) -> Worker:
+        """Keep the workers running until the environment ends; returns in each of them, once."""
+        for number in _SIGNALS:
+            _signal.signal(number, self._on_signal)
+        _signal.set_wakeup_fd(self._wakeup.fileno(), warn_on_full_buffer=False)
+        while True:
+            for place in self._places:
+                if not place.pid and place.due <= time.monotonic():
+                    worker = self._start(place)
+                    if worker is not None:
+                        return worker
+            self._wait()
+            for place in list(self._places):
+                if place.channel is not None:
+                    self._read_report(place, place.channel)
+                if self._has_ended(place, posix.WNOHANG):
+                    self._plan_next(place)
+            if self._terminated:
+                self._end()
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        if number != _signal.SIGCHLD:
+            self._terminated = True
+
+    def _wait(self) -> None:
+        """Until a signal, a report, or the end of a pause."""
+        channels = [place.channel for place in self._places if place.channel is not None]
+        now = time.monotonic()
+        pauses = [place.due - now for place in self._places if not place.pid]
+        self._poll(channels, min(pauses) if pauses else None)
+
+    def _poll(self, channels: list[_socket.socket], seconds: float | None) -> None:
+        poll = select.poll()
+        for each in (self._woken, *channels):
+            poll.register(each, select.POLLIN)
+        poll.poll(None if seconds is None else max(0.0, seconds) * 1000 + 1)
+        try:
+            self._woken.recv(4096)
+        except BlockingIOError:
+            pass
+
+    # the life of a worker
+
+    def _start(self, place: _Place) -> Worker | None:
+        """Fork a worker; in its process, it is what is returned."""
+        ours, theirs = _socket.socketpair()
+        logs.flush()
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, _SIGNALS)
+        try:
+            pid = posix.fork()
+            if not pid:
+                ours.close()
+                self._let_go()
+                return Worker(self._address, place.slots, theirs, self._turn)
+        except OSError as error:
+            ours.close()
+            self._postpone(place, f"cannot start a worker: {error.strerror}")
+        else:
+            ours.setblocking(False)
+            place.occupy(pid, ours)
+        finally:
+            _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _SIGNALS)
+        theirs.close()
+        return None
+
+    def _let_go(self) -> None:
+        """In a worker's process: leave what is the supervisor's."""
+        _signal.set_wakeup_fd(-1)
+        for number, previous in self._previous.items():
+            _signal.signal(number, _signal.SIG_DFL if previous is None else previous)
+        self._wakeup.close()
+        self._woken.close()
+        self._client.reconnect()
+        for place in self._places:
+            place.end_report()
+
+    def _read_report(self, place: _Place, channel: _socket.socket) -> None:
+        """Take the worker's word that it is initialised, and give it ours."""
+        try:
+            said = channel.recv(64)
+        except BlockingIOError:
+            return
+        if said:
+            if not self._way:
+                self._decide(Report.read(said))
+            place.serves = True
+            try:
+                channel.send(b"\n")
+            except OSError:
+                pass  # it has died meanwhile
+        place.end_report()
+
+    def _decide(self, report: Report) -> None:
+        self._way = report.way
+        if report.has_hooks:
+            from lambda_runtime import shutdown
+
+            shutdown.register()
+        if report.way not in ways.SHARED:
+            self._places[0].slots = self._board.slots[:1]
+            self._places += [_Place([slot]) for slot in self._board.slots[1:]]
+
+    def _has_ended(self, place: _Place, options: int) -> bool:
+        """See whether the worker has ended, and if so answer for it."""
+        if not place.pid:
+            return False
+        pid, status = posix.waitpid(place.pid, options)
+        if not pid:
+            return False
+        code = posix.waitstatus_to_exitcode(status)
+        place.vacate()
+        if not self._way:
+            _end_like(code)
+        for slot in place.slots:
+            self._answer_for(slot, code)
+        if not self._terminated:
+            logs.warn(f"A worker has ended ({_words(code)})")
+        return True
+
+    def _answer_for(self, slot: Slot, code: int) -> None:
+        """Answer what a dead worker had in hand. If it has done so itself, this one is refused."""
+        in_hand = slot.in_hand
+        slot.clear()
+        if in_hand is None:
+            return
+        request_id, invocation_id = in_hand
+        text = f"RequestId: {request_id} Error: Runtime exited with error: {_words(code)}"
+        kind = "Runtime.ExitError"
+        report = payload.encode({"errorMessage": text, "errorType": kind})
+        try:
+            self._client.post_invocation_error(request_id, report, "", invocation_id, kind)
+        except RuntimeApiError as error:
+            logs.warn(f"The invocation {request_id} remains without an answer: {error}")
+
+    def _plan_next(self, place: _Place) -> None:
+        barren = sum(each.barren for each in self._places)
+        if barren >= max(2, len(self._places)) and not any(each.serves for each in self._places):
+            self._give_up("no worker gets as far as its first event")
+        place.due = time.monotonic() + place.pause()
+
+    def _postpone(self, place: _Place, reason: str) -> None:
+        """A worker could not be started."""
+        if not any(each.serves for each in self._places):
+            self._give_up(reason)
+        logs.warn(reason)
+        place.barren += 1
+        place.due = time.monotonic() + place.pause()
+
+    # the end
+
+    def _end(self) -> "NoReturn":
+        """SIGTERM: have the workers end in good order, as long as there is time."""
+        end = time.monotonic() + _WINDOW_SECONDS
+        self._signal_all(_signal.SIGTERM)
+        while self._are_left(posix.WNOHANG) and (left := end - time.monotonic()) > 0:
+            self._poll([], left)
+        self._signal_all(_signal.SIGKILL)
+        self._are_left(0)
+        _exit(0)
+
+    def _give_up(self, reason: str) -> "NoReturn":
+        sys.stderr.write(f"lambda-runtime: {reason}\n")
+        self._signal_all(_signal.SIGKILL)
+        self._are_left(0)
+        _exit(1)
+
+    def _signal_all(self, number: int) -> None:
+        for place in self._places:
+            if place.pid:
+                posix.kill(place.pid, number)
+
+    def _are_left(self, options: int) -> bool:
+        """Whether workers are left; with 0 for an option, none are when it returns."""
+        for place in self._places:
+            self._has_ended(place, options)
+        return any(place.pid for place in self._places)
+
+
+def _words(code: int) -> str:
+    """An exit code in the platform's words."""
+    return f"exit status {code}" if code >= 0 else f"signal {-code}"
+
+
+def _end_like(code: int) -> "NoReturn":
+    """The init has failed: end as its process did."""
+    logs.flush()
+    if code < 0:
+        _signal.signal(-code, _signal.SIG_DFL)
+        posix.kill(posix.getpid(), -code)
+    posix._exit(code & 0xFF)
+
+
+def _exit(status: int) -> "NoReturn":
+    """Without ``atexit``: what is registered there is the workers'."""
+    logs.flush()
+    posix._exit(status)

@@ -1,0 +1,127 @@
+"""One process, a thread for each poll: for sync handlers that mostly wait, and may run in threads.
+
+The main thread runs no handlers. It is there for signals, and for the end.
+"""
+
+import _thread
+import contextvars
+import threading
+
+from lambda_runtime import loop, settings, shutdown
+from lambda_runtime.api_client import RuntimeApiError
+from lambda_runtime.concurrency import interruption, shared
+from lambda_runtime.concurrency.client import ManagedClient
+from lambda_runtime.deadline import DeadlineExceeded
+from lambda_runtime.errors import FaultException
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from lambda_runtime.api_client import Invocation
+    from lambda_runtime.concurrency.board import Slot
+    from lambda_runtime.handlers import Handler
+
+
+def serve(address: str, slots: "list[Slot]", handler: "Handler") -> "NoReturn":
+    """Serve invocations, as many at once as there are slots, until SIGTERM.
+
+    Raises RuntimeApiError.
+    """
+    Server([ManagedClient(address, slot) for slot in slots], handler).run()
+
+
+class Server:
+    """The threads, and when they are to end."""
+
+    def __init__(self, clients: "list[ManagedClient]", handler: "Handler") -> None:
+        self._clients = clients
+        self._handler = handler
+        self._main_thread = _thread.get_ident()
+        # What init has set in context variables holds for every invocation, and only that.
+        self._context = contextvars.copy_context()
+        self._threads: list[threading.Thread] = []
+        self._draining = False
+        self._failure: BaseException | None = None
+        self._over = threading.Event()
+
+    def run(self) -> "NoReturn":
+        """Start the threads, and wait for the end."""
+        shared.prepare(
+            self._places,
+            interruption.interrupt if settings.get("LAMBDA_RUNTIME_TIMEOUT") else None,
+        )
+        shutdown.listen(self._drain)
+        for number, client in enumerate(self._clients, 1):
+            name = f"invocations-{number}"
+            thread = threading.Thread(target=self._serve, args=(client,), name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        self._over.wait()
+        if self._failure is not None:
+            raise self._failure
+        raise shutdown.leave()
+
+    def _places(self) -> "set[object]":
+        return {self._main_thread, *(thread.ident for thread in self._threads)}
+
+    def _drain(self) -> bool:
+        self._draining = True
+        arriving = False
+        for client in self._clients:
+            if client.stop_waiting():
+                arriving |= client.waiting
+            elif client.waiting:
+                client.interrupt()
+        return arriving or bool(shared.running)
+
+    def _serve(self, client: "ManagedClient") -> None:
+        try:
+            while not client.draining:
+                invocation = client.wait_next_invocation()
+                self._context.copy().run(self._handle, client, invocation)
+        except BaseException as error:
+            if not self._draining:
+                self._failure = error
+                self._over.set()
+        if self._draining and not shared.running:
+            self._over.set()
+
+    def _handle(self, client: "ManagedClient", invocation: "Invocation") -> None:
+        shared.begin(invocation, _thread.get_ident())
+        client.ask_ahead = not client.draining
+        try:
+            loop.handle_event_request(client, self._handler, invocation)
+        except RuntimeApiError:
+            raise
+        except BaseException as error:
+            if loop.is_forked():
+                shared.end_child(error)
+            if isinstance(error, DeadlineExceeded):
+                _answer_late(client, invocation, error)
+            elif not isinstance(error, SystemExit):
+                raise
+            # A SystemExit has been answered, and the other invocations go on.
+        finally:
+            interruption.end(invocation)
+
+
+def no_event_loop(awaitable: object) -> FaultException:
+    """The error of a handler that turns out to need an event loop, for this result of its."""
+    if (close := getattr(awaitable, "close", None)) is not None:
+        close()
+    return FaultException(
+        "Runtime.InvalidSetting",
+        "the handler's result is to be awaited, and there is no event loop in threads: set "
+        "LAMBDA_RUNTIME_CONCURRENCY=async",
+    )
+
+
+def _answer_late(
+    client: "ManagedClient", invocation: "Invocation", error: DeadlineExceeded
+) -> None:
+    """The exception came when the answer was on its way: if it has arrived, this is refused."""
+    from lambda_runtime import errors
+
+    client.ask_ahead = False
+    errors.answer(client, invocation, error)

@@ -1,0 +1,60 @@
+"""The ways to have several invocations at once, and which of them a handler can go."""
+
+from lambda_runtime import handlers, settings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lambda_runtime.handlers import Handler
+
+LIMIT = "AWS_LAMBDA_MAX_CONCURRENCY"
+VARIABLE = "LAMBDA_RUNTIME_CONCURRENCY"
+
+AUTO = "auto"
+PROCESSES = "processes"
+PRELOAD = "preload"
+THREADS = "threads"
+ASYNC = "async"
+
+ALL = (AUTO, PROCESSES, PRELOAD, THREADS, ASYNC)
+SHARED = (THREADS, ASYNC)
+"""The ways in which all invocations are in one process."""
+
+
+def limit() -> int:
+    """How many invocations there may be at once.
+
+    Raises FaultException (``Runtime.InvalidSetting``), as all of this module do.
+    """
+    text = settings.get(LIMIT) or ""
+    number = int(text) if text.isascii() and text.isdigit() else 0
+    if not 0 < number <= 10_000:
+        raise _invalid(f"{LIMIT} is {text!r}: it has to be a number from 1 to 10000")
+    return number
+
+
+def configured() -> str:
+    """The way that the function's configuration names, AUTO if none."""
+    way = settings.get(VARIABLE) or AUTO
+    if way not in ALL:
+        raise _invalid(f"{VARIABLE} is {way!r}: it may be {', '.join(ALL[:-1])} or {ALL[-1]}")
+    return way
+
+
+def choose(way: str, handler: "Handler") -> str:
+    """The way to go with this handler, which has to be one that it can go."""
+    is_async = handlers.is_async(handler)
+    if way == AUTO:
+        return ASYNC if is_async else PROCESSES
+    if is_async and way in (THREADS, PRELOAD):
+        raise _invalid(
+            f"{VARIABLE} is {way!r}, but the handler is async: its event loop cannot be "
+            f"{'shared by threads' if way == THREADS else 'taken through a fork'}; leave the "
+            "variable out, and all invocations share one event loop"
+        )
+    return way
+
+
+def _invalid(message: str) -> Exception:
+    from lambda_runtime.errors import FaultException
+
+    return FaultException("Runtime.InvalidSetting", message)

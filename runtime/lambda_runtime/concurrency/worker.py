@@ -1,0 +1,139 @@
+"""A process that serves invocations, from its fork to its end."""
+
+import sys
+
+from lambda_runtime import logs, loop, settings, shutdown, startup
+from lambda_runtime.api_client import RuntimeApiError
+from lambda_runtime.concurrency import output, preload, ways
+from lambda_runtime.concurrency.client import ManagedClient
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import _socket
+    from typing import NoReturn
+
+    from lambda_runtime.concurrency.board import Slot
+    from lambda_runtime.concurrency.output import Turn
+    from lambda_runtime.handlers import Handler
+
+
+class Report:
+    """What a worker says when it is initialised: its way, and whether it wants to hear SIGTERM."""
+
+    def __init__(self, way: str, has_hooks: bool) -> None:
+        self.way = way
+        self.has_hooks = has_hooks
+
+    def write(self) -> bytes:
+        """The report as it goes over the channel."""
+        return f"{self.way} {int(self.has_hooks)}".encode()
+
+    @classmethod
+    def read(cls, data: bytes) -> "Report":
+        """The report that ``write`` has written."""
+        way, _, has_hooks = data.decode().partition(" ")
+        return cls(way, has_hooks == "1")
+
+
+class Worker:
+    """In its own process: ``run`` it.
+
+    ``slots`` are as many as it may have polls, ``channel`` leads to the supervisor, ``turn`` orders
+    what it writes with the other workers.
+    """
+
+    def __init__(
+        self, address: str, slots: "list[Slot]", channel: "_socket.socket", turn: "Turn"
+    ) -> None:
+        self._address = address
+        self._slots = slots
+        self._channel = channel
+        self._turn = turn
+        self._way = ways.AUTO
+
+    def run(self, way: str, handler: "Handler | None") -> "NoReturn":
+        """Serve the function's invocations until the environment ends.
+
+        ``way`` is the configured one. The function is initialised here, unless ``handler`` has been
+        already.
+        """
+        self._way = way
+        loop.adopt_process()
+        output.take_over(self._turn)
+        client = ManagedClient(self._address, self._slots[0])
+        if handler is None:
+            handler = loop.initialise(client, self._complete)
+        else:
+            handler = self._complete_fork(client, handler)
+        logs.flush()
+        self._report()
+        try:
+            self._serve(client, handler)
+        except RuntimeApiError as error:
+            if client.draining:
+                raise shutdown.leave() from None
+            startup.stop(str(error), 1)
+            raise AssertionError from error
+
+    def _complete(self, handler: "Handler") -> "Handler":
+        """What is called for each invocation. Raises for settings that cannot be followed."""
+        self._way = ways.choose(self._way, handler)
+        if (wsgi := sys.modules.get("lambda_runtime.web.wsgi")) is not None:
+            wsgi.share(self._way == ways.THREADS, self._way not in ways.SHARED)
+        policy = settings.get("LAMBDA_RUNTIME_TIMEOUT")
+        if not policy:
+            return handler
+        from lambda_runtime import deadline
+
+        if self._way not in ways.SHARED:
+            return deadline.guard(handler, policy)
+        deadline.check_policy(policy)
+        return deadline.Guarded(handler)
+
+    def _complete_fork(self, client: ManagedClient, handler: "Handler") -> "Handler":
+        try:
+            handler = self._complete(handler)
+            preload.begin_worker()
+        except SystemExit:
+            raise
+        except BaseException as error:
+            from lambda_runtime import errors
+
+            errors.fail_init(client, error)
+            sys.exit(1)
+        return handler
+
+    def _report(self) -> None:
+        """Tell the supervisor that the init is over, and wait for its word."""
+        self._channel.sendall(Report(self._way, shutdown.has_hooks()).write())
+        if not self._channel.recv(1):
+            sys.exit(1)  # it is gone
+        self._channel.close()
+
+    def _serve(self, client: ManagedClient, handler: "Handler") -> "NoReturn":
+        if self._way == ways.THREADS:
+            from lambda_runtime.concurrency import threads
+
+            threads.serve(self._address, self._slots, handler)
+        if self._way == ways.ASYNC:
+            from lambda_runtime.concurrency import asyncs
+
+            asyncs.serve(self._address, self._slots, handler)
+        serve_alone(client, handler)
+
+
+def serve_alone(client: ManagedClient, handler: "Handler") -> "NoReturn":
+    """Serve one invocation after the other, until SIGTERM. Raises RuntimeApiError."""
+
+    def drain() -> bool:
+        arriving = client.stop_waiting()
+        return arriving or loop.current is not None
+
+    shutdown.listen(drain)
+    while not client.draining:
+        loop.current = None
+        invocation = client.wait_next_invocation()
+        loop.begin(invocation)
+        client.ask_ahead = not client.draining
+        loop.handle_event_request(client, handler, invocation)
+    raise shutdown.leave()
