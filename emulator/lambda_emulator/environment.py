@@ -338,6 +338,22 @@ class Environment:
         if self._machine.state is State.RESPONDING:
             self._machine.state = State.RUNNING
 
+    def answer_broken(self, invocation: Invocation) -> None:
+        """The answer broke off in its body."""
+        self.abandon_answer(invocation)
+        if self.function.max_concurrency:
+            # The environment goes on, and the runtime may not know of it; so it is no try for more.
+            self._fail_alone(invocation, "Runtime.TruncatedResponse", "the response broke off")
+
+    def delivery_failed(self, invocation: Invocation) -> None:
+        """The event broke off on its way to the runtime."""
+        if self.function.max_concurrency:
+            self._fail_alone(invocation, "Runtime.Unknown", "the event could not be delivered")
+
+    def _fail_alone(self, invocation: Invocation, error_type: str, message: str) -> None:
+        """Fail the invocation and nothing beside it, as managed instances do."""
+        self.answer_failure(invocation, Failure.of(error_type, message, invocation.request_id))
+
     def answer(
         self, invocation: Invocation, payload: bytes, content_type: str, *, streamed: bool = False
     ) -> None:

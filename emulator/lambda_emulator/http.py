@@ -34,6 +34,10 @@ class Disconnected(Exception):
     """The peer closed the connection, or a fault did, before the exchange was over."""
 
 
+class DisconnectedAfterwards(Disconnected):
+    """A fault closed the connection when all of the answer had been sent."""
+
+
 class BodyTooLarge(Exception):
     """The body is longer than the caller of `Request.body` allows."""
 
@@ -184,7 +188,10 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._server.connections.add(self)
-        self._task = self._loop.create_task(self._serve())
+        # Which may outlast the connection: whoever waits for an event does not notice its end.
+        task = self._loop.create_task(self._serve())
+        self._server.tasks.add(task)
+        task.add_done_callback(self._server.tasks.discard)
 
     def data_received(self, data: bytes) -> None:
         if self.protocol.their_state is h11.ERROR:
@@ -263,7 +270,7 @@ class Connection(asyncio.Protocol):
         self._sent += whole
         if self._sent > cut or (last and fault.cut is not None):
             self.end(fault.end)
-            raise Disconnected
+            raise Disconnected if self._sent > cut else DisconnectedAfterwards
 
     def _write(self, data: bytes) -> None:
         if self.closed or self._transport.is_closing():
@@ -329,11 +336,6 @@ class Connection(asyncio.Protocol):
             with contextlib.suppress(Disconnected):
                 await Response(self, None).send(status, [("connection", "close")], text.encode())
 
-    def stop(self) -> asyncio.Task[None]:
-        """Cancel what is being served and close; the task ends soon after."""
-        self._task.cancel()
-        return self._task
-
 
 class Server:
     """Listens on one address and hands every request to `handler`.
@@ -347,6 +349,7 @@ class Server:
     ) -> None:
         self.handler = handler
         self.connections: set[Connection] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
         self._faults = faults
         self._classify = classify
         self._server: asyncio.Server | None = None
@@ -375,9 +378,10 @@ class Server:
         """Stop listening, cut every connection and wait for their handlers to end."""
         if self._server is not None:
             self._server.close()
-        tasks = [connection.stop() for connection in list(self.connections)]
-        if tasks:
-            await asyncio.gather(*tasks, return_exceptions=True)
+        tasks = list(self.tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 _REASONS = {

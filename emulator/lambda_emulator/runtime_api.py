@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from . import answers
-from .http import BodyTooLarge, Disconnected, Request, Response
+from .http import BodyTooLarge, Disconnected, DisconnectedAfterwards, Request, Response
 from .invocation import Failure, Invocation
 from .state import Call, NotAllowed
 
@@ -71,6 +71,15 @@ class RuntimeApi:
 
     async def _next(self, request: Request, response: Response) -> None:
         invocation = await self._environment.next(request.connection)
+        try:
+            await self._send_event(response, invocation)
+        except DisconnectedAfterwards:
+            raise
+        except Disconnected:
+            self._environment.delivery_failed(invocation)
+            raise
+
+    async def _send_event(self, response: Response, invocation: Invocation) -> None:
         headers = self._invocation_headers(invocation)
         if len(invocation.event) > self._function.chunked_from:
             await response.start(200, headers)
@@ -144,7 +153,7 @@ class RuntimeApi:
             self._environment.answer_failure(invocation, _too_large(limit))
             return None
         except BaseException:
-            self._environment.abandon_answer(invocation)
+            self._environment.answer_broken(invocation)
             raise
 
     async def _refuse_size(self, response: Response, limit: int) -> None:

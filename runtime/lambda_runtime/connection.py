@@ -5,6 +5,7 @@ frozen for hours while it waits for a reply, and Lambda's own deadline ends what
 """
 
 import _socket
+import sys
 
 from lambda_runtime.http1 import (
     CHUNKED,
@@ -67,7 +68,7 @@ class Connection:
         self._at = 0
         self.following = False
         """Whether a request is under way whose reply ``receive_following`` has yet to fetch."""
-        self.timeout: float | None = None
+        self.timeout: int | None = None
         """Seconds that a wait may take, None for no limit; for connections opened from now on."""
 
     def exchange(self, head: bytes, body: bytes = b"", following: bytes = b"") -> Reply:
@@ -161,7 +162,10 @@ class Connection:
         connection = _socket.socket(family, _socket.SOCK_STREAM)
         try:
             if self.timeout is not None:
-                connection.settimeout(self.timeout)
+                # Not settimeout: then also calls that are not to wait would.
+                limit = self.timeout.to_bytes(8, sys.byteorder) + bytes(8)
+                for direction in (_socket.SO_RCVTIMEO, _socket.SO_SNDTIMEO):
+                    connection.setsockopt(_socket.SOL_SOCKET, direction, limit)
             connection.connect((host, port))
             connection.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
         except BaseException:

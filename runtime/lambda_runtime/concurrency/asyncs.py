@@ -57,7 +57,6 @@ class AsyncClient(ManagedClient):
 
     async def next_invocation(self) -> Invocation:
         """What ``wait_next_invocation`` is, on the event loop."""
-        self._slot.clear()
         pauses = iter(PAUSES)
         while True:
             self.waiting = True
@@ -318,6 +317,7 @@ class Poll:
         client.interruption = None
         try:
             await _awaited(loop.handle_event_request(client, self._server.handler, invocation))
+            client.settle()
         except RuntimeApiError as error:
             logs.warn(f"The invocation {invocation.request_id} remains without an answer: {error}")
         except asyncio.CancelledError:
@@ -327,6 +327,7 @@ class Poll:
         except Exception as error:
             # Raised by a library that has put itself in between.
             await _awaited(errors.answer(client, invocation, error))
+            client.settle()
 
 
 class Interrupter:

@@ -24,7 +24,7 @@ PAUSES = (0.1, 0.2, 0.4, 0.8)
 _HAS_ANSWER = (400, 403, 410)
 """What the platform says to a second answer."""
 
-_SUPERVISOR_SECONDS = 5.0
+_SUPERVISOR_SECONDS = 5
 
 
 class SupervisorClient(LambdaRuntimeClient):
@@ -57,7 +57,6 @@ class ManagedClient(LambdaRuntimeClient):
 
         Raises RuntimeApiError when several attempts in a row have failed, or when draining.
         """
-        self._slot.clear()
         pauses = iter(PAUSES)
         while True:
             self.waiting = True
@@ -70,6 +69,10 @@ class ManagedClient(LambdaRuntimeClient):
                 self.waiting = False
                 self._slot.take(invocation)
                 return invocation
+
+    def settle(self) -> None:
+        """The last event's invocation has its answer: nobody else has to give one."""
+        self._slot.clear()
 
     def stop_waiting(self) -> bool:
         """The process drains: whether an event is arriving, which is still to be received."""

@@ -104,6 +104,7 @@ class Server:
             # A SystemExit has been answered, and the other invocations go on.
         finally:
             interruption.end(invocation)
+        client.settle()
 
 
 def no_event_loop(awaitable: object) -> FaultException:

@@ -136,4 +136,5 @@ def serve_alone(client: ManagedClient, handler: "Handler") -> "NoReturn":
         loop.begin(invocation)
         client.ask_ahead = not client.draining
         loop.handle_event_request(client, handler, invocation)
+        client.settle()
     raise shutdown.leave()

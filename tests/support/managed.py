@@ -1,0 +1,84 @@
+"""Functions on the emulator that serve several invocations at once."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lambda_emulator.invocation import Reply
+from lambda_emulator.threaded import ThreadedEmulator
+from support.lifecycle import ROOT, function
+
+HANDLERS = ROOT / "tests" / "contract" / "managed_handlers"
+
+WAYS = {
+    "processes": "work.handler",
+    "preload": "work.handler",
+    "threads": "work.handler",
+    "async": "work.async_handler",
+}
+"""The ways to serve them, each with a handler that does the same in all."""
+
+SHARED = ("threads", "async")
+"""Those in which all are in one process."""
+
+
+@contextmanager
+def managed(
+    way: str = "",
+    handler: str = "",
+    polls: int = 4,
+    environment: dict[str, str] | None = None,
+    **arguments: Any,
+) -> Iterator[ThreadedEmulator]:
+    """A function of ``managed_handlers`` that is served in this way."""
+    variables = {"LAMBDA_RUNTIME_CONCURRENCY": way} if way else {}
+    arguments.setdefault("task_root", HANDLERS)
+    arguments.setdefault("timeout", 30)
+    with function(
+        handler or WAYS[way or "processes"],
+        max_concurrency=polls,
+        environment={**variables, **(environment or {})},
+        **arguments,
+    ) as emulator:
+        yield emulator
+
+
+def begin(emulator: ThreadedEmulator, event: object, **options: Any) -> Future[Reply]:
+    """An invocation that goes on while the test does."""
+    return emulator.begin(emulator.emulator.invoke(event, **options))
+
+
+def wait_until(condition: Callable[[], object], what: str = "", seconds: float = 10) -> None:
+    """Until it holds; fails after so many seconds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, what or "it has not come true in time"
+        time.sleep(0.005)
+
+
+def wait_for_polls(emulator: ThreadedEmulator, polls: int) -> None:
+    """Until so many events are being asked for."""
+    waiting = emulator.emulator.environment._polls
+    wait_until(lambda: len(waiting) >= polls, f"{len(waiting)} polls")
+
+
+def records(emulator: ThreadedEmulator) -> list[dict[str, Any]]:
+    """The log records that are JSON."""
+    lines = emulator.logs().split("\n")
+    return [json.loads(line) for line in lines if line.startswith("{")]
+
+
+def lines(emulator: ThreadedEmulator) -> list[str]:
+    """The other lines of the log."""
+    return [line for line in emulator.logs().split("\n") if line and not line.startswith("{")]
+
+
+def event_file(name: str) -> Any:
+    """One of the fixtures."""
+    return json.loads((Path(ROOT) / "tests" / "events" / f"{name}.json").read_text())
