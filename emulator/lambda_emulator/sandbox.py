@@ -22,6 +22,7 @@ from .logs import FrameReader, LineReader, LogPipe, Logs, LogSocket
 from .process import Process, peak_memory, resident_memory
 from .telemetry import Telemetry
 
+_LOG_SOCKET = "_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET"
 _MEMORY_CHECK = 0.05
 _EXTERNAL_WINDOW = 2.0
 _INTERNAL_WINDOW = 0.5
@@ -79,9 +80,8 @@ class Sandbox:
         if self._function.log_fd:
             pipes.append(LogPipe(FrameReader("function", self._logs.emit)))
             variables["_LAMBDA_TELEMETRY_LOG_FD"] = str(pipes[1].write_fd)
-        if self._function.max_concurrency:
-            path = await self._open_log_socket()
-            variables["_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET"] = path
+        if self._function.max_concurrency and _LOG_SOCKET not in self._function.environment:
+            variables[_LOG_SOCKET] = await self._open_log_socket()
         command, folder = self._function.command, self._function.task_root
         self._runtime = await Process.start(command, variables, folder, *pipes)
         self._spawn(self._watch(self._runtime))

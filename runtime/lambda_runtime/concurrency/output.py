@@ -29,6 +29,9 @@ _LONGEST = 60_000
 
 _LONGEST_CHARS = _LONGEST // 4
 
+_LONGEST_BEGUN = 1024 * 1024
+"""Characters that are kept of a line which does not end."""
+
 _own_stream = False
 
 
@@ -132,7 +135,7 @@ class Lines(io.TextIOWrapper):
             self._write_lines(f"{begun}{whole}\n")
             begun = ""
         begun += rest
-        if len(begun) > _LONGEST_CHARS:
+        if len(begun) > _LONGEST_BEGUN:
             self._write_lines(f"{begun}\n")
         elif begun:
             self._begun[writer] = begun
@@ -164,7 +167,7 @@ def _broken(lines: str) -> "Iterator[str]":
 
 
 class _InTurn:
-    """A sink for several writers."""
+    """A sink that writes to a descriptor, for several writers."""
 
     def __init__(self, sink: "logs.Sink", turn: Turn) -> None:
         self._sink = sink
@@ -190,7 +193,9 @@ def take_over(turn: Turn) -> None:
     sys.stdout = Lines(1, turn, sys.stdout)
     sys.stderr = Lines(2, turn, sys.stderr)
     sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr  # type: ignore[misc]
-    logs.sink = _InTurn(logs.sink, turn)
+    # Not where records go to a stream, which takes its turn itself, after a lock of its own.
+    if isinstance(logs.sink, logs.FrameSink):
+        logs.sink = _InTurn(logs.sink, turn)
     logs.finish_lines = _finish_lines
 
 
