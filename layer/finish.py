@@ -9,6 +9,7 @@ give the same bytes.
 
 import compileall
 import os
+import re
 import sys
 from py_compile import PycInvalidationMode
 
@@ -20,6 +21,7 @@ def compile_tree(tree: str, mounted: str) -> None:
     """Writes the byte-code of every source below `tree`, which Lambda will show at `mounted`.
 
     Unchecked: nobody changes a source in a layer, and a check would cost a system call a module.
+    Without what stands in for modules in C that are there: a hundred kilobytes that nobody loads.
     """
     done = compileall.compile_dir(
         tree,
@@ -29,6 +31,7 @@ def compile_tree(tree: str, mounted: str) -> None:
         force=True,
         workers=1,
         maxlevels=99,
+        rx=re.compile(r"/(_pydecimal|_pyio)\.py$"),
         invalidation_mode=PycInvalidationMode.UNCHECKED_HASH,
     )
     if not done:

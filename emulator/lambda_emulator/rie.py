@@ -6,7 +6,11 @@ to get it. What RIE does and does not do was seen on that very version:
 * it starts the runtime at the first invocation, and again after the runtime exited or timed out;
 * it hands the runtime its own stdout for both output streams, so that file is the function's log,
   with RIE's START, END and REPORT lines in between; RIE's own messages go to its stderr;
-* two invocations at once crash it, so `Rie.invoke` lets one through at a time.
+* two invocations at once crash it, so `Rie.invoke` lets one through at a time;
+* with AWS_LAMBDA_MAX_CONCURRENCY in its environment it plays a managed instance: it runs
+  /var/runtime/bootstrap, takes several invocations at once (`Rie.submit`) and refuses what comes
+  when the runtime asks for no more; its own messages are among the function's output, and what the
+  function has written may come after the reply.
 
 AWS describes it at https://docs.aws.amazon.com/lambda/latest/dg/images-test.html.
 """
@@ -179,10 +183,11 @@ class Reply:
 
 
 _OWN_LINES = re.compile(
-    rb"^START RequestId: \S+ Version: [^\n]*\n|END RequestId: \S+\n|^REPORT RequestId: [^\n]*\n",
+    rb"^START RequestId: \S+\s+Version: [^\n]*\n|END RequestId: \S+\n"
+    rb"|^REPORT RequestId: [^\n]*\n|^time=\S+ level=[A-Z]+ msg=[^\n]*\n",
     re.MULTILINE,
 )
-_STARTED = re.compile(rb"^START RequestId: (\S+) Version: ", re.MULTILINE)
+_STARTED = re.compile(rb"^START RequestId: (\S+)\s+Version: ", re.MULTILINE)
 _TAIL = 64 * 1024
 
 
@@ -288,25 +293,46 @@ class Rie:
         function's timeout and some seconds, or is gone.
         """
         with self._turn:
-            if self._client is None:
-                raise RieError("RIE is not running")
             began = time.monotonic()
-            try:
-                answer = self._client.post(
-                    "/2015-03-31/functions/function/invocations",
-                    content=payload,
-                    headers=headers,
-                    timeout=self.timeout + START_SECONDS,
-                )
-            except httpx.HTTPError as problem:
-                raise RieError(
-                    f"no reply from RIE ({problem!r}); it said: {self.diagnostics()[-2000:]}"
-                ) from problem
+            answer = self.submit(payload, headers)
             seconds = time.monotonic() - began
             log = self._collect(complete=answer.status_code == 200)
         kind = answer.headers.get("content-type", "")
         clean = _OWN_LINES.sub(b"", log)
         return Reply(answer.status_code, kind, answer.content, seconds, clean, _request_id(log))
+
+    def submit(self, payload: bytes, headers: Mapping[str, str] | None = None) -> httpx.Response:
+        """Invoke the function, whatever else is under way, and wait for nothing but the reply.
+
+        For managed instances. Raises as `invoke` does.
+        """
+        if self._client is None:
+            raise RieError("RIE is not running")
+        try:
+            return self._client.post(
+                "/2015-03-31/functions/function/invocations",
+                content=payload,
+                headers=headers,
+                timeout=self.timeout + START_SECONDS,
+            )
+        except httpx.HTTPError as problem:
+            raise RieError(
+                f"no reply from RIE ({problem!r}); it said: {self.diagnostics()[-2000:]}"
+            ) from problem
+
+    def leave(self) -> bytes:
+        """Have RIE end the function and itself; what the function has written meanwhile."""
+        assert self._process is not None
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise RieError(f"RIE did not end within {STOP_SECONDS:.0f} s") from None
+        return self.output()
+
+    def output(self) -> bytes:
+        """What the function has written since the last reply, and by now."""
+        return _OWN_LINES.sub(b"", self._collect(complete=False))
 
     def _collect(self, complete: bool) -> bytes:
         """The log since the last call; RIE ends that of an answered invocation with REPORT."""

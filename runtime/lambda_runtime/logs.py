@@ -106,7 +106,7 @@ def log(levelno: int, message: object) -> None:
     if not json_format:
         sink.log(f"[{'DEBUG' if levelno < 30 else 'WARN'}]\t{message}\n")
         return
-    from lambda_runtime import payload
+    import json
 
     record = {
         "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -115,7 +115,7 @@ def log(levelno: int, message: object) -> None:
         "logger": "root",
         "requestId": current_request_id(),
     }
-    sink.log(payload.encode(record).decode() + "\n", frame_type(levelno, json=True))
+    sink.log(json.dumps(record, ensure_ascii=False) + "\n", frame_type(levelno, json=True))
 
 
 def write(text: str) -> None:

@@ -15,6 +15,7 @@ from support.containers import build_user_image, run, started
 # Fixtures build images, which has its own bounds.
 pytestmark = pytest.mark.timeout(120, func_only=True)
 
+MANAGED = Path(__file__).parents[1] / "contract" / "managed_handlers"
 HANDLERS = (Path(__file__).parent / "handlers.py").read_text()
 PYTHON = ("--entrypoint", "/usr/bin/python3")
 LOCKED = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "all")
@@ -194,3 +195,19 @@ def test_cold_start_is_close_to_the_bare_interpreter_s(
     ratios = json.loads(run(engine, base, *within, options=options))
     # Of three rounds the one that the machine's other work disturbed least.
     assert min(ratios) <= 1.2, ratios
+
+
+def test_several_invocations_at_once(engine: Engine, base: str, tmp_path: Path) -> None:
+    """As a managed instance, which the image's own RIE plays with this variable.
+
+    It wants to be root then, and runs the runtime as Lambda's user.
+    """
+    shutil.copy(MANAGED / "work.py", tmp_path)
+    polls = ("--env", "AWS_LAMBDA_MAX_CONCURRENCY=4", "--env", "LAMBDA_RUNTIME_CONCURRENCY=threads")
+    options = ("--read-only", "--tmpfs", "/tmp", "--user", "0", *task(tmp_path), *polls)
+    with started(engine, base, "work.handler", options=options) as container:
+        events = [{"number": number, "seconds": 0.02} for number in range(40)]
+        answers = container.invoke_many(events, 4)
+        assert [answer["number"] for answer in answers] == list(range(40))
+        assert len({answer["pid"] for answer in answers}) == 1
+        assert len({answer["thread"] for answer in answers}) > 1

@@ -212,10 +212,11 @@ def test_asgi_applications_share_one_event_loop() -> None:
 )
 def test_streams_at_the_same_time(way: str, handler: str) -> None:
     async def read(emulator: ThreadedEmulator, number: int) -> None:
-        event = {"number": number, "chunks": 20, "seconds": 0.003, "size": number * 1000}
+        size = number * 1000
+        event = {"number": number, "chunks": 20, "seconds": 0.003, "size": size}
         async with emulator.emulator.stream(event) as stream:
             whole = b"".join([chunk async for chunk in stream])
-        padding = "z" * event["size"]
+        padding = "z" * size
         assert whole.decode() == "".join(f"{number}:{each};{padding}" for each in range(20))
 
     async def read_all(emulator: ThreadedEmulator) -> None:
@@ -275,5 +276,5 @@ def test_logs_are_json_unless_told_otherwise(tmp_path: Path) -> None:
     for text, expected in (("", "{"), ("Text", "[INFO]")):
         with managed("", environment={"AWS_LAMBDA_LOG_FORMAT": text}) as emulator:
             emulator.invoke({"number": 1, "log": True})
-            wait_until(lambda running=emulator: "at work" in running.logs())
+            wait_until(emulator.logs)
             assert emulator.logs().startswith(expected)

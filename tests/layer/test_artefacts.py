@@ -97,6 +97,8 @@ def test_all_byte_code_is_there_and_unchecked(name: str, layers: Path) -> None:
         names = set(archive.namelist())
         bundle = archive.read("runtime/lambda_runtime/cold.cpython-313")
         sources = [path for path in names if path.endswith(".py")]
+        # Their places are taken by modules in C.
+        sources = [path for path in sources if not path.endswith(("/_pydecimal.py", "/_pyio.py"))]
         assert len(sources) > 500
         for source in sources:
             path = PurePosixPath(source)

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from support.contract import check
 from support.contract.cases import all_cases
 from support.contract.session import Case, Session
 from support.layers import PYTHON, install, machine, pinned
+from support.managed import HANDLERS
+from support.managed_rie import invoke as submit
 from support.runtimes import Runtime, copy_handlers
 
 
@@ -121,3 +124,18 @@ def test_contract(case: Case, sessions: tuple[Session, Session]) -> None:
         assert ours.body and "Runtime.ExitError" not in ours.body
     else:
         check.same(case, *sessions)
+
+
+@pytest.mark.parametrize("way", ["", "preload", "threads"])
+def test_several_invocations_at_once(root: Root, tmp_path: Path, way: str) -> None:
+    """As a managed instance: RIE finds /opt/bootstrap by itself."""
+    task = shutil.copytree(HANDLERS, tmp_path / "task")
+    for folder in (task, root.binds["/opt"]):
+        folder.chmod(0o755)  # in this mode RIE runs the runtime as another user
+    settings = {"AWS_LAMBDA_MAX_CONCURRENCY": "4", "LAMBDA_RUNTIME_CONCURRENCY": way}
+    with runtime(root).function("work.handler", task, settings) as rie:
+        events = [json.dumps({"number": number, "seconds": 0.02}).encode() for number in range(100)]
+        with ThreadPoolExecutor(4) as pool:
+            answers = [reply.json() for reply in pool.map(lambda event: submit(rie, event), events)]
+    assert [answer["number"] for answer in answers] == list(range(100))
+    assert len({answer["pid"] for answer in answers}) == (1 if way == "threads" else 4)

@@ -44,6 +44,25 @@ sys.stdout.buffer.write(answer.read())
 """
 )
 
+_INVOKE_MANY = (
+    _LISTENING
+    + """
+import concurrent.futures, json, sys, urllib.error, urllib.request
+url = "http://127.0.0.1:8080/2015-03-31/functions/function/invocations"
+at_once, events = json.load(sys.stdin)
+def invoke(event):
+    while True:
+        try:
+            return json.load(urllib.request.urlopen(url, json.dumps(event).encode(), 30))
+        except urllib.error.HTTPError as error:
+            if b"Runtime.Unavailable" not in error.read():
+                raise
+            time.sleep(0.01)
+with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+    print(json.dumps(list(pool.map(invoke, events))))
+"""
+)
+
 
 def output(command: Sequence[str], **options: Any) -> str:
     """The standard output of a command that must succeed."""
@@ -63,6 +82,11 @@ class Container:
     def invoke(self, event: object) -> Any:
         """Invoke the function through RIE's port, from inside the container's own network."""
         return json.loads(self._python(_INVOKE, json.dumps(event)))
+
+    def invoke_many(self, events: Sequence[object], at_once: int) -> list[Any]:
+        """Invoke a managed instance with these events, each as soon as it is asked for."""
+        answers: list[Any] = json.loads(self._python(_INVOKE_MANY, json.dumps([at_once, events])))
+        return answers
 
     def await_listening(self) -> None:
         """Wait until RIE listens, without invoking."""

@@ -56,6 +56,9 @@ if os.environ.get("HOOK"):
     @on_shutdown
     def leave() -> None:
         print(f"hook in {os.getpid()}")
+        if os.environ["HOOK"].startswith("/"):
+            with open(os.environ["HOOK"], "a") as file:
+                file.write(f"{os.getpid()}\n")
 
 
 def facts(event: Any, context: Any) -> dict[str, Any]:

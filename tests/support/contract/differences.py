@@ -225,7 +225,8 @@ def user_frames(theirs: Exchange, ours: Exchange) -> Exchange:
     log = theirs.log
     for frame in stack[:first]:
         shown = "".join(f"\r{_no_break(line)}" for line in frame.splitlines())
-        log = log.replace(shown, "", 1).replace(f"{json.dumps(frame)}, ", "", 1)
+        log = log.replace(shown, "", 1)
+        log = log.replace(f"{json.dumps(frame)}, ", "", 1).replace(json.dumps(frame), "", 1)
     body = json.dumps({**document, "stackTrace": stack[first:]}, ensure_ascii=False)
     return compact_json(replace(theirs, body=body, log=log), ours) if first else theirs
 
