@@ -51,9 +51,12 @@ import concurrent.futures, json, sys, urllib.error, urllib.request
 url = "http://127.0.0.1:8080/2015-03-31/functions/function/invocations"
 at_once, events = json.load(sys.stdin)
 def invoke(event):
+    # The type of the content is passed on to the runtime, in this mode.
+    headers = {"Content-Type": "application/json"}
     while True:
         try:
-            return json.load(urllib.request.urlopen(url, json.dumps(event).encode(), 30))
+            request = urllib.request.Request(url, json.dumps(event).encode(), headers)
+            return json.load(urllib.request.urlopen(request, timeout=30))
         except urllib.error.HTTPError as error:
             if b"Runtime.Unavailable" not in error.read():
                 raise
