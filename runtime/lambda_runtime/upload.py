@@ -234,8 +234,8 @@ class Upload:
         reader = ReplyReader()
         try:
             while data := await loop.sock_recv(self._socket, _RECEIVE):  # type: ignore[arg-type]
-                if replies := reader.feed(data):
-                    return replies[0]
+                for reply in reader.feed(data):
+                    return reply
             return reader.end()
         except (OSError, Disconnected, ProtocolError):
             return None

@@ -11,6 +11,8 @@ import pytest
 from lambda_emulator.faults import Fault
 from lambda_emulator.threaded import ThreadedEmulator
 from lambda_runtime import connection, http1
+from lambda_runtime.concurrency.replies import ReplyReader
+from support.peer import ScriptedSocket
 from support.process import BOOTSTRAP, Outcome, run_function
 
 from .conftest import RUNTIMES
@@ -234,7 +236,7 @@ def test_errors_stay_within_bounds_on_the_wire() -> None:
     assert len(outcome.stdout) < 1024 * 1024
 
 
-class Endless:
+class Endless(ScriptedSocket):
     """A socket that never stops sending one thing."""
 
     def __init__(self, start: bytes, more: bytes) -> None:
@@ -244,14 +246,6 @@ class Endless:
         piece, self.next = self.next[:limit], self.next[limit:] or self.more
         self.sent += len(piece)
         return piece
-
-    def recv_into(self, buffer: memoryview) -> int:
-        piece = self.recv(len(buffer))
-        buffer[: len(piece)] = piece
-        return len(piece)
-
-    def close(self) -> None:
-        pass
 
 
 @pytest.mark.parametrize(
@@ -283,6 +277,11 @@ def test_a_peer_without_end_is_given_up_at_the_bound(
     tested._socket = endless  # type: ignore[assignment]
     with pytest.raises(http1.ProtocolError):
         tested.receive()
+    assert endless.sent <= bound + 200_000
+    endless, reader = Endless(start, more), ReplyReader()
+    with pytest.raises(http1.ProtocolError):
+        while True:
+            list(reader.feed(endless.recv(60_000)))
     assert endless.sent <= bound + 200_000
 
 

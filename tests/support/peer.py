@@ -34,6 +34,22 @@ def peer(*scripts: Script) -> Iterator[str]:
     assert not failures, failures
 
 
+class ScriptedSocket:
+    """What a connection needs of a socket, for replies that are made up as they are received."""
+
+    def recv(self, limit: int) -> bytes:
+        """The next bytes, ``limit`` at most; none at the end."""
+        raise NotImplementedError
+
+    def recv_into(self, buffer: memoryview) -> int:
+        piece = self.recv(len(buffer))
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    def close(self) -> None:
+        pass
+
+
 class Requests:
     """The requests that arrive on a connection, one after the other, however they are joined."""
 

@@ -19,7 +19,7 @@ from lambda_runtime.http1 import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
     from typing import TypeVar
 
     T = TypeVar("T")
@@ -40,13 +40,14 @@ class ReplyReader:
         """Whether part of a reply has been taken in."""
         return self._in_reply or bool(self._buffer)
 
-    def feed(self, data: bytes) -> list[Reply]:
-        """Take bytes in; the replies that they complete. Raises ProtocolError."""
+    def feed(self, data: bytes) -> "Iterator[Reply]":
+        """Take bytes in; the replies that they complete, one after the other.
+
+        Raises ProtocolError, when the replies before the error have been taken.
+        """
         self._buffer += data
-        complete = []
         while (reply := next(self._reading)) is not None:
-            complete.append(reply)
-        return complete
+            yield reply
 
     def end(self) -> Reply | None:
         """The peer has closed; the reply whose body that ends, if there is one.
