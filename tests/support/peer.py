@@ -58,18 +58,23 @@ class Requests:
         self._data = b""
 
     def read(self) -> bytes:
-        """The next request, its body included. Raises EOFError when there is none."""
-        while b"\r\n\r\n" not in self._data:
-            self._receive()
-        head = self._data.partition(b"\r\n\r\n")[0]
-        end = len(head) + 4
-        for line in head.lower().split(b"\r\n"):
+        """The next request, its body included as it came. Raises EOFError when there is none."""
+        end = self._find(b"\r\n\r\n", 0)
+        for line in self._data[:end].lower().split(b"\r\n"):
             if line.startswith(b"content-length:"):
                 end += int(line.split(b":")[1])
+            elif line == b"transfer-encoding: chunked":
+                end = self._find(b"\r\n\r\n", self._find(b"\r\n0\r\n", end - 2) - 2)
         while len(self._data) < end:
             self._receive()
         message, self._data = self._data[:end], self._data[end:]
         return message
+
+    def _find(self, mark: bytes, start: int) -> int:
+        """Where the mark ends that comes next from there."""
+        while (found := self._data.find(mark, start)) < 0:
+            self._receive()
+        return found + len(mark)
 
     def _receive(self) -> None:
         received = self._socket.recv(65536)

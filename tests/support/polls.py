@@ -7,6 +7,7 @@ import select
 import socket
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -33,7 +34,8 @@ class Polls:
         self._under_way = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._threads: list[threading.Thread] = []
+        self._start(self._accept)
 
     def add(self, *events: bytes) -> None:
         """More events, with the ids ``id-1``, ``id-2`` and so on."""
@@ -42,7 +44,10 @@ class Polls:
             self._events.put((self._count, each))
 
     def close(self) -> None:
-        """Listen no more."""
+        """Listen no more; for when whoever was served is gone."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(5)
         self._listener.close()
 
     def wait(self, count: int, seconds: float = 20) -> None:
@@ -58,7 +63,12 @@ class Polls:
                 accepted, _ = self._listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self._serve, args=(accepted,), daemon=True).start()
+            self._start(self._serve, accepted)
+
+    def _start(self, target: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=target, args=arguments, daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def _serve(self, accepted: socket.socket) -> None:
         requests = Requests(accepted)
