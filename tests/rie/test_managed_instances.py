@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -37,7 +38,12 @@ _NOT_THERE = {
     # What awslambdaric writes without a line end is not seen before the next invocation's line.
     *("context-log", "client-context-not-json", "log-json-own-formatter", "log-json-own-filter"),
 }
-CASES = [case for case in all_cases() if case.id.startswith(GROUPS) and case.id not in _NOT_THERE]
+CASES = [
+    case
+    for case in all_cases()
+    # A lone surrogate ends awslambdaric's process, from Python 3.12 on.
+    if case.id.startswith(GROUPS) and case.id not in _NOT_THERE and "surrogate" not in case.id
+]
 
 
 @pytest.fixture(scope="module")
@@ -52,11 +58,10 @@ def place() -> Iterator[Path]:
 def sessions(place: Path) -> Iterator[tuple[Session, Session]]:
     """The contract suite's functions in a managed instance: on awslambdaric, and here."""
     task = copy_handlers(place / "task")
-    runtimes = []
-    for name, command in (("awslambdaric", AWSLAMBDARIC), ("lambda_runtime", OURS)):
-        (place / name).mkdir()
-        runtimes.append(managed_runtime(name, place / name, command))
-    theirs, ours = runtimes
+    # What the start script of AWS's images exports; RIE lets it not through.
+    exported = "AWS_EXECUTION_ENV=AWS_Lambda_python{}.{}".format(*sys.version_info)
+    theirs = managed_runtime("awslambdaric", place, ("env", exported, *AWSLAMBDARIC))
+    ours = managed_runtime("lambda_runtime", place, OURS)
     with Session(theirs, task) as reference, Session(ours, task) as subject:
         yield reference, subject
 

@@ -95,4 +95,6 @@ class ManagedRuntime(Runtime):
 
 def managed_runtime(name: str, place: Path, command: tuple[str, ...]) -> Runtime:
     """The runtime that this command starts, as the contract suite runs it."""
-    return ManagedRuntime(name, command, task_root="/var/task", enclose=enclose_in(place, command))
+    own = place / name
+    own.mkdir()
+    return ManagedRuntime(name, command, {}, "/var/task", enclose_in(own, command))
