@@ -83,9 +83,9 @@ static int format_head(char *head, size_t room) {
         "Lambda-Runtime-Aws-Request-Id: 8476a536-e9f4-11e8-9739-%012ld\r\n"
         "Lambda-Runtime-Deadline-Ms: %llu\r\n"
         "Lambda-Runtime-Invoked-Function-Arn: arn:aws:lambda:us-east-1:012345678912:function:benchmark\r\n"
-        "Lambda-Runtime-Trace-Id: Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=1\r\n"
+        "Lambda-Runtime-Trace-Id: Root=1-5bef4de7-ad49b0e87f6e%012ld;Parent=9a9197af755a6419;Sampled=1\r\n"
         "Date: Thu, 01 Jan 2026 00:00:00 GMT\r\n",
-        asked, (unsigned long long)deadline_ms);
+        asked, (unsigned long long)deadline_ms, asked);
     const char *framing = event_length > CHUNKED_OVER ? "Transfer-Encoding: chunked\r\n\r\n%zx\r\n"
                                                       : "Content-Length: %zu\r\n\r\n";
     return length + snprintf(head + length, room - (size_t)length, framing, event_length);

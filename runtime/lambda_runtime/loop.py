@@ -150,7 +150,7 @@ def begin(invocation: Invocation) -> None:
     logs.tenant_id = invocation.tenant_id
     logs.invocation = invocation
     if invocation.trace_id is not None:
-        settings.put("_X_AMZN_TRACE_ID", invocation.trace_id)
+        settings.put_often("_X_AMZN_TRACE_ID", invocation.trace_id)
     else:
         settings.remove("_X_AMZN_TRACE_ID")
 

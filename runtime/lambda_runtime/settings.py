@@ -7,6 +7,9 @@ truth, and ``os.environ`` is made from it; from then on ``os.environ`` is.
 import posix
 import sys
 
+_OFTEN = 1000
+_puts = 0
+
 
 def get(name: str) -> str | None:
     """The value of the variable, or None when it is not set."""
@@ -26,6 +29,24 @@ def put(name: str, value: str) -> None:
     else:
         posix.putenv(name, value)
         posix.environ[name.encode()] = value.encode("utf-8", "surrogateescape")
+
+
+def put_often(name: str, value: str) -> None:
+    """Set a variable that gets a new value with every invocation.
+
+    The C library keeps the values for ever. After a thousand of them that is worth the half
+    megabyte which it takes to do without.
+    """
+    global _puts
+    _puts += 1
+    if _puts > _OFTEN:
+        try:
+            from lambda_runtime import reused_line
+        except ImportError:
+            _puts = -sys.maxsize  # an interpreter without ctypes
+        else:
+            return reused_line.put(name, value)
+    put(name, value)
 
 
 def remove(name: str) -> str | None:

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import toolchain
-from support.chaos import Account, run_batch
+from support.chaos import Account, run_batch, run_managed_batch
+from support.managed import WAYS
 from support.memory import growth, hold
 
 SEED = random.SystemRandom().randrange(1_000_000)
@@ -24,6 +25,17 @@ def test_every_invocation_is_answered_once_or_its_process_replaced(
     invocations: int, rate: float
 ) -> None:
     account = asyncio.run(run_batch(SEED, invocations, rate))
+    print(f"seed {SEED}: {account}")
+    assert not account.wrong
+    assert account.faults > 0
+    assert sum(account.outcomes.values()) == invocations
+    assert account.outcomes["answered"] > 0
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("invocations", "rate"), [(400, 0.02), (100, 0.2)])
+def test_several_at_once_are_answered_once_each(way: str, invocations: int, rate: float) -> None:
+    account = asyncio.run(run_managed_batch(SEED, invocations, rate, way))
     print(f"seed {SEED}: {account}")
     assert not account.wrong
     assert account.faults > 0

@@ -38,6 +38,11 @@ _KINDS = {
     "vanish": 1,
 }
 _ENDS = ("leave", "vanish")
+_AWAITED = ("coroutine", "async_stream")
+_SHARED_WAYS = ("threads", "async")
+_PLATFORM = ("Runtime.Unknown", "Runtime.TruncatedResponse", "Sandbox.Timedout")
+_POLLS = 8
+_MANAGED_TIMEOUT = 3.0
 _EXIT = "Runtime.ExitError"
 _SIZES = (0, 0, 0, 10, 3000, 40_000, 200_000)
 
@@ -78,6 +83,9 @@ class _Answer:
 
 
 class _Batch:
+    good: tuple[str, ...] = ("answered", "failed as told", "process replaced")
+    """What may become of an invocation; how often, the account as a whole tells."""
+
     def __init__(self, seed: int, invocations: int, rate: float, kinds: dict[str, int]) -> None:
         self.account = Account(seed, invocations)
         self.kinds = kinds
@@ -97,12 +105,15 @@ class _Batch:
     async def run(self) -> Account:
         async with self.emulator() as emulator:
             self._count_attempts(emulator)
-            for number in range(self.account.invocations):
-                await self.invoke(emulator, f"{self.account.seed}-{number}")
+            await self._invoke_all(emulator)
             self.account.starts = emulator.environment.starts
         self.account.faults = self.faults.struck
         self._settle()
         return self.account
+
+    async def _invoke_all(self, emulator: Emulator) -> None:
+        for number in range(self.account.invocations):
+            await self.invoke(emulator, f"{self.account.seed}-{number}")
 
     def _count_attempts(self, emulator: Emulator) -> None:
         """Notes every answer that reaches the Runtime API, also one that it will not take."""
@@ -134,7 +145,7 @@ class _Batch:
 
     def _note(self, token: str, kind: str, outcome: str, answer: _Answer | None = None) -> None:
         self.account.outcomes[outcome] += 1
-        if outcome not in ("answered", "failed as told", "process replaced"):
+        if outcome not in self.good:
             said = f": {answer.payload[:200]!r} {answer.document[:200]!r}" if answer else ""
             self.account.wrong.append(f"seed {self.account.seed}: {token} ({kind}) {outcome}{said}")
 
@@ -155,6 +166,69 @@ class _Batch:
             account.wrong.append(f"seed {account.seed}: more starts than reasons ({account})")
 
 
+class _ManagedBatch(_Batch):
+    """Several invocations at once. The environment outlives its workers and their connections.
+
+    The platform fails what breaks off between it and the runtime, and at the timeout also what it
+    had handed to a process that died before it looked.
+    """
+
+    good = (*_Batch.good, *(f"failed with {kind}" for kind in _PLATFORM))
+
+    def __init__(self, seed: int, invocations: int, rate: float, way: str) -> None:
+        unfit = _AWAITED if way == "threads" else ()
+        kinds = {kind: weight for kind, weight in _KINDS.items() if kind not in unfit}
+        if way in _SHARED_WAYS:
+            kinds["vanish"] = 0  # each would end what is under way beside it
+        super().__init__(seed, invocations, rate, kinds)
+        self._way = way
+
+    def emulator(self) -> Emulator:
+        return Emulator(
+            command=[sys.executable, "-S", str(ROOT / "bootstrap")],
+            handler="chaos.handler",
+            task_root=KINDS_FOLDER,
+            timeout=_MANAGED_TIMEOUT,
+            max_concurrency=_POLLS,
+            environment={"LAMBDA_RUNTIME_CONCURRENCY": self._way},
+            faults=self.faults,
+        )
+
+    async def _invoke_all(self, emulator: Emulator) -> None:
+        numbers = iter(range(self.account.invocations))
+
+        async def one_after_the_other() -> None:
+            for number in numbers:
+                await self.invoke(emulator, f"{self.account.seed}-{number}")
+
+        await asyncio.gather(*(one_after_the_other() for _ in range(_POLLS)))
+
+    def _count_attempts(self, emulator: Emulator) -> None:
+        """Notes the answers that the Runtime API takes; a second try is refused, and is none."""
+        environment = emulator.environment
+        succeed, fail = environment.answer, environment.answer_failure
+
+        def succeeding(invocation: Invocation, *arguments: Any, **options: Any) -> None:
+            self._attempts[invocation.request_id] += not invocation.answered
+            succeed(invocation, *arguments, **options)
+
+        def failing(invocation: Invocation, failure: Any) -> None:
+            self._attempts[invocation.request_id] += not invocation.answered
+            fail(invocation, failure)
+
+        environment.answer = succeeding  # type: ignore[method-assign]
+        environment.answer_failure = failing  # type: ignore[method-assign]
+
+    def _settle(self) -> None:
+        super()._settle()
+        account = self.account
+        by_platform = sum(account.outcomes[f"failed with {kind}"] for kind in _PLATFORM)
+        if by_platform > account.faults + account.exits:
+            account.wrong.append(f"seed {account.seed}: more lost than reasons ({account})")
+        if account.starts != 1:
+            account.wrong.append(f"seed {account.seed}: the environment ended ({account})")
+
+
 async def _ask(emulator: Emulator, event: dict[str, Any], token: str, streamed: bool) -> _Answer:
     if not streamed:
         reply = await emulator.invoke(event, request_id=token)
@@ -171,6 +245,8 @@ def _judge(event: dict[str, Any], token: str, answer: _Answer) -> str:
     kind, size = event["kind"], event["size"]
     if answer.error_type == _EXIT:
         return "process replaced"
+    if answer.error_type in _PLATFORM:
+        return f"failed with {answer.error_type}"
     if kind in ("fail", "leave", "break_off"):
         return "failed as told" if _told(answer.document) == token else "crossed"
     if answer.error_type is not None:
@@ -196,6 +272,11 @@ def _is_answer(kind: str, token: str, size: int, payload: bytes) -> bool:
 async def run_batch(seed: int, invocations: int, rate: float) -> Account:
     """Invoke so many times, the share `rate` of all exchanges spoiled; the account of it."""
     return await _Batch(seed, invocations, rate, _KINDS).run()
+
+
+async def run_managed_batch(seed: int, invocations: int, rate: float, way: str) -> Account:
+    """The same, several at once, served in this way."""
+    return await _ManagedBatch(seed, invocations, rate, way).run()
 
 
 async def measure_growth(seed: int, settle: int, invocations: int) -> tuple[Account, int, int]:

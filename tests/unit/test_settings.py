@@ -1,0 +1,81 @@
+"""Environment variables: one that gets a new value with every invocation."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lambda_runtime import reused_line, settings
+
+NAME = "LAMBDA_RUNTIME_TEST_TRACE"
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(settings, "_puts", 0)
+    yield
+    os.environ.pop(NAME, None)
+
+
+def in_child() -> str:
+    code = f"import os; print(ascii(os.environ.get({NAME!r})))"
+    return subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+@pytest.mark.parametrize("before", [0, settings._OFTEN])
+def test_a_value_is_seen_here_and_in_children(monkeypatch: pytest.MonkeyPatch, before: int) -> None:
+    monkeypatch.setattr(settings, "_puts", before)
+    for value in ("Root=1-2;Sampled=1", "", "grüße \udce9", "x" * 10_000, "short"):
+        settings.put_often(NAME, value)
+        assert settings.get(NAME) == os.environ[NAME] == value
+        assert in_child() == ascii(value)
+
+
+def test_what_others_do_with_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "_puts", settings._OFTEN)
+    settings.put_often(NAME, "first")
+    os.environ[NAME] = "their own"
+    assert in_child() == "'their own'"
+    settings.put_often(NAME, "second")
+    assert in_child() == "'second'"
+    assert settings.remove(NAME) == "second"
+    assert in_child() == "None"
+    settings.put_often(NAME, "third")
+    assert in_child() == "'third'"
+    monkeypatch.setattr(os, "environ", {})
+    settings.put_often(NAME, "fourth")
+    assert os.environ == {NAME: "fourth"}
+
+
+def test_an_interpreter_without_ctypes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "_puts", settings._OFTEN)
+    monkeypatch.setitem(sys.modules, "lambda_runtime.reused_line", None)
+    monkeypatch.delattr("lambda_runtime.reused_line")
+    for value in ("first", "second"):
+        settings.put_often(NAME, value)
+        assert in_child() == f"'{value}'"
+
+
+def test_a_character_that_ends_the_line_is_refused() -> None:
+    with pytest.raises(ValueError, match="null"):
+        reused_line.put(NAME, "a\0b")
+
+
+def test_values_do_not_pile_up() -> None:
+    def resident_kb() -> int:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") // 1024
+
+    for number in range(settings._OFTEN + 10):
+        settings.put_often(NAME, f"{number:0100}")
+    before = resident_kb()
+    for number in range(50_000):
+        settings.put_often(NAME, f"{number:0100}")
+    assert resident_kb() - before < 512  # it would be 10 000 and more
