@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from container.engine import require
 from lambda_emulator.faults import Fault
 from lambda_emulator.function import SnapStart
 from support.lifecycle import AWSLAMBDARIC, OURS, function
@@ -89,6 +92,52 @@ def test_copies_of_a_snapshot_differ_and_clocks_are_right() -> None:
     one, other = (copy["numbers"] for copy in copies)
     assert len(one) == 2
     assert not set(one) & set(other)
+
+
+@pytest.fixture
+def yesterday(tmp_path: Path) -> tuple[dict[str, str], Path]:
+    """For a function that lives a day ago, until "+0" is written into the file."""
+    require({"faketime": "faketime"})
+    (library,) = Path("/usr/lib").glob("*/faketime/libfaketime.so.1")
+    clock = tmp_path / "clock"
+    clock.write_text("-86400")
+    environment = {
+        "LD_PRELOAD": str(library),
+        "FAKETIME_TIMESTAMP_FILE": str(clock),
+        "FAKETIME_NO_CACHE": "1",
+        # A machine that is restored goes on counting where it was.
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
+    return environment, clock
+
+
+@pytest.mark.parametrize("seconds", [0.1, 3.0])
+def test_a_clock_that_has_jumped(yesterday: tuple[dict[str, str], Path], seconds: float) -> None:
+    environment, clock = yesterday
+    with function(
+        "jumped.handler", timeout=2, snap_start=SnapStart(), environment=environment
+    ) as emulator:
+        emulator.start()
+        clock.write_text("+0")
+        began = time.time()
+        reply = emulator.invoke({"seconds": seconds})
+        lines = emulator.logs().splitlines()
+    # Log records have the time of day again, in hooks and in the handler.
+    today = time.strftime("%Y-%m-%dT", time.gmtime(began))
+    tomorrow = time.strftime("%Y-%m-%dT", time.gmtime(began + 60))
+    stamps = [line.split("\t")[1] for line in lines if line.startswith("[")]
+    assert all(stamp.startswith((today, tomorrow)) for stamp in stamps), lines
+    if seconds > 2:
+        # The trace comes shortly before the deadline: neither at once nor never.
+        assert reply.error_type == "Sandbox.Timedout"
+        (trace,) = [line for line in lines if "is about to time out" in line]
+        assert 0 <= int(trace.split("time out, in ")[1].split()[0]) <= 100
+        return
+    seen = reply.json()
+    assert all(began - seen[name] > 86_000 for name in ("init", "before")), seen
+    assert all(abs(seen[name] - began) < 60 for name in ("after", "now")), seen
+    assert 1000 < seen["remaining"] <= 2000
+    assert len(stamps) == 2, lines
 
 
 def test_what_is_not_loaded_is_not_loaded_for_the_sake_of_the_restore() -> None:
