@@ -1,7 +1,7 @@
 """The long form of the chaos and memory tests: `make soak`.
 
 Every batch has a seed, the first one's plus its number; a failing one is named and can be run
-alone: `make soak ARGS="--seed SEED --batches 1 --memory 0"`.
+alone: `make soak ARGS="--seed SEED --batches 1 --managed 0 --mixed 0 --memory 0"`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ import random
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from benchmarks.events import encode, message
 from benchmarks.toolchain import compile_native
-from support.chaos import Account, measure_growth, run_batch
+from support.chaos import Account, measure_growth, run_batch, run_managed_batch
+from support.managed import WAYS
 from support.memory import growth, hold
 
 GROWTH_LIMIT_KB = 1024
@@ -33,6 +35,8 @@ def main() -> int:
     held = True
     if options.batches:
         held &= _chaos(options.seed, options.batches, options.rate, options.jobs)
+    if options.managed:
+        held &= _managed(options.seed, options.managed, options.rate, options.jobs)
     if options.mixed:
         held &= _mixed(options.seed, options.mixed)
     if options.memory:
@@ -51,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         default=100,
         help=f"of {_BATCH} invocations with faults (%(default)s)",
     )
+    add("--managed", type=int, default=40, help="batches several at once (%(default)s)")
     add("--rate", type=float, default=0.02, help="share of exchanges spoiled (%(default)s)")
     add("--mixed", type=int, default=20_000, help="invocations of all kinds in one process")
     add("--memory", type=int, default=1_000_000, help="invocations of a plain handler in one")
@@ -62,16 +67,36 @@ def _batch(seed: int, rate: float) -> Account:
     return asyncio.run(run_batch(seed, _BATCH, rate))
 
 
+def _managed_batch(seed: int, rate: float) -> Account:
+    # Which way it goes follows from the seed too.
+    way = list(WAYS)[seed % len(WAYS)]
+    return asyncio.run(run_managed_batch(seed, _BATCH, rate, way))
+
+
 def _chaos(seed: int, batches: int, rate: float, jobs: int) -> bool:
+    return _run("faults at random bytes", _batch, seed, batches, rate, jobs)
+
+
+def _managed(seed: int, batches: int, rate: float, jobs: int) -> bool:
+    return _run("the same, several at once", _managed_batch, seed, batches, rate, jobs)
+
+
+def _run(
+    title: str,
+    batch: Callable[[int, float], Account],
+    seed: int,
+    batches: int,
+    rate: float,
+    jobs: int,
+) -> bool:
     total = Account(seed)
     started = time.monotonic()
     with ProcessPoolExecutor(jobs) as pool:
-        for number, account in enumerate(
-            pool.map(_batch, range(seed, seed + batches), [rate] * batches), 1
-        ):
+        seeds = range(seed, seed + batches)
+        for number, account in enumerate(pool.map(batch, seeds, [rate] * batches), 1):
             total += account
             print(f"[{number}/{batches}] seed {account.seed}: {account}", flush=True)
-    print(f"faults at random bytes, {time.monotonic() - started:.0f} s: {total}", flush=True)
+    print(f"{title}, {time.monotonic() - started:.0f} s: {total}", flush=True)
     for line in total.wrong:
         print(f"  {line}")
     return not total.wrong and sum(total.outcomes.values()) == batches * _BATCH
