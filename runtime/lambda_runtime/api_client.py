@@ -189,6 +189,16 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
             extra += f"Lambda-Runtime-Function-XRay-Error-Cause: {field_value(xray_fault)}\r\n"
         return self._answer("error", invoke_id, body, "application/json", extra)
 
+    def fail_upload(self, invocation: Invocation, error_type: str, document: bytes) -> "Answer":
+        """End the invocation's response, which has begun, with an error."""
+        assert invocation.upload is not None
+        invocation.upload.fail(error_type, document)
+        return None
+
+    def upload_lost(self, invocation: Invocation) -> "Answer":
+        """The connection is gone that the invocation's response was on: Lambda knows that."""
+        return None
+
     def post_init_error(
         self, error_response_data: dict[str, object], error_type_override: str | None = None
     ) -> None:

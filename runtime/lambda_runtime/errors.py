@@ -13,7 +13,6 @@ from lambda_runtime import logs, payload
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import TracebackType
 
     from lambda_runtime.api_client import Answer, Invocation, LambdaRuntimeClient
@@ -63,9 +62,8 @@ def answer(
     report = describe(error, frames, invocation.request_id)
     log(report, error)
     logs.flush()
-    if (upload := invocation.upload) is not None and upload.started:
-        fail: Callable[[str, bytes], Answer] = upload.afail if client.is_async else upload.fail
-        return fail(platform_type(report), _encode_trailer(report))
+    if invocation.upload is not None and invocation.upload.started:
+        return client.fail_upload(invocation, platform_type(report), _encode_trailer(report))
     return client.post_invocation_error(
         invocation.request_id,
         payload.encode(report),

@@ -96,13 +96,16 @@ def _choose_sink() -> "Sink":
 sink: "Sink" = _choose_sink()
 
 
-def warn(message: str) -> None:
-    """Log what the runtime itself has to say."""
-    log(30, message)
+def warn(message: str, of_request: str | None = None) -> None:
+    """Log what the runtime itself has to say, as ``log`` does."""
+    log(30, message, of_request)
 
 
-def log(levelno: int, message: object) -> None:
-    """Log a record of the runtime's own, without ``logging``: at level 10 (DEBUG) or 30."""
+def log(levelno: int, message: object, of_request: str | None = None) -> None:
+    """Log a record of the runtime's own, without ``logging``: at level 10 (DEBUG) or 30.
+
+    It belongs to the request of this id ("": to none), by default to the one under way.
+    """
     if not json_format:
         sink.log(f"[{'DEBUG' if levelno < 30 else 'WARN'}]\t{message}\n")
         return
@@ -113,7 +116,7 @@ def log(levelno: int, message: object) -> None:
         "level": "DEBUG" if levelno < 30 else "WARNING",
         "message": message,
         "logger": "root",
-        "requestId": current_request_id(),
+        "requestId": current_request_id() if of_request is None else of_request,
     }
     sink.log(json.dumps(record, ensure_ascii=False) + "\n", frame_type(levelno, json=True))
 

@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from lambda_runtime.api_client import Invocation, LambdaRuntimeClient
+    from lambda_runtime.api_client import Answer, Invocation, LambdaRuntimeClient
 
 Chunk = bytes | str
 Body = Chunk | Iterable[Chunk] | AsyncIterable[Chunk]
@@ -153,8 +153,9 @@ def send(client: "LambdaRuntimeClient", invocation: "Invocation", response: obje
             _each(whole.body, upload.send)
         reply = upload.finish()
     except Gone as gone:
-        return _cut_off(client, invocation, upload, gone)
-    client.judge("response", invocation.request_id, upload.size, reply)
+        _cut_off(client, invocation, upload, gone)
+    else:
+        client.judge("response", invocation.request_id, upload.size, reply)
 
 
 async def asend(client: "LambdaRuntimeClient", invocation: "Invocation", response: object) -> None:
@@ -167,21 +168,26 @@ async def asend(client: "LambdaRuntimeClient", invocation: "Invocation", respons
         await _send_async(_as_async(whole.body), upload)
         reply = await upload.afinish(asyncio.get_running_loop())
     except Gone as gone:
-        return _cut_off(client, invocation, upload, gone)
-    client.judge("response", invocation.request_id, upload.size, reply)
+        answer = _cut_off(client, invocation, upload, gone)
+        if answer is not None:
+            await answer
+    else:
+        client.judge("response", invocation.request_id, upload.size, reply)
 
 
 def _cut_off(
     client: "LambdaRuntimeClient", invocation: "Invocation", upload: Upload, gone: Gone
-) -> None:
+) -> "Answer":
     """The response has not been read to its end."""
     upload.abort()
     if gone.reply is not None:
-        return client.judge("response", invocation.request_id, upload.size, gone.reply)
+        client.judge("response", invocation.request_id, upload.size, gone.reply)
+        return None
     logs.warn(
         f"Nobody read the response of {invocation.request_id} to its end: the connection was "
         f"closed after {upload.size} bytes of it"
     )
+    return client.upload_lost(invocation)
 
 
 def _as_stream(response: object) -> StreamResponse:

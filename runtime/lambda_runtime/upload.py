@@ -81,23 +81,29 @@ class Upload:
         """Finish as ``finish`` does, the loop's other tasks running meanwhile."""
         return await self._aend(_LAST_CHUNK, loop)
 
-    def fail(self, error_type: str, document: bytes) -> None:
-        """End the response with an error, if the connection still can take one."""
-        if self._can_fail():
-            try:
-                self._end(_failure(error_type, document))
-            except (Gone, FaultException):
-                self.abort()
+    def fail(self, error_type: str, document: bytes) -> bool:
+        """End the response with an error; whether the connection still could take one."""
+        if not self._can_fail():
+            return False
+        try:
+            self._end(_failure(error_type, document))
+        except (Gone, FaultException):
+            self.abort()
+            return False
+        return True
 
-    async def afail(self, error_type: str, document: bytes) -> None:
+    async def afail(self, error_type: str, document: bytes) -> bool:
         """Fail as ``fail`` does, the loop's other tasks running meanwhile."""
-        if self._can_fail():
-            import asyncio
+        if not self._can_fail():
+            return False
+        import asyncio
 
-            try:
-                await self._aend(_failure(error_type, document), asyncio.get_running_loop())
-            except (Gone, FaultException):
-                self.abort()
+        try:
+            await self._aend(_failure(error_type, document), asyncio.get_running_loop())
+        except (Gone, FaultException):
+            self.abort()
+            return False
+        return True
 
     def _can_fail(self) -> bool:
         if self._socket is not None and self._in_chunk:

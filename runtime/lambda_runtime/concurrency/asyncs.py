@@ -71,7 +71,7 @@ class AsyncClient(ManagedClient):
                 return invocation
             finally:
                 self.waiting = False
-            await asyncio.sleep(self._pause(pauses, error, "asking again"))
+            await asyncio.sleep(self._pause_polls(pauses, error))
 
     def stop_waiting(self) -> bool:
         """The process drains: whether an event is arriving, which is still to be received."""
@@ -90,17 +90,36 @@ class AsyncClient(ManagedClient):
     ) -> None:
         path, head = self._answer_head(kind, invoke_id, content_type, extra)
         message = complete_head(head, body) + body
-        judge = self.judge
         pauses = iter(PAUSES)
-        while True:
-            try:
-                reply = await self._send(message, self._next_after(body))
-            except _LOST as failure:
-                error = self.lost(path, failure)
-            else:
-                return judge(kind, invoke_id, len(body), reply)
-            await asyncio.sleep(self._pause(pauses, error, f"sending the {kind} again"))
-            judge = self.judge_repeated
+        try:
+            while True:
+                try:
+                    reply = await self._send(message, self._next_after(body))
+                except _LOST as failure:
+                    error = self.lost(path, failure)
+                else:
+                    return self.judge(kind, invoke_id, len(body), reply)
+                what = f"sending the {kind} again"
+                await asyncio.sleep(self._pause(pauses, error, what, invoke_id))
+                self._perhaps_answered = True
+        finally:
+            self._perhaps_answered = False
+
+    async def fail_upload(self, invocation: Invocation, error_type: str, document: bytes) -> None:
+        """End a response that has begun with an error; if it cannot take one, answer with it."""
+        assert invocation.upload is not None
+        if not await invocation.upload.afail(error_type, document):
+            await self._answer_instead(invocation, error_type, document)
+
+    async def _answer_instead(
+        self, invocation: Invocation, error_type: str, document: bytes
+    ) -> None:
+        self._perhaps_answered = True
+        await _awaited(
+            self.post_invocation_error(
+                invocation.request_id, document, "", invocation.invocation_id, error_type
+            )
+        )
 
     async def _send(self, message: bytes, following: bytes) -> Reply:
         """Send an answer, and with it the request for the next event, if that is to be sent."""
@@ -319,7 +338,7 @@ class Poll:
             await _awaited(loop.handle_event_request(client, self._server.handler, invocation))
             client.settle()
         except RuntimeApiError as error:
-            logs.warn(f"The invocation {invocation.request_id} remains without an answer: {error}")
+            logs.warn(f"The invocation remains without an answer: {error}")
         except asyncio.CancelledError:
             # User code has cancelled its own task with its last breath: the answer is on its way.
             if loop.terminated:

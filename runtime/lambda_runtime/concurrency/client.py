@@ -7,7 +7,7 @@ again, and so is an answer: the platform takes one answer for each request id, a
 
 import time
 
-from lambda_runtime import logs
+from lambda_runtime import logs, payload
 from lambda_runtime.api_client import Invocation, LambdaRuntimeClient, RuntimeApiError
 
 TYPE_CHECKING = False
@@ -24,31 +24,67 @@ PAUSES = (0.1, 0.2, 0.4, 0.8)
 _HAS_ANSWER = (400, 403, 410)
 """What the platform says to a second answer."""
 
+_TRUNCATED = "Runtime.TruncatedResponse"
+
 _SUPERVISOR_SECONDS = 5
 
 
-class SupervisorClient(LambdaRuntimeClient):
+class PersistentClient(LambdaRuntimeClient):
+    """Gives an answer again when it does not know whether it has arrived."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(address)
+        self.draining = False
+        """Whether nothing is to be tried again, as the process has to end."""
+        self._perhaps_answered = False
+
+    def judge(self, kind: str, invoke_id: str, size: int, reply: "Reply") -> None:
+        """Take the Runtime API's reply to an answer; that there was one before is no refusal."""
+        if not (self._perhaps_answered and reply.status in _HAS_ANSWER):
+            super().judge(kind, invoke_id, size, reply)
+
+    def _answer(
+        self, kind: str, invoke_id: str, body: bytes, content_type: str, extra: str
+    ) -> "Answer":
+        before = self._perhaps_answered
+        pauses = iter(PAUSES)
+        try:
+            while True:
+                try:
+                    return super()._answer(kind, invoke_id, body, content_type, extra)
+                except RuntimeApiError as error:
+                    time.sleep(self._pause(pauses, error, f"sending the {kind} again", invoke_id))
+                    self._perhaps_answered = True
+        finally:
+            self._perhaps_answered = before
+
+    def _pause(
+        self, pauses: "Iterator[float]", error: RuntimeApiError, what: str, invoke_id: str
+    ) -> float:
+        """How long to wait before the next attempt. Raises the error if there is to be none."""
+        pause = 0.0 if self.draining or error.status >= 500 else next(pauses, 0.0)
+        if not pause:
+            raise error
+        logs.warn(f"{error}; {what} in {pause} s", invoke_id)
+        return pause
+
+
+class SupervisorClient(PersistentClient):
     """For answers in the place of a worker that has died; it may have answered already."""
 
     def __init__(self, address: str) -> None:
         super().__init__(address)
+        self._perhaps_answered = True
         # Nothing is frozen where several invocations run at once, and workers wait for it.
         self._connection.timeout = _SUPERVISOR_SECONDS
 
-    def judge(self, kind: str, invoke_id: str, size: int, reply: "Reply") -> None:
-        """Take the reply to such an answer: that there has been one before is no refusal."""
-        if reply.status not in _HAS_ANSWER:
-            super().judge(kind, invoke_id, size, reply)
 
-
-class ManagedClient(LambdaRuntimeClient):
+class ManagedClient(PersistentClient):
     """One poll's client. ``slot`` is where the supervisor sees what it has brought."""
 
     def __init__(self, address: str, slot: "Slot") -> None:
         super().__init__(address)
         self._slot = slot
-        self.draining = False
-        """Whether the wait for an event is to end instead of being tried again."""
         self.waiting = False
         """Whether it waits for an event."""
 
@@ -64,7 +100,7 @@ class ManagedClient(LambdaRuntimeClient):
                 invocation = super().wait_next_invocation()
             except RuntimeApiError as error:
                 self.waiting = False
-                time.sleep(self._pause(pauses, error, "asking again"))
+                time.sleep(self._pause_polls(pauses, error))
             else:
                 self.waiting = False
                 self._slot.take(invocation)
@@ -94,51 +130,34 @@ class ManagedClient(LambdaRuntimeClient):
             if error.status != 403:
                 raise
 
+    def fail_upload(self, invocation: Invocation, error_type: str, document: bytes) -> "Answer":
+        """End a response that has begun with an error; if it cannot take one, answer with it."""
+        assert invocation.upload is not None
+        if not invocation.upload.fail(error_type, document):
+            self._answer_instead(invocation, error_type, document)
+        return None
+
+    def upload_lost(self, invocation: Invocation) -> "Answer":
+        """The connection is gone that a response was on: answer, if nobody has seen any of it."""
+        error = {"errorMessage": "the response was lost", "errorType": _TRUNCATED}
+        return self._answer_instead(invocation, _TRUNCATED, payload.encode(error))
+
     def judge(self, kind: str, invoke_id: str, size: int, reply: "Reply") -> None:
         """Take the Runtime API's reply to an answer; a refusal, whatever it is, is logged."""
         try:
             super().judge(kind, invoke_id, size, reply)
         except RuntimeApiError as error:
-            logs.warn(str(error))
+            logs.warn(str(error), invoke_id)
 
-    def _answer(
-        self, kind: str, invoke_id: str, body: bytes, content_type: str, extra: str
-    ) -> "Answer":
+    def _answer_instead(self, invocation: Invocation, error_type: str, document: bytes) -> "Answer":
+        self._perhaps_answered = True
         try:
-            return super()._answer(kind, invoke_id, body, content_type, extra)
-        except RuntimeApiError as error:
-            self._repeat(error, kind, invoke_id, body, content_type, extra)
-            return None
+            return self.post_invocation_error(
+                invocation.request_id, document, "", invocation.invocation_id, error_type
+            )
+        finally:
+            self._perhaps_answered = False
 
-    def _repeat(
-        self,
-        error: RuntimeApiError,
-        kind: str,
-        invoke_id: str,
-        body: bytes,
-        content_type: str,
-        extra: str,
-    ) -> None:
-        path, head = self._answer_head(kind, invoke_id, content_type, extra)
-        pauses = iter(PAUSES)
-        while True:
-            try:
-                time.sleep(self._pause(pauses, error, f"sending the {kind} again"))
-                reply = self._post(path, head, body)
-            except RuntimeApiError as failure:
-                error = failure
-            else:
-                return self.judge_repeated(kind, invoke_id, len(body), reply)
-
-    def judge_repeated(self, kind: str, invoke_id: str, size: int, reply: "Reply") -> None:
-        """Take the reply to an answer that may have been there before."""
-        if reply.status not in _HAS_ANSWER:
-            self.judge(kind, invoke_id, size, reply)
-
-    def _pause(self, pauses: "Iterator[float]", error: RuntimeApiError, what: str) -> float:
-        """How long to wait before the next attempt. Raises the error if there is to be none."""
-        pause = 0.0 if self.draining else next(pauses, 0.0)
-        if not pause:
-            raise error
-        logs.warn(f"{error}; {what} in {pause} s")
-        return pause
+    def _pause_polls(self, pauses: "Iterator[float]", error: RuntimeApiError) -> float:
+        # A poll may be refused for a moment, while an answer that was is not wanted again.
+        return self._pause(pauses, RuntimeApiError(str(error)), "asking again", "")

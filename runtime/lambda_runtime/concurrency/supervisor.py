@@ -214,7 +214,7 @@ class Supervisor:
         for slot in place.slots:
             self._answer_for(slot, code)
         if not self._terminated:
-            logs.warn(f"A worker has ended ({_words(code)})")
+            logs.warn(f"A worker has ended ({_words(code)})", "")
         return True
 
     def _answer_for(self, slot: Slot, code: int) -> None:
@@ -230,7 +230,7 @@ class Supervisor:
         try:
             self._client.post_invocation_error(request_id, report, "", invocation_id, kind)
         except RuntimeApiError as error:
-            logs.warn(f"The invocation {request_id} remains without an answer: {error}")
+            logs.warn(f"The invocation remains without an answer: {error}", request_id)
 
     def _plan_next(self, place: _Place) -> None:
         barren = sum(each.barren for each in self._places)
@@ -242,7 +242,7 @@ class Supervisor:
         """A worker could not be started."""
         if not any(each.serves for each in self._places):
             self._give_up(reason)
-        logs.warn(reason)
+        logs.warn(reason, "")
         place.barren += 1
         place.due = time.monotonic() + place.pause()
 
