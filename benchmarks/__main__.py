@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
         native = toolchain.compile_native()
         scenarios = _choose(options)
         subjects = stage_all(python, native, {scenario.task for scenario in scenarios})
-        bench = Bench(native.stub, BUILD / "events")
+        bench = Bench(native.stub, BUILD / "events", native.many)
         runs = {each.name: measure(bench, each, subjects, _progress) for each in scenarios}
     except BenchmarkError as error:
         print(f"benchmark: {error}", file=sys.stderr)

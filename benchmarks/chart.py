@@ -25,7 +25,7 @@ _STYLE = """
 
 def draw(lines: list[Line], interpreter: str) -> str:
     """An SVG bar chart of the ratios, with what is to be reached; a shorter bar is better."""
-    shown = [line for line in lines if not line.row.as_difference]
+    shown = [line for line in lines if line.row.in_chart and not line.row.as_difference]
     height = TOP + PITCH * len(shown) + 26
     title = f"{OURS} compared with {PEER}, {interpreter}"
     parts = [

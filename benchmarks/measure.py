@@ -26,6 +26,8 @@ class Bench:
 
     stub: Path
     folder: Path
+    many: Path | None = None
+    """The stub for several invocations at once."""
 
     def run(self, scenario: Scenario, subject: Subject) -> Figures:
         """One run of one subject.
@@ -35,7 +37,7 @@ class Bench:
         """
         handler = subject.handler or f"{scenario.module}.handler"
         done = subprocess.run(
-            [self.stub, *self._arguments(scenario, subject), *subject.argv(handler)],
+            [*self._arguments(scenario, subject), *subject.argv(handler)],
             capture_output=True,
             text=True,
             env=subject.environment(handler),
@@ -45,7 +47,7 @@ class Bench:
         if done.returncode:
             raise BenchmarkError(f"{subject.name}, {scenario.name}: {done.stderr.strip()}")
         figures = read_figures(json.loads(done.stdout))
-        if subject.speaks and scenario.mode == "serve":
+        if subject.speaks and scenario.mode != "count":
             self._check(scenario, subject, figures)
         return figures
 
@@ -64,10 +66,12 @@ class Bench:
     def _arguments(self, scenario: Scenario, subject: Subject) -> list[str]:
         if not subject.speaks:
             mode = {"serve": "exit", "count": "count-exit"}[scenario.mode]
-            return [mode, str(RUN_SECONDS)]
+            return [str(self.stub), mode, str(RUN_SECONDS)]
         numbers = (scenario.invocations, scenario.settle, RUN_SECONDS)
-        files = (str(self._event(scenario)), str(self._answer))
-        return [scenario.mode, *files, *map(str, numbers)]
+        run = (str(self._event(scenario)), str(self._answer), *map(str, numbers))
+        if scenario.mode == "many":
+            return [str(self.many), *run, str(scenario.polls)]
+        return [str(self.stub), scenario.mode, *run]
 
     def _check(self, scenario: Scenario, subject: Subject, figures: Figures) -> None:
         event = json.loads(self._event(scenario).read_bytes())

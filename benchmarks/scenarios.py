@@ -10,6 +10,7 @@ from benchmarks import answers, events
 from benchmarks.answers import Verify
 from benchmarks.subjects import (
     ADAPTER,
+    ASYNC,
     BARE,
     C_CLIENT,
     COLLECTOR_ON,
@@ -19,8 +20,10 @@ from benchmarks.subjects import (
     OURS,
     PEER,
     PLAIN,
+    PRELOAD,
     STREAM,
     UNWATCHED,
+    WAYS,
     WEB,
     WHOLE,
 )
@@ -50,7 +53,10 @@ class Scenario:
     """Which staging of the subjects."""
     verify: Verify = answers.is_the_event
     mode: str = "serve"
-    """`serve` times the run, `count` counts system calls up to the first `next`."""
+    """`serve` times the run, `count` counts system calls up to the first `next`; `many` times a run
+    of several invocations at once."""
+    polls: int = 0
+    """How many of them."""
     output_lines: int = 0
     """How many lines each invocation writes, at least."""
 
@@ -80,6 +86,7 @@ class Row:
     limit: float | None = None
     """What is to be reached on CPython 3.13, at most."""
     as_difference: bool = False
+    in_chart: bool = True
 
 
 SCENARIOS = (
@@ -135,7 +142,37 @@ SCENARIOS = (
         task=WEB,
         verify=answers.is_the_greeting,
     ),
+    *(
+        Scenario(
+            f"16 by {way}",
+            events.message,
+            5000,
+            7,
+            settle=1500,
+            subjects=RUNTIMES,
+            task=way,
+            mode="many",
+            polls=16,
+        )
+        for way in WAYS
+    ),
 )
+
+
+def _rows_of(way: str) -> tuple[Row, ...]:
+    """What several invocations at once come to, served in this way."""
+    scenario = f"16 by {way}"
+    lean = way in (PRELOAD, ASYNC)
+    return (
+        Row(f"16 at once by {way}: CPU of the init", scenario, "ready_cpu_ns", "ms",
+            limit=0.25 if lean else None, in_chart=lean),
+        Row(f"16 at once by {way}: memory", scenario, "proportional_kb", "MB",
+            limit=0.3 if lean else None, in_chart=lean),
+        Row(f"16 at once by {way}: CPU per invocation", scenario, "cpu_ns", "µs", in_chart=False),
+        Row(f"16 at once by {way}: time per invocation", scenario, "invocation_ns", "µs",
+            in_chart=False),
+    )  # fmt: skip
+
 
 ROWS = (
     Row("exec to first `next`", "start", "next_ns", "ms", limit=0.35),
@@ -168,4 +205,5 @@ ROWS = (
     Row("the same, to uvicorn behind a hop", "web", "cpu_ns", "µs", ADAPTER, 0.5),
     Row("FastAPI, exec to first response, to Mangum", "web start", "first_response_ns", "ms"),
     Row("the same, to uvicorn behind a hop", "web start", "first_response_ns", "ms", ADAPTER),
+    *(row for way in WAYS for row in _rows_of(way)),
 )

@@ -25,6 +25,12 @@ ADAPTER = "uvicorn behind a hop"
 PLAIN = "plain"
 STREAM = "stream"
 WEB = "web"
+PROCESSES = "processes"
+PRELOAD = "preload"
+THREADS = "threads"
+ASYNC = "async"
+WAYS = (PROCESSES, PRELOAD, THREADS, ASYNC)
+"""The ways to have several invocations at once, each a task of its own."""
 
 FUNCTION = Path(__file__).parent / "function"
 APPLICATION = Path(__file__).parent / "web"
@@ -89,7 +95,21 @@ def stage_all(
         subjects += _streams(ours, native.client)
     if WEB in tasks:
         subjects += _stage_web(python, folder, ours, native.adapter)
+    ways = [way for way in WAYS if way in tasks]
+    if ways:
+        peer = _stage_peer(python, folder / "awslambdaric")
+        subjects += [each for way in ways for each in served(way, ours, peer)]
     return subjects
+
+
+def served(way: str, ours: Subject, peer: Subject) -> list[Subject]:
+    """This runtime and its peer, several invocations at once; the peer knows one way only."""
+    handler = "many.async_handler" if way == ASYNC else "many.handler"
+    chosen = {"LAMBDA_RUNTIME_CONCURRENCY": way}
+    return [
+        replace(ours, task=way, env=chosen, handler=handler),
+        replace(peer, task=way, handler="many.handler"),
+    ]
 
 
 def _stage_plain(python: Path, folder: Path, ours: Subject, client: Path) -> list[Subject]:

@@ -24,6 +24,7 @@ class Native(NamedTuple):
     """The compiled programs."""
 
     stub: Path
+    many: Path
     client: Path
     adapter: Path
 
@@ -127,7 +128,8 @@ def compile_native(build: Path = BUILD) -> Native:
     content = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
     folder = build / f"native-{content}"
     programs = {
-        "stub": ["stub.c", "http.c", "subject.c"],
+        "stub": ["stub.c", "api.c", "http.c", "subject.c"],
+        "many": ["many.c", "api.c", "http.c", "subject.c"],
         "client": ["client.c", "wire.c"],
         "adapter": ["adapter.c", "wire.c"],
     }

@@ -19,23 +19,22 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "api.h"
 #include "clock.h"
 #include "http.h"
 #include "subject.h"
 
-enum { MAX_CONNECTIONS = 16, CHUNKED_OVER = 2048 };
+enum { MAX_CONNECTIONS = 16 };
 
 static struct subject subject;
 static struct connection connections[MAX_CONNECTIONS];
 static int listener;
 static volatile sig_atomic_t out_of_time;
 
-static char *event;
-static size_t event_length;
+static struct event event;
 static const char *answer_path;
 static long invocations, settle;
 
@@ -59,54 +58,13 @@ _Noreturn void fail(const char *format, ...) {
 
 static uint64_t since_exec(uint64_t at) { return at - *subject.exec_at; }
 
-static void send_accepted(int fd) {
-    static char reply[] = "HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\n"
-                          "Date: Thu, 01 Jan 2026 00:00:00 GMT\r\nContent-Length: 16\r\n\r\n{\"status\":\"OK\"}\n";
-    struct iovec part = {reply, sizeof reply - 1};
-    send_all(fd, &part, 1);
-}
-
-/* A web application's runtime registers an internal extension, to be told when the environment ends. */
-static void send_registered(int fd) {
-    static char reply[] = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-                          "Lambda-Extension-Identifier: 0f5e1f0c-7b1c-4d8e-9f53-5ba3c6a5b9f1\r\n"
-                          "Content-Length: 2\r\n\r\n{}";
-    struct iovec part = {reply, sizeof reply - 1};
-    send_all(fd, &part, 1);
-}
-
-static int format_head(char *head, size_t room) {
-    uint64_t deadline_ms = read_clock(CLOCK_REALTIME) / 1000000 + 300000;
-    int length = snprintf(
-        head, room,
-        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-        "Lambda-Runtime-Aws-Request-Id: 8476a536-e9f4-11e8-9739-%012ld\r\n"
-        "Lambda-Runtime-Deadline-Ms: %llu\r\n"
-        "Lambda-Runtime-Invoked-Function-Arn: arn:aws:lambda:us-east-1:012345678912:function:benchmark\r\n"
-        "Lambda-Runtime-Trace-Id: Root=1-5bef4de7-ad49b0e87f6e%012ld;Parent=9a9197af755a6419;Sampled=1\r\n"
-        "Date: Thu, 01 Jan 2026 00:00:00 GMT\r\n",
-        asked, (unsigned long long)deadline_ms, asked);
-    const char *framing = event_length > CHUNKED_OVER ? "Transfer-Encoding: chunked\r\n\r\n%zx\r\n"
-                                                      : "Content-Length: %zu\r\n\r\n";
-    return length + snprintf(head + length, room - (size_t)length, framing, event_length);
-}
-
-static void send_event(int fd) {
-    static char last_chunk[] = "\r\n0\r\n\r\n";
-    char head[1024];
-    int length = format_head(head, sizeof head);
-    struct iovec parts[] = {{head, (size_t)length}, {event, event_length}, {last_chunk, sizeof last_chunk - 1}};
-    sent_at = read_clock(CLOCK_MONOTONIC);
-    send_all(fd, parts, event_length > CHUNKED_OVER ? 3 : 2);
-}
-
 /* 1 when this was the last one. */
 static int on_next(int fd) {
     uint64_t now = read_clock(CLOCK_MONOTONIC);
     if (asked == 0) first_next_at = now;
     if (asked > 0) cycle_ns[asked - 1] = now - sent_at;
     if (asked != answered) fail("the subject asked for the next event without answering the last one");
-    if (asked == 1) memory = subject_memory(&subject);
+    if (asked == 1) memory = subject_memory(&subject); /* of the one process that there is */
     if (asked == settle) warm_cpu_from = subject_cpu(&subject);
     if (asked == invocations) {
         warm_cpu_until = subject_cpu(&subject);
@@ -115,7 +73,8 @@ static int on_next(int fd) {
     asked++;
     subject_drain(&subject);
     if (asked == invocations) lines_before_last = subject.output_lines;
-    send_event(fd);
+    sent_at = read_clock(CLOCK_MONOTONIC);
+    send_event(fd, asked, &event);
     return 0;
 }
 
@@ -132,12 +91,6 @@ static void on_response(int fd, const struct request *request) {
             fail("%s: %m", answer_path);
     }
     send_accepted(fd);
-}
-
-static int ends_with(const char *line, const char *suffix) {
-    const char *end = strrchr(line, ' '); /* before HTTP/1.1 */
-    size_t length = strlen(suffix);
-    return end && (size_t)(end - line) >= length && strncmp(end - length, suffix, length) == 0;
 }
 
 static int on_request(int fd, const struct request *request) {
@@ -216,20 +169,10 @@ static void limit_time(const char *seconds) {
     alarm((unsigned)atoi(seconds));
 }
 
-static void load_event(const char *path) {
-    struct stat status;
-    FILE *file = fopen(path, "r");
-    if (!file || fstat(fileno(file), &status) != 0) fail("%s: %m", path);
-    event_length = (size_t)status.st_size;
-    event = malloc(event_length + 1);
-    if (!event || fread(event, 1, event_length, file) != event_length) fail("%s: not read", path);
-    fclose(file);
-}
-
 static void open_api(char **arguments) {
     char address[32];
     int port;
-    load_event(arguments[0]);
+    event = load_event(arguments[0]);
     answer_path = arguments[1];
     invocations = atol(arguments[2]);
     settle = atol(arguments[3]);

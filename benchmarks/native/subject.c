@@ -121,30 +121,44 @@ static pid_t group_of(const char *pid) {
     return group;
 }
 
-uint64_t subject_cpu(const struct subject *subject) {
-    uint64_t total = 0;
+/* Calls `visit` with each process of the subject's group. */
+static void each_process(const struct subject *subject, void (*visit)(pid_t pid, void *total), void *total) {
     DIR *processes = opendir("/proc");
     if (!processes) fail("/proc: %m");
     for (struct dirent *entry; (entry = readdir(processes));) {
         pid_t pid = atoi(entry->d_name);
-        if (pid > 0 && group_of(entry->d_name) == subject->pid) total += cpu_of(pid);
+        if (pid > 0 && group_of(entry->d_name) == subject->pid) visit(pid, total);
     }
     closedir(processes);
+}
+
+static void add_cpu(pid_t pid, void *total) { *(uint64_t *)total += cpu_of(pid); }
+
+uint64_t subject_cpu(const struct subject *subject) {
+    uint64_t total = 0;
+    each_process(subject, add_cpu, &total);
     return total;
 }
 
-struct memory subject_memory(const struct subject *subject) {
-    struct memory memory = {0, 0};
+static void add_memory(pid_t pid, void *total) {
+    struct memory *memory = total;
     char path[64], line[256];
-    snprintf(path, sizeof path, "/proc/%d/smaps_rollup", subject->pid);
+    long kb;
+    snprintf(path, sizeof path, "/proc/%d/smaps_rollup", pid);
     FILE *file = fopen(path, "r");
-    if (!file) fail("%s: %m", path);
+    if (!file) return; /* it has ended meanwhile */
+    memory->processes++;
     while (fgets(line, sizeof line, file)) {
-        sscanf(line, "Rss: %ld kB", &memory.resident_kb);
-        sscanf(line, "Pss: %ld kB", &memory.proportional_kb);
+        if (sscanf(line, "Rss: %ld kB", &kb) == 1) memory->resident_kb += kb;
+        if (sscanf(line, "Pss: %ld kB", &kb) == 1) memory->proportional_kb += kb;
     }
     fclose(file);
-    return memory;
+}
+
+struct memory subject_memory(const struct subject *subject) {
+    struct memory total = {0, 0, 0};
+    each_process(subject, add_memory, &total);
+    return total;
 }
 
 static void begin_trace(struct subject *subject) {

@@ -17,7 +17,7 @@ struct subject {
 };
 
 struct memory {
-    long resident_kb, proportional_kb;
+    long resident_kb, proportional_kb, processes;
 };
 
 void subject_start(struct subject *subject, char **argv, int traced);
@@ -25,7 +25,7 @@ void subject_kill(struct subject *subject);
 int subject_read(struct subject *subject);  /* once: 0 when every writer has closed, -1 when empty */
 int subject_drain(struct subject *subject); /* until it is empty; 0 when every writer has closed */
 
-/* User and system time, in nanoseconds, of all processes of its group. */
+/* User and system time, in nanoseconds, and memory, of all processes of its group. */
 uint64_t subject_cpu(const struct subject *subject);
 struct memory subject_memory(const struct subject *subject);
 
