@@ -66,6 +66,7 @@ class Connection:
         self._socket: _socket.socket | None = None
         self._buffer = b""
         self._at = 0
+        self._in_body = False
         self.following = False
         """Whether a request is under way whose reply ``receive_following`` has yet to fetch."""
         self.timeout: int | None = None
@@ -128,12 +129,14 @@ class Connection:
         After an exception the connection is of no more use, and to be closed.
         """
         reply = self._receive_head()
+        self._in_body = True
         self._receive_body(reply)
+        self._in_body = False
         return reply
 
-    def is_readable(self) -> bool:
-        """Whether part of a reply has arrived that has not been received."""
-        if self._at != len(self._buffer):
+    def is_receiving(self) -> bool:
+        """Whether part of a reply has arrived, and the rest is still to be received."""
+        if self._in_body or self._at != len(self._buffer):
             return True
         try:
             return self._socket is not None and bool(self._socket.recv(1, _PEEK))
@@ -141,7 +144,7 @@ class Connection:
             return False
 
     def shutdown(self) -> None:
-        """End what another thread is waiting for; it finds the connection closed by the peer."""
+        """End whatever waits for this connection; it finds that the peer has closed it."""
         if self._socket is not None:
             try:
                 self._socket.shutdown(_socket.SHUT_RDWR)
@@ -154,6 +157,7 @@ class Connection:
             self._socket.close()
         self._socket = None
         self._buffer, self._at = b"", 0
+        self._in_body = False
         self.following = False
 
     def _open(self) -> _socket.socket:

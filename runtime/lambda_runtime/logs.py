@@ -14,6 +14,7 @@ from lambda_runtime import settings
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from typing import Protocol
 
     class Sink(Protocol):
@@ -72,8 +73,16 @@ class FrameSink:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
+        self.turn: AbstractContextManager[object] | None = None
+        """What keeps others from writing at the same time, where there are any."""
 
     def log(self, msg: str, frame_type: bytes | None = None) -> None:
+        if self.turn is None:
+            return self._write(msg, frame_type)
+        with self.turn:
+            self._write(msg, frame_type)
+
+    def _write(self, msg: str, frame_type: bytes | None) -> None:
         text = msg.encode("utf-8", "backslashreplace")
         kind = frame_type or _PLAIN
         stamp = (time.time_ns() // 1000).to_bytes(8, "big")

@@ -57,7 +57,7 @@ _owner = 0
 _main_thread = 0
 _previous: object = None
 _extension: "InternalExtension | None" = None
-_drain: "Callable[[], bool] | None" = None
+_drain: "Callable[[], None] | None" = None
 _terminated_at = 0.0
 _insisting = False
 _finishing = False
@@ -89,12 +89,12 @@ def has_hooks() -> bool:
     return bool(_hooks)
 
 
-def listen(drain: "Callable[[], bool] | None" = None) -> None:
+def listen(drain: "Callable[[], None] | None" = None) -> None:
     """Be ready for SIGTERM. For the main thread.
 
     A handler for it of the user's own is called first; a SIGTERM that the user ignores stays
-    ignored. ``drain``, if given, is called when it comes, has no more invocations begun, and says
-    whether there are any to wait for.
+    ignored. ``drain``, if given, is called when it comes, to have no more invocations begun: the
+    main thread is left alone then, and has to ``leave`` when the last of them is over.
     """
     global _owner, _main_thread, _previous, _drain
     _owner, _main_thread, _drain = posix.getpid(), _thread.get_ident(), drain
@@ -148,13 +148,12 @@ def _terminate(number: int, frame: object) -> None:
         finish()  # the exception has been swallowed, or is still on its way
     if not _terminated_at:
         _terminated_at = time.monotonic()
-        draining = _drain is not None and _drain()
-        pauses = (_DRAIN_SECONDS, _UNWIND_SECONDS) if draining else (_UNWIND_SECONDS,)
+        pauses = (_UNWIND_SECONDS,) if _drain is None else (_DRAIN_SECONDS, _UNWIND_SECONDS)
         _thread.start_new_thread(_insist, pauses)
         if callable(_previous):
             _previous(number, frame)
-        if draining:
-            return
+        if _drain is not None:
+            return _drain()
     raise leave()
 
 

@@ -278,3 +278,25 @@ def test_logs_are_json_unless_told_otherwise(tmp_path: Path) -> None:
             emulator.invoke({"number": 1, "log": True})
             wait_until(emulator.logs)
             assert emulator.logs().startswith(expected)
+
+
+def test_what_many_functions_load_is_loaded_once(tmp_path: Path) -> None:
+    """By the supervisor, unless it only goes by the same name."""
+    (tmp_path / "zoneinfo.py").write_text("import os\nown = os.getpid()\n")
+    (tmp_path / "app.py").write_text(
+        "import os, sys\n"
+        "names = ('json', 'uuid', 'zoneinfo', 'hashlib')\n"
+        "before = [name for name in names if name in sys.modules]\n"
+        "import json, uuid, zoneinfo\n"
+        "def handler(event, context):\n"
+        "    import time; time.sleep(0.05)\n"
+        "    return [os.getpid(), before, zoneinfo.own]\n"
+    )
+    with managed("processes", "app.handler", task_root=tmp_path) as emulator:
+        emulator.start()
+        wait_for_polls(emulator, 4)
+        replies = [begin(emulator, {}) for _ in range(4)]
+        found = [reply.result(10).json() for reply in replies]
+    assert len({pid for pid, _, _ in found}) == 4
+    assert all(own == pid for pid, _, own in found)
+    assert sorted(before for _, before, _ in found) == [[], *[["json", "uuid"]] * 3]

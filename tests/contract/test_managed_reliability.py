@@ -47,8 +47,10 @@ def test_a_worker_that_dies_is_replaced_and_its_invocations_answered(
     with managed(way) as emulator:
         emulator.start()
         wait_for_polls(emulator, 4)
-        beside = [begin(emulator, {"number": number, "seconds": 0.4}) for number in range(3)]
-        wait_until(lambda: len(emulator.emulator.environment._running) == 3)
+        event = {"seconds": 0.4, "log": True}
+        beside = [begin(emulator, event | {"number": number}) for number in range(3)]
+        # What a worker has not looked at when it dies, nobody knows of but the platform.
+        wait_until(lambda: emulator.logs().count("at work") == 3)
         reply = emulator.invoke({"number": 3, "act": act}, invocation_id="the-attempt")
         assert reply.error_type == "Runtime.ExitError"
         assert f"RequestId: {reply.request_id} Error: Runtime exited with error: {told}" in (

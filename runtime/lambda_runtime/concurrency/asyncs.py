@@ -19,7 +19,7 @@ from lambda_runtime.api_client import (
     complete_head,
 )
 from lambda_runtime.concurrency import shared
-from lambda_runtime.concurrency.client import PAUSES, ManagedClient
+from lambda_runtime.concurrency.client import GRACE_SECONDS, PAUSES, ManagedClient
 from lambda_runtime.concurrency.link import Link
 from lambda_runtime.connection import Disconnected, Reply
 from lambda_runtime.http1 import ProtocolError
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
 _LOST = (OSError, Disconnected, ProtocolError)
 
 _RETRY_SECONDS = 0.02
-
-_GRACE_SECONDS = 0.01
-"""How long an event may be on its way between the platform and the event loop."""
 
 
 class AsyncClient(ManagedClient):
@@ -73,10 +70,8 @@ class AsyncClient(ManagedClient):
                 self.waiting = False
             await asyncio.sleep(self._pause_polls(pauses, error))
 
-    def stop_waiting(self) -> bool:
-        """The process drains: whether an event is arriving, which is still to be received."""
-        self.draining = True
-        self.ask_ahead = False
+    def is_arriving(self) -> bool:
+        """Whether an event has begun to arrive, which is then to be received."""
         return self._link.is_readable()
 
     async def _ask(self) -> Reply:
@@ -226,7 +221,7 @@ class Server:
         shutdown.listen(self._drain)
         for poll in self._polls:
             poll.begin()
-        while self._failure is None and not self._is_over():
+        while not self._is_over():
             self.run_loop()
         if self._failure is not None:
             raise self._failure
@@ -260,9 +255,9 @@ class Server:
                 poll.cancel(error)
 
     def fail(self, error: RuntimeApiError) -> None:
-        """The Runtime API is lost."""
+        """The Runtime API is lost: end what has been begun, and then the process."""
         self._failure = error
-        self.event_loop.stop()
+        self._drain()
 
     def _places(self) -> "set[object]":
         return {poll.task for poll in self._polls}
@@ -270,13 +265,14 @@ class Server:
     def _is_over(self) -> bool:
         return self._draining and not any(poll.is_open for poll in self._polls)
 
-    def _drain(self) -> bool:
-        # In a signal handler, somewhere in the middle of the loop's work.
+    def _drain(self) -> None:
+        # Perhaps in a signal handler, somewhere in the middle of the loop's work.
         self._draining = True
+        for poll in self._polls:
+            poll.client.drain()
         self.event_loop.call_soon_threadsafe(
-            self.event_loop.call_later, _GRACE_SECONDS, self._end_waiting
+            self.event_loop.call_later, GRACE_SECONDS, self._end_waiting
         )
-        return True
 
     def _end_waiting(self) -> None:
         for poll in self._polls:
@@ -290,7 +286,7 @@ class Poll:
 
     def __init__(self, server: Server, client: AsyncClient) -> None:
         self._server = server
-        self._client = client
+        self.client = client
         self.task: asyncio.Task[None] | None = None
         self.is_open = True
         """Whether it waits for an event or has one in hand."""
@@ -303,18 +299,18 @@ class Poll:
 
     def end_waiting(self) -> None:
         """The process drains: wait for no event, unless one is arriving."""
-        if not self._client.stop_waiting() and self._client.waiting and self.task is not None:
+        if self.client.waiting and not self.client.is_arriving() and self.task is not None:
             self.task.cancel()
             self.is_open = False
 
     def cancel(self, error: deadline.DeadlineExceeded) -> None:
         """Cancel the handler, if it is at work, and answer with this error."""
-        if self._client.in_user_code and self.task is not None:
-            self._client.interruption = error
+        if self.client.in_user_code and self.task is not None:
+            self.client.interruption = error
             self.task.cancel()
 
     async def _serve_one(self) -> None:
-        client = self._client
+        client = self.client
         try:
             invocation = await client.next_invocation()
         except RuntimeApiError as error:

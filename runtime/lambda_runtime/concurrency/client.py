@@ -28,6 +28,9 @@ _TRUNCATED = "Runtime.TruncatedResponse"
 
 _SUPERVISOR_SECONDS = 5
 
+GRACE_SECONDS = 0.01
+"""How long an event may be on its way between the platform and a process that drains."""
+
 
 class PersistentClient(LambdaRuntimeClient):
     """Gives an answer again when it does not know whether it has arrived."""
@@ -110,15 +113,22 @@ class ManagedClient(PersistentClient):
         """The last event's invocation has its answer: nobody else has to give one."""
         self._slot.clear()
 
-    def stop_waiting(self) -> bool:
-        """The process drains: whether an event is arriving, which is still to be received."""
+    def drain(self) -> None:
+        """The process drains: have this event be the last, and no other be asked for."""
         self.draining = True
         self.ask_ahead = False
-        return self._connection.is_readable()
 
-    def interrupt(self) -> None:
-        """End another thread's wait for an event."""
-        self._connection.shutdown()
+    def is_arriving(self) -> bool:
+        """Whether an event has begun to arrive, which is then to be received."""
+        return self._connection.is_receiving()
+
+    def stop_waiting(self) -> None:
+        """End the wait for an event, if there is one and none is arriving.
+
+        Whoever waits gets a RuntimeApiError; who has just received an event does not notice.
+        """
+        if self.waiting and not self.is_arriving():
+            self._connection.shutdown()
 
     def post_init_error(
         self, error_response_data: dict[str, object], error_type_override: str | None = None

@@ -166,22 +166,6 @@ def _broken(lines: str) -> "Iterator[str]":
             yield line[start : start + longest]
 
 
-class _InTurn:
-    """A sink that writes to a descriptor, for several writers."""
-
-    def __init__(self, sink: "logs.Sink", turn: Turn) -> None:
-        self._sink = sink
-        self._turn = turn
-
-    def log(self, msg: str, frame_type: bytes | None = None) -> None:
-        with self._turn:
-            self._sink.log(msg, frame_type)
-
-    def log_error(self, message_lines: list[str]) -> None:
-        with self._turn:
-            self._sink.log_error(message_lines)
-
-
 def take_over(turn: Turn) -> None:
     """Send what this worker writes where the platform wants it, in whole lines.
 
@@ -195,7 +179,7 @@ def take_over(turn: Turn) -> None:
     sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr  # type: ignore[misc]
     # Not where records go to a stream, which takes its turn itself, after a lock of its own.
     if isinstance(logs.sink, logs.FrameSink):
-        logs.sink = _InTurn(logs.sink, turn)
+        logs.sink.turn = turn
     logs.finish_lines = _finish_lines
 
 

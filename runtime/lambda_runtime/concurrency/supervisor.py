@@ -177,28 +177,37 @@ class Supervisor:
     def _read_report(self, place: _Place, channel: _socket.socket) -> None:
         """Take the worker's word that it is initialised, and give it ours."""
         try:
-            said = channel.recv(64)
+            said = channel.recv(1024)
         except BlockingIOError:
             return
         if said:
-            if not self._way:
-                self._decide(Report.read(said))
+            report = Report.read(said)
+            if not self._way and report.has_hooks:
+                from lambda_runtime import shutdown
+
+                shutdown.register()
             place.serves = True
             try:
                 channel.send(b"\n")
             except OSError:
                 pass  # it has died meanwhile
+            if not self._way:
+                self._follow(report)
         place.end_report()
 
-    def _decide(self, report: Report) -> None:
+    def _follow(self, report: Report) -> None:
+        """Go the way of the first worker, with as many others as it takes."""
         self._way = report.way
-        if report.has_hooks:
-            from lambda_runtime import shutdown
-
-            shutdown.register()
-        if report.way not in ways.SHARED:
-            self._places[0].slots = self._board.slots[:1]
-            self._places += [_Place([slot]) for slot in self._board.slots[1:]]
+        if report.way in ways.SHARED:
+            return
+        for module in report.modules:
+            # Loaded here they are loaded once, and shared by those that are forked from now on.
+            try:
+                __import__(module)
+            except Exception:
+                pass  # the workers will do it themselves, and know what to make of it
+        self._places[0].slots = self._board.slots[:1]
+        self._places += [_Place([slot]) for slot in self._board.slots[1:]]
 
     def _has_ended(self, place: _Place, options: int) -> bool:
         """See whether the worker has ended, and if so answer for it."""

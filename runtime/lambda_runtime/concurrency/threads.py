@@ -6,11 +6,12 @@ The main thread runs no handlers. It is there for signals, and for the end.
 import _thread
 import contextvars
 import threading
+import time
 
 from lambda_runtime import loop, settings, shutdown
 from lambda_runtime.api_client import RuntimeApiError
 from lambda_runtime.concurrency import interruption, shared
-from lambda_runtime.concurrency.client import ManagedClient
+from lambda_runtime.concurrency.client import GRACE_SECONDS, ManagedClient
 from lambda_runtime.deadline import DeadlineExceeded
 from lambda_runtime.errors import FaultException
 
@@ -41,12 +42,13 @@ class Server:
         # What init has set in context variables holds for every invocation, and only that.
         self._context = contextvars.copy_context()
         self._threads: list[threading.Thread] = []
-        self._draining = False
         self._failure: BaseException | None = None
+        self._serving = _thread.allocate_lock()
+        self._left = 0
         self._over = threading.Event()
 
     def run(self) -> "NoReturn":
-        """Start the threads, and wait for the end."""
+        """Start the threads, and wait until the last of them has left."""
         shared.prepare(
             self._places,
             interruption.interrupt if settings.get("LAMBDA_RUNTIME_TIMEOUT") else None,
@@ -65,15 +67,12 @@ class Server:
     def _places(self) -> "set[object]":
         return {self._main_thread, *(thread.ident for thread in self._threads)}
 
-    def _drain(self) -> bool:
-        self._draining = True
-        arriving = False
+    def _drain(self) -> None:
         for client in self._clients:
-            if client.stop_waiting():
-                arriving |= client.waiting
-            elif client.waiting:
-                client.interrupt()
-        return arriving or bool(shared.running)
+            client.drain()
+        time.sleep(GRACE_SECONDS)
+        for client in self._clients:
+            client.stop_waiting()
 
     def _serve(self, client: "ManagedClient") -> None:
         try:
@@ -81,11 +80,14 @@ class Server:
                 invocation = client.wait_next_invocation()
                 self._context.copy().run(self._handle, client, invocation)
         except BaseException as error:
-            if not self._draining:
+            if not client.draining:
+                # The others are to end what they have begun; then this process is replaced.
                 self._failure = error
+                self._drain()
+        with self._serving:
+            self._left += 1
+            if self._left == len(self._clients):
                 self._over.set()
-        if self._draining and not shared.running:
-            self._over.set()
 
     def _handle(self, client: "ManagedClient", invocation: "Invocation") -> None:
         shared.begin(invocation, _thread.get_ident())

@@ -1,15 +1,17 @@
 """A process that serves invocations, from its fork to its end."""
 
 import sys
+import time
 
 from lambda_runtime import logs, loop, settings, shutdown, startup
 from lambda_runtime.api_client import RuntimeApiError
 from lambda_runtime.concurrency import output, preload, ways
-from lambda_runtime.concurrency.client import ManagedClient
+from lambda_runtime.concurrency.client import GRACE_SECONDS, ManagedClient
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
+    from collections.abc import Sequence
     from typing import NoReturn
 
     from lambda_runtime.concurrency.board import Slot
@@ -17,22 +19,34 @@ if TYPE_CHECKING:
     from lambda_runtime.handlers import Handler
 
 
-class Report:
-    """What a worker says when it is initialised: its way, and whether it wants to hear SIGTERM."""
+COMMON = (
+    *("asyncio", "concurrent.futures", "dataclasses", "datetime", "decimal", "email.message"),
+    *("hashlib", "http.client", "inspect", "json", "logging", "random", "socket", "ssl"),
+    *("subprocess", "tempfile", "threading", "traceback", "typing", "urllib.request", "uuid"),
+    *("xml.etree.ElementTree", "zipfile", "zoneinfo"),
+)
+"""Modules of the standard library that many functions load, and that are as good after a fork as
+before."""
 
-    def __init__(self, way: str, has_hooks: bool) -> None:
+
+class Report:
+    """What a worker says when it is initialised: its way, whether it wants to hear SIGTERM, and
+    which of the common modules it has loaded."""
+
+    def __init__(self, way: str, has_hooks: bool, modules: "Sequence[str]" = ()) -> None:
         self.way = way
         self.has_hooks = has_hooks
+        self.modules = modules
 
     def write(self) -> bytes:
         """The report as it goes over the channel."""
-        return f"{self.way} {int(self.has_hooks)}".encode()
+        return " ".join((self.way, str(int(self.has_hooks)), *self.modules)).encode()
 
     @classmethod
     def read(cls, data: bytes) -> "Report":
         """The report that ``write`` has written."""
-        way, _, has_hooks = data.decode().partition(" ")
-        return cls(way, has_hooks == "1")
+        way, has_hooks, *modules = data.decode().split()
+        return cls(way, has_hooks == "1", modules)
 
 
 class Worker:
@@ -105,7 +119,8 @@ class Worker:
 
     def _report(self) -> None:
         """Tell the supervisor that the init is over, and wait for its word."""
-        self._channel.sendall(Report(self._way, shutdown.has_hooks()).write())
+        modules = [name for name in COMMON if _is_standard(sys.modules.get(name))]
+        self._channel.sendall(Report(self._way, shutdown.has_hooks(), modules).write())
         if not self._channel.recv(1):
             sys.exit(1)  # it is gone
         self._channel.close()
@@ -122,12 +137,21 @@ class Worker:
         serve_alone(client, handler)
 
 
+def _is_standard(module: object) -> bool:
+    """Whether it has been loaded, and is not something of the user's that goes by the same name."""
+    file = getattr(module, "__file__", None) or ""
+    folder: str | None = getattr(sys, "_stdlib_dir", None)
+    return folder is not None and file.startswith(f"{folder}/") and "-packages/" not in file
+
+
 def serve_alone(client: ManagedClient, handler: "Handler") -> "NoReturn":
     """Serve one invocation after the other, until SIGTERM. Raises RuntimeApiError."""
 
-    def drain() -> bool:
-        arriving = client.stop_waiting()
-        return arriving or loop.current is not None
+    def drain() -> None:
+        client.drain()
+        if client.waiting:
+            time.sleep(GRACE_SECONDS)
+            client.stop_waiting()
 
     shutdown.listen(drain)
     while not client.draining:
