@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--name", default="function", help="name of the function (default: %(default)s)")
     add("--timeout", type=float, default=3.0, help="seconds (default: %(default)s)")
-    add("--memory", type=int, default=128, help="MB, enforced (default: %(default)s)")
+    add("--memory", type=int, help="MB, enforced (default: 128; 2048 with --max-concurrency)")
     add("--env", action="append", default=[], type=_pair, metavar="NAME=VALUE", help="variable")
     add("--extensions", type=Path, help="folder of external extensions")
     add("--concurrency", type=int, default=1, help="environments (default: %(default)s)")
@@ -83,7 +83,8 @@ def _emulator(options: argparse.Namespace) -> Emulator:
         url_port=options.url_port,
         name=options.name,
         timeout=options.timeout,
-        memory_size=options.memory,
+        # The least that Lambda gives a function, and a managed instance.
+        memory_size=options.memory or (2048 if options.max_concurrency else 128),
         enforce_memory=True,
         environment=dict(options.env),
         extensions=options.extensions,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from lambda_emulator.emulator import InitFailed
 from lambda_emulator.invocation import Reply
 from lambda_emulator.threaded import ThreadedEmulator
+from support.documents import ROOT, blocks
 from support.managed import (
     SHARED,
     WAYS,
@@ -300,3 +302,40 @@ def test_what_many_functions_load_is_loaded_once(tmp_path: Path) -> None:
     assert len({pid for pid, _, _ in found}) == 4
     assert all(own == pid for pid, _, own in found)
     assert sorted(before for _, before, _ in found) == [[], *[["json", "uuid"]] * 3]
+
+
+# Page and example
+
+
+def test_the_page(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "managed-instances.md").read_text()
+    (tmp_path / "app.py").write_text(page.partition("```python\n")[2].partition("```")[0])
+    with managed("", "app.handler", task_root=tmp_path) as emulator:
+        emulator.start()
+        wait_for_polls(emulator, 4)
+        replies = [begin(emulator, {"name": name}) for name in ("Ada", "Bo", "Ada")]
+        assert [each.result(10).json() for each in replies] == [
+            "Hello, Ada!",
+            "Hello, Bo!",
+            "Hello, Ada!",
+        ]
+
+
+def test_the_page_s_hook(tmp_path: Path) -> None:
+    (code,) = blocks("managed-instances.md")["preload"]
+    (tmp_path / "app.py").write_text(code)
+    with managed("preload", "app.handler", task_root=tmp_path) as emulator:
+        replies = [begin(emulator, {"number": number}) for number in range(20)]
+        assert [each.result(10).json() for each in replies] == list(range(20))
+
+
+def test_the_example() -> None:
+    folder = ROOT / "examples" / "managed_instances"
+    event = json.loads((folder / "event.json").read_text())
+    with managed("", "app.handler", task_root=folder) as emulator:
+        emulator.start()
+        wait_for_polls(emulator, 4)
+        replies = [begin(emulator, event) for _ in range(40)]
+        assert all(each.result(10).json() == {"amount": 11.62, "fetches": 1} for each in replies)
+        emulator.restart()
+        assert "the rates were fetched 1 times" in lines(emulator)
