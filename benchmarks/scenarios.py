@@ -95,7 +95,7 @@ SCENARIOS = (
         "imports", events.message, 1, 21, module="imports", subjects=(*RUNTIMES, COLLECTOR_ON)
     ),
     Scenario("calls", events.message, 1, 1, subjects=(*EVERYBODY, BARE), mode="count"),
-    Scenario("warm", events.message, 3500, 11, settle=1000, subjects=(*EVERYBODY, UNWATCHED)),
+    Scenario("warm", events.message, 4000, 11, settle=1500, subjects=(*EVERYBODY, UNWATCHED)),
     Scenario("100 KB", lambda: events.orders(100_000), 130, 11, settle=10),
     Scenario("1 MB", lambda: events.orders(1_000_000), 24, 9, settle=3),
     Scenario("5.5 MB", lambda: events.orders(5_500_000), 6, 9, settle=1),

@@ -11,12 +11,15 @@ from lambda_runtime.http1 import ProtocolError, field_value, quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable
 
     from lambda_runtime.upload import Upload
 
     Answer = Awaitable[None] | None
     """What gives an answer returns: to be awaited if the client is async, else None."""
+
+LOST = (OSError, Disconnected, ProtocolError)
+"""What an exchange ends with when the Runtime API is gone."""
 
 _XRAY_CAUSE_LIMIT = 1024 * 1024
 _ASK_AHEAD_LIMIT = 1024 * 1024
@@ -62,6 +65,11 @@ class Invocation:
     )
 
     def __init__(self, reply: Reply) -> None:
+        """Take what the reply to ``next`` has brought. Raises RuntimeApiError if it is no event."""
+        if reply.status != 200:
+            raise RuntimeApiError(
+                f"asked for the next event, the Runtime API said {_said(reply)}", reply.status
+            )
         header = reply.headers.get
         request_id = header("lambda-runtime-aws-request-id")
         if not request_id:
@@ -119,18 +127,13 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
         Raises RuntimeApiError when the wait ends without one. It is not repeated: the platform may
         have handed the event over already, and a fresh process is what it expects then.
         """
-        if self._connection.following:
-            reply = self._within("next", self._connection.receive_following)
-        else:
-            reply = self._exchange("next", self._next)
-        return self.invocation_of(reply)
-
-    def invocation_of(self, reply: Reply) -> Invocation:
-        """The event that the reply to ``next`` brought. Raises RuntimeApiError without one."""
-        if reply.status != 200:
-            raise RuntimeApiError(
-                f"asked for the next event, the Runtime API said {_said(reply)}", reply.status
-            )
+        try:
+            if self._connection.following:
+                reply = self._connection.receive_following()
+            else:
+                reply = self._connection.exchange(self._next)
+        except LOST as error:
+            raise self.lost("next", error) from error
         return Invocation(reply)
 
     def post_invocation_result(
@@ -155,11 +158,8 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
         """
         from lambda_runtime.upload import Upload
 
-        head = self._post_head(
-            f"invocation/{quote(invocation.request_id)}/response",
-            content_type,
-            f"{_echo(invocation.invocation_id)}{_STREAMING}",
-        ).encode()
+        path = f"invocation/{quote(invocation.request_id)}/response"
+        head = self._post_head(path, content_type, _echo(invocation.invocation_id), None)
         if prelude:
             head += b"%x\r\n%b\r\n" % (len(prelude), prelude)
         invocation.upload = Upload(self._connection, head, invocation.deadline_ms)
@@ -227,12 +227,10 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
         self._connection.close()
 
     def _report(self, path: str, report: dict[str, object], error_type: str) -> None:
-        head = self._post_head(
-            path,
-            "application/json",
-            f"Lambda-Runtime-Function-Error-Type: {field_value(error_type)}\r\n",
-        )
-        reply = self._post(path, head, payload.encode(report))
+        body = payload.encode(report)
+        extra = f"Lambda-Runtime-Function-Error-Type: {field_value(error_type)}\r\n"
+        head = self._post_head(path, "application/json", extra, body)
+        reply = self._exchange(path, head, body)
         if reply.status != 202:
             raise RuntimeApiError(
                 f"the Runtime API refused the {path}: {_said(reply)}", reply.status
@@ -241,16 +239,12 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
     def _answer(
         self, kind: str, invoke_id: str, body: bytes, content_type: str, extra: str
     ) -> "Answer":
-        path, head = self._answer_head(kind, invoke_id, content_type, extra)
-        reply = self._post(path, head, body, self._next_after(body))
-        self.judge(kind, invoke_id, len(body), reply)
-        return None
-
-    def _answer_head(
-        self, kind: str, invoke_id: str, content_type: str, extra: str
-    ) -> tuple[str, str]:
         path = f"invocation/{quote(invoke_id)}/{kind}"
-        return path, self._post_head(path, content_type, extra)
+        head = self._post_head(path, content_type, extra, body)
+        reply = self._exchange(path, head, body, self._next_after(body))
+        if reply.status != 202:
+            self.judge(kind, invoke_id, len(body), reply)
+        return None
 
     def _next_after(self, body: bytes) -> bytes:
         # A large answer may be refused, and what is logged of it is to be there before the event.
@@ -269,22 +263,17 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
             )
         _log_refusal(kind, invoke_id, size, reply)
 
-    def _post_head(self, path: str, content_type: str, extra: str) -> str:
+    def _post_head(self, path: str, content_type: str, extra: str, body: bytes | None) -> bytes:
+        framing = _STREAMING if body is None else f"Content-Length: {len(body)}\r\n\r\n"
         return (
             f"POST /2018-06-01/runtime/{path} HTTP/1.1\r\n{self._common}"
-            f"Content-Type: {field_value(content_type)}\r\n{extra}"
-        )
+            f"Content-Type: {field_value(content_type)}\r\n{extra}{framing}"
+        ).encode()
 
-    def _post(self, path: str, head: str, body: bytes, following: bytes = b"") -> Reply:
-        return self._exchange(path, complete_head(head, body), body, following)
-
-    def _exchange(self, path: str, *message: bytes) -> Reply:
-        return self._within(path, self._connection.exchange, *message)
-
-    def _within(self, path: str, action: "Callable[..., Reply]", *message: bytes) -> Reply:
+    def _exchange(self, path: str, head: bytes, body: bytes = b"", following: bytes = b"") -> Reply:
         try:
-            return action(*message)
-        except (OSError, Disconnected, ProtocolError) as error:
+            return self._connection.exchange(head, body, following)
+        except LOST as error:
             raise self.lost(path, error) from error
 
     def lost(self, path: str, error: Exception) -> RuntimeApiError:
@@ -293,11 +282,6 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
         return RuntimeApiError(
             f"lost the Runtime API at {host}:{port} ({path}): {error or type(error).__name__}"
         )
-
-
-def complete_head(head: str, body: bytes) -> bytes:
-    """The head of a request as it goes over the wire, for this body."""
-    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode()
 
 
 def _echo(invocation_id: str | None) -> str:

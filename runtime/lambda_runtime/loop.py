@@ -150,9 +150,9 @@ def begin(invocation: Invocation) -> None:
     logs.tenant_id = invocation.tenant_id
     logs.invocation = invocation
     if invocation.trace_id is not None:
-        settings.put_often("_X_AMZN_TRACE_ID", invocation.trace_id)
+        settings.put_trace_id(invocation.trace_id)
     else:
-        settings.remove("_X_AMZN_TRACE_ID")
+        settings.remove(settings.TRACE_ID)
 
 
 def _watch(deadline_ms: int) -> None:

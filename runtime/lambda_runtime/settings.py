@@ -7,8 +7,14 @@ truth, and ``os.environ`` is made from it; from then on ``os.environ`` is.
 import posix
 import sys
 
-_OFTEN = 1000
-_puts = 0
+TRACE_ID = "_X_AMZN_TRACE_ID"
+_MANY = 1000
+_trace_ids = 0
+_put_reused: "Callable[[str], None] | None" = None
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def get(name: str) -> str | None:
@@ -31,22 +37,24 @@ def put(name: str, value: str) -> None:
         posix.environ[name.encode()] = value.encode("utf-8", "surrogateescape")
 
 
-def put_often(name: str, value: str) -> None:
-    """Set a variable that gets a new value with every invocation.
+def put_trace_id(value: str) -> None:
+    """Set ``_X_AMZN_TRACE_ID``, which gets a new value with every invocation.
 
     The C library keeps the values for ever. After a thousand of them that is worth the half
     megabyte which it takes to do without.
     """
-    global _puts
-    _puts += 1
-    if _puts > _OFTEN:
+    global _trace_ids, _put_reused
+    if _put_reused is not None:
+        return _put_reused(value)
+    _trace_ids += 1
+    if _trace_ids == _MANY:
         try:
-            from lambda_runtime import reused_line
-        except ImportError:
-            _puts = -sys.maxsize  # an interpreter without ctypes
-        else:
-            return reused_line.put(name, value)
-    put(name, value)
+            from lambda_runtime.reused_line import ReusedLine
+
+            _put_reused = ReusedLine(TRACE_ID).put
+        except (ImportError, MemoryError):
+            pass  # an interpreter without ctypes
+    put(TRACE_ID, value)
 
 
 def remove(name: str) -> str | None:

@@ -25,7 +25,7 @@ def native(tmp_path_factory: pytest.TempPathFactory) -> Native:
 
 @pytest.fixture
 def bench(native: Native, tmp_path: Path) -> Bench:
-    return Bench(native.stub, tmp_path / "events")
+    return Bench(native.stub, tmp_path / "events", native.many)
 
 
 @pytest.fixture
@@ -149,6 +149,30 @@ def test_one_application_served_in_three_ways(bench: Bench, native: Native) -> N
         assert figures["first_response_ns"] > figures["next_ns"] > 0
 
 
+@pytest.mark.parametrize("way", subjects.WAYS)
+def test_several_invocations_at_once(bench: Bench, task: Path, way: str) -> None:
+    ours = python_subject(OURS, task, "-S", str(toolchain.ROOT / "bootstrap"))
+    peer = python_subject(PEER, task, "-m", "awslambdaric")
+    scenario = Scenario("many", events.message, 60, 1, settle=20, task=way, mode="many", polls=4)
+    bench.write_event(scenario)
+    figures = {each.name: bench.run(scenario, each) for each in subjects.served(way, ours, peer)}
+    for name, found in figures.items():
+        assert found["ready_cpu_ns"] > 0, name
+        assert found["invocation_ns"] > 0, name
+        assert found["cpu_ns"] > 0, name
+    # The peer has a process for each of the four.
+    if way in (subjects.THREADS, subjects.ASYNC):
+        assert figures[OURS]["proportional_kb"] < figures[PEER]["proportional_kb"] / 2
+
+
+def test_a_wrong_answer_among_many_is_not_measured(bench: Bench, task: Path) -> None:
+    (task / "wrong.py").write_text("def handler(event, context):\n    return {}\n")
+    scenario = Scenario("wrong", events.message, 8, 1, 2, "wrong", mode="many", polls=2)
+    bench.write_event(scenario)
+    with pytest.raises(BenchmarkError, match="the answer is not the event"):
+        bench.run(scenario, python_subject(PEER, task, "-m", "awslambdaric"))
+
+
 def test_the_cpu_of_every_process_counts(bench: Bench, native: Native, task: Path) -> None:
     script = task / "spins.py"
     script.write_text(
@@ -158,7 +182,8 @@ def test_the_cpu_of_every_process_counts(bench: Bench, native: Native, task: Pat
         "        pass\n"
         "os.execv(sys.argv[1], sys.argv[1:])\n"
     )
-    scenario = Scenario("spins", events.message, 200, 1, settle=50)
+    # Long enough for the scheduler to give the other process its turns.
+    scenario = Scenario("spins", events.message, 8000, 1, settle=50)
     bench.write_event(scenario)
     client = Subject(C_CLIENT, (str(native.client),), task, takes_handler=False)
     spins = (sys.executable, str(script), str(native.client))

@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from lambda_runtime import reused_line, settings
+from lambda_runtime import settings
+from lambda_runtime.reused_line import ReusedLine
 
-NAME = "LAMBDA_RUNTIME_TEST_TRACE"
+NAME = settings.TRACE_ID
 
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(settings, "_puts", 0)
+    monkeypatch.setattr(settings, "_trace_ids", 0)
+    monkeypatch.setattr(settings, "_put_reused", None)
     yield
     os.environ.pop(NAME, None)
 
@@ -29,43 +31,50 @@ def in_child() -> str:
     ).stdout.strip()
 
 
-@pytest.mark.parametrize("before", [0, settings._OFTEN])
-def test_a_value_is_seen_here_and_in_children(monkeypatch: pytest.MonkeyPatch, before: int) -> None:
-    monkeypatch.setattr(settings, "_puts", before)
+def have_put_many() -> None:
+    for number in range(settings._MANY):
+        settings.put_trace_id(f"{number:0100}")
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_a_value_is_seen_here_and_in_children(many: bool) -> None:
+    if many:
+        have_put_many()
+    assert bool(settings._put_reused) == many
     for value in ("Root=1-2;Sampled=1", "", "grüße \udce9", "x" * 10_000, "short"):
-        settings.put_often(NAME, value)
+        settings.put_trace_id(value)
         assert settings.get(NAME) == os.environ[NAME] == value
         assert in_child() == ascii(value)
 
 
 def test_what_others_do_with_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "_puts", settings._OFTEN)
-    settings.put_often(NAME, "first")
+    have_put_many()
+    settings.put_trace_id("first")
     os.environ[NAME] = "their own"
     assert in_child() == "'their own'"
-    settings.put_often(NAME, "second")
+    settings.put_trace_id("second")
     assert in_child() == "'second'"
     assert settings.remove(NAME) == "second"
     assert in_child() == "None"
-    settings.put_often(NAME, "third")
+    settings.put_trace_id("third")
     assert in_child() == "'third'"
     monkeypatch.setattr(os, "environ", {})
-    settings.put_often(NAME, "fourth")
+    settings.put_trace_id("fourth")
     assert os.environ == {NAME: "fourth"}
 
 
 def test_an_interpreter_without_ctypes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "_puts", settings._OFTEN)
     monkeypatch.setitem(sys.modules, "lambda_runtime.reused_line", None)
-    monkeypatch.delattr("lambda_runtime.reused_line")
+    have_put_many()
+    assert settings._put_reused is None
     for value in ("first", "second"):
-        settings.put_often(NAME, value)
+        settings.put_trace_id(value)
         assert in_child() == f"'{value}'"
 
 
 def test_a_character_that_ends_the_line_is_refused() -> None:
     with pytest.raises(ValueError, match="null"):
-        reused_line.put(NAME, "a\0b")
+        ReusedLine(NAME).put("a\0b")
 
 
 def test_values_do_not_pile_up() -> None:
@@ -73,9 +82,8 @@ def test_values_do_not_pile_up() -> None:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") // 1024
 
-    for number in range(settings._OFTEN + 10):
-        settings.put_often(NAME, f"{number:0100}")
+    have_put_many()
     before = resident_kb()
     for number in range(50_000):
-        settings.put_often(NAME, f"{number:0100}")
+        settings.put_trace_id(f"{number:0100}")
     assert resident_kb() - before < 512  # it would be 10 000 and more

@@ -12,17 +12,12 @@ import time
 from contextvars import copy_context
 
 from lambda_runtime import aio, context, deadline, errors, handlers, logs, loop, settings, shutdown
-from lambda_runtime.api_client import (
-    Invocation,
-    LambdaRuntimeClient,
-    RuntimeApiError,
-    complete_head,
-)
+from lambda_runtime.api_client import LOST, Invocation, LambdaRuntimeClient, RuntimeApiError
 from lambda_runtime.concurrency import shared
 from lambda_runtime.concurrency.client import GRACE_SECONDS, PAUSES, ManagedClient
 from lambda_runtime.concurrency.link import Link
-from lambda_runtime.connection import Disconnected, Reply
-from lambda_runtime.http1 import ProtocolError
+from lambda_runtime.connection import Reply
+from lambda_runtime.http1 import quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,8 +27,6 @@ if TYPE_CHECKING:
     from lambda_runtime.api_client import Answer
     from lambda_runtime.concurrency.board import Slot
     from lambda_runtime.handlers import Handler
-
-_LOST = (OSError, Disconnected, ProtocolError)
 
 _RETRY_SECONDS = 0.02
 
@@ -58,8 +51,8 @@ class AsyncClient(ManagedClient):
         while True:
             self.waiting = True
             try:
-                invocation = self.invocation_of(await self._ask())
-            except _LOST as failure:
+                invocation = Invocation(await self._ask())
+            except LOST as failure:
                 error = self.lost("next", failure)
             except RuntimeApiError as refusal:
                 error = refusal
@@ -83,14 +76,14 @@ class AsyncClient(ManagedClient):
     async def _answer(
         self, kind: str, invoke_id: str, body: bytes, content_type: str, extra: str
     ) -> None:
-        path, head = self._answer_head(kind, invoke_id, content_type, extra)
-        message = complete_head(head, body) + body
+        path = f"invocation/{quote(invoke_id)}/{kind}"
+        message = self._post_head(path, content_type, extra, body) + body
         pauses = iter(PAUSES)
         try:
             while True:
                 try:
                     reply = await self._send(message, self._next_after(body))
-                except _LOST as failure:
+                except LOST as failure:
                     error = self.lost(path, failure)
                 else:
                     return self.judge(kind, invoke_id, len(body), reply)
@@ -124,7 +117,7 @@ class AsyncClient(ManagedClient):
         reply, self._following = await self._link.send(message, following)
         try:
             return await reply
-        except _LOST:
+        except LOST:
             # Both are on the same connection.
             self._following.add_done_callback(_retrieve)
             self._following = None
