@@ -104,11 +104,15 @@ def renew() -> None:
     _renew_credentials()
 
 
-def reseed() -> None:
-    """Give every random generator that is one for the whole process a state of its own."""
-    _reseed("random", "seed")
+def reseed(*, forked: bool = False) -> None:
+    """Give every random generator that is one for the whole process a state of its own.
+
+    In a process that has been ``forked``, Python and OpenSSL have seen to theirs.
+    """
     _reseed("numpy.random", "seed")
-    _reseed("ssl", "RAND_add", posix.urandom(32), 32.0)
+    if not forked:
+        _reseed("random", "seed")
+        _reseed("ssl", "RAND_add", posix.urandom(32), 32.0)
 
 
 def _registry() -> "Any":

@@ -175,6 +175,24 @@ def test_one_init_is_shared_by_forked_workers() -> None:
         assert len({each["random"] for each in found}) == 80
 
 
+def test_forked_workers_have_random_state_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(
+        "import random, ssl, time\n"
+        "import numpy\n"
+        "def draw():\n"
+        "    return [random.random(), ssl.RAND_bytes(8).hex(), numpy.random.random()]\n"
+        "draw()\n"
+        "def handler(event, context):\n"
+        "    time.sleep(0.05)\n"
+        "    return draw()\n"
+    )
+    with managed("preload", "app.handler", task_root=tmp_path) as emulator:
+        emulator.start()
+        wait_for_polls(emulator, 4)
+        drawn = [reply.result(10).json() for reply in [begin(emulator, {}) for _ in range(4)]]
+    assert all(len(set(numbers)) == 4 for numbers in zip(*drawn, strict=True))
+
+
 @pytest.mark.parametrize("way", ["processes", "threads", "async"])
 def test_fork_hooks_are_for_a_shared_init_only(way: str) -> None:
     with managed(way) as emulator:

@@ -38,8 +38,7 @@ def begin_worker() -> None:
     """In a worker, make what differs from the others. Raises what a hook raises."""
     from lambda_runtime.snapstart import reseed
 
-    # Python itself sees to ``random`` and OpenSSL; here it is one registry for all.
-    reseed()
+    reseed(forked=True)
     for hook in _hooks:
         result = hook()
         if handlers.is_awaitable(result):

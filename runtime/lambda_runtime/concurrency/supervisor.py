@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 _WINDOW_SECONDS = 0.45
 """How long workers may take to end after SIGTERM: slightly longer than they allow themselves."""
 
+_LOADED_LATER = ("lambda_runtime.deadline", "lambda_runtime.reused_line")
+"""What every worker comes to load in the end."""
+
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
 
@@ -200,7 +203,7 @@ class Supervisor:
         self._way = report.way
         if report.way in ways.SHARED:
             return
-        for module in report.modules:
+        for module in (*_LOADED_LATER, *report.modules):
             # Loaded here they are loaded once, and shared by those that are forked from now on.
             try:
                 __import__(module)
