@@ -45,7 +45,7 @@ test: setup ## all tests, under the real Runtime Interface Emulator too; unit te
 	$(PY) -m pytest
 	$(PY) tests/support/interpreters.py
 
-soak: setup ## hours of faults and a million invocations (shorter: make soak ARGS="--batches 5 --memory 100000")
+soak: setup ## faults at random bytes, then a million invocations (shorter: make soak ARGS="--batches 5 --managed 4 --mixed 2000 --memory 100000")
 	@PYTHONPATH=.:runtime:emulator:tests $(PY) -m support.soak $(ARGS)
 
 lint: setup ## what .ci/run checks besides the tests

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from support.managed import begin, managed, records, wait_for_polls, wait_until
 from support.process import run_function
 
 TRACE = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
@@ -228,3 +229,64 @@ def test_mangum_serves_an_asgi_application(times: int) -> None:
     assert isinstance(outcome.answer, dict)
     assert (outcome.answer["statusCode"], outcome.answer["body"]) == (201, "/orders")
     assert outcome.paths.count(f"invocation/id-{times}/response") == 1
+
+
+SENTRY_AT_ONCE = """
+import time
+import sentry_sdk
+from sentry_sdk.integrations.aws_lambda import AwsLambdaIntegration
+
+sentry_sdk.init({dsn!r}, integrations=[AwsLambdaIntegration()])
+
+def handler(event, context):
+    time.sleep(0.05)
+    raise RuntimeError(event["name"])
+"""
+
+
+@pytest.mark.parametrize("way", ["processes", "preload", "threads"])
+def test_sentry_sees_the_errors_of_several_invocations_at_once(tmp_path: Path, way: str) -> None:
+    names = [f"error-{number}" for number in range(8)]
+    with collector() as server:
+        dsn = f"http://key@127.0.0.1:{server.server_port}/1"
+        (tmp_path / "app.py").write_text(SENTRY_AT_ONCE.format(dsn=dsn))
+        with managed(way, "app.handler", task_root=tmp_path) as emulator:
+            emulator.start()
+            wait_for_polls(emulator, 4)
+            replies = [begin(emulator, {"name": name}) for name in names]
+            answers = [reply.result(20).json()["errorMessage"] for reply in replies]
+            wait_until(lambda: len(sentry_events(server)) >= len(names))
+        events = [json.dumps(event["exception"]) for event in sentry_events(server)]
+    assert answers == names
+    assert all(sum(f'"{name}"' in event for event in events) == 1 for name in names)
+
+
+POWERTOOLS_AT_ONCE = """
+import time
+from aws_lambda_powertools import Logger
+
+logger = Logger(service="orders")
+
+@logger.inject_lambda_context
+def handler(event, context):
+    time.sleep(0.02)
+    logger.info(event["name"])
+    return context.aws_request_id
+"""
+
+
+@pytest.mark.parametrize("way", ["processes", "preload"])
+def test_powertools_logs_with_each_invocations_own_request_id(tmp_path: Path, way: str) -> None:
+    (tmp_path / "app.py").write_text(POWERTOOLS_AT_ONCE)
+    with managed(way, "app.handler", task_root=tmp_path) as emulator:
+        emulator.start()
+        wait_for_polls(emulator, 4)
+        names = [f"order-{number}" for number in range(20)]
+        replies = [begin(emulator, {"name": name}) for name in names]
+        ids = [reply.result(20).json() for reply in replies]
+        logged = {
+            each["message"]: each["function_request_id"]
+            for each in records(emulator)
+            if each.get("service") == "orders"
+        }
+    assert logged == dict(zip(names, ids, strict=True))
