@@ -1,8 +1,8 @@
 """One process, one event loop, a task for each poll: for async handlers and ASGI applications.
 
-Each invocation has a task of its own, in which also its event is waited for and its answer sent;
-the task starts with a copy of the context that init has left. The next task of the same poll is
-made when it is over.
+Each invocation has a task of its own, in which also its answer is sent; it starts with a copy of
+the context that init has left. No task waits for an event: user code that looks at all tasks, to
+wait for them or to cancel them, finds those of invocations under way, and none that never ends.
 """
 
 import _thread
@@ -10,8 +10,20 @@ import asyncio
 import signal
 import time
 from contextvars import copy_context
+from functools import partial
 
-from lambda_runtime import aio, context, deadline, errors, handlers, logs, loop, settings, shutdown
+from lambda_runtime import (
+    aio,
+    context,
+    deadline,
+    errors,
+    handlers,
+    logs,
+    loop,
+    payload,
+    settings,
+    shutdown,
+)
 from lambda_runtime.api_client import LOST, Invocation, LambdaRuntimeClient, RuntimeApiError
 from lambda_runtime.concurrency import shared
 from lambda_runtime.concurrency.client import GRACE_SECONDS, PAUSES, ManagedClient
@@ -21,12 +33,15 @@ from lambda_runtime.http1 import quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
     from types import FrameType
-    from typing import NoReturn
+    from typing import Any, NoReturn, TypeVar
 
     from lambda_runtime.api_client import Answer
     from lambda_runtime.concurrency.board import Slot
     from lambda_runtime.handlers import Handler
+
+    T = TypeVar("T")
 
 _RETRY_SECONDS = 0.02
 
@@ -45,33 +60,31 @@ class AsyncClient(ManagedClient):
         self.interruption: deadline.DeadlineExceeded | None = None
         """The error for which the handler has been cancelled."""
 
-    async def next_invocation(self) -> Invocation:
-        """What ``wait_next_invocation`` is, on the event loop."""
-        pauses = iter(PAUSES)
-        while True:
-            self.waiting = True
-            try:
-                invocation = Invocation(await self._ask())
-            except LOST as failure:
-                error = self.lost("next", failure)
-            except RuntimeApiError as refusal:
-                error = refusal
-            else:
-                self._slot.take(invocation)
-                return invocation
-            finally:
-                self.waiting = False
-            await asyncio.sleep(self._pause_polls(pauses, error))
+    def next_reply(self) -> "asyncio.Future[Reply] | None":
+        """The reply to the request for the next event, if that has been sent with an answer."""
+        reply, self._following = self._following, None
+        return reply
+
+    async def ask(self) -> "asyncio.Future[Reply]":
+        """Send the request for the next event, and come back with its reply to be.
+
+        Raises OSError.
+        """
+        (reply,) = await self._link.send(self._next)
+        return reply
+
+    def receive(self, reply: "asyncio.Future[Reply]") -> Invocation:
+        """The event that the reply brings. Raises RuntimeApiError."""
+        try:
+            invocation = Invocation(reply.result())
+        except LOST as failure:
+            raise self.lost("next", failure) from None
+        self._slot.take(invocation)
+        return invocation
 
     def is_arriving(self) -> bool:
         """Whether an event has begun to arrive, which is then to be received."""
         return self._link.is_readable()
-
-    async def _ask(self) -> Reply:
-        reply, self._following = self._following, None
-        if reply is None:
-            (reply,) = await self._link.send(self._next)
-        return await reply
 
     async def _answer(
         self, kind: str, invoke_id: str, body: bytes, content_type: str, extra: str
@@ -108,6 +121,13 @@ class AsyncClient(ManagedClient):
                 invocation.request_id, document, "", invocation.invocation_id, error_type
             )
         )
+
+    async def answer_cancelled(self, invocation: Invocation, error: asyncio.CancelledError) -> None:
+        """User code has cancelled the task that was sending the answer: if it has not been sent,
+        this is the answer, otherwise it is refused."""
+        report = errors.describe(error, [], invocation.request_id)
+        kind = errors.platform_type(report)
+        await self._answer_instead(invocation, kind, payload.encode(report))
 
     async def _send(self, message: bytes, following: bytes) -> Reply:
         """Send an answer, and with it the request for the next event, if that is to be sent."""
@@ -227,15 +247,21 @@ class Server:
         except (SystemExit, KeyboardInterrupt) as leaving:
             # The loop lets these two through whoever raised them.
             if loop.terminated or isinstance(leaving, KeyboardInterrupt):
+                self._stop_asking()
                 aio.cancel(self.event_loop, [poll.task for poll in self._polls if poll.task])
                 raise
             # A task that some handler has started may not end the others' process.
             frames = errors.user_frames(leaving.__traceback__)
             errors.log(errors.describe(leaving, frames, ""), leaving)
 
-    def ended(self, poll: "Poll") -> None:
-        """The poll's invocation is over: on with the next one, if there is to be any."""
-        if not self._draining:
+    def create_task(self, work: "Coroutine[Any, Any, T]") -> "asyncio.Task[T]":
+        """A task that starts with what init has left in context variables."""
+        return self.event_loop.create_task(work, context=self.context.copy())
+
+    def go_on(self, poll: "Poll") -> None:
+        """The poll has nothing in hand: on with its next event, if there is to be any."""
+        poll.is_open = not self._draining
+        if poll.is_open:
             poll.begin()
         elif self._is_over():
             self.event_loop.stop()
@@ -260,12 +286,15 @@ class Server:
 
     def _drain(self) -> None:
         # Perhaps in a signal handler, somewhere in the middle of the loop's work.
-        self._draining = True
-        for poll in self._polls:
-            poll.client.drain()
+        self._stop_asking()
         self.event_loop.call_soon_threadsafe(
             self.event_loop.call_later, GRACE_SECONDS, self._end_waiting
         )
+
+    def _stop_asking(self) -> None:
+        self._draining = True
+        for poll in self._polls:
+            poll.client.drain()
 
     def _end_waiting(self) -> None:
         for poll in self._polls:
@@ -281,20 +310,28 @@ class Poll:
         self._server = server
         self.client = client
         self.task: asyncio.Task[None] | None = None
+        """Of the invocation that is under way."""
         self.is_open = True
         """Whether it waits for an event or has one in hand."""
+        self._waiting_for: asyncio.Future[Any] | None = None
+        self._pauses = iter(PAUSES)
 
     def begin(self) -> None:
-        """Wait for an event, in a new task, and serve it."""
-        self.task = self._server.event_loop.create_task(
-            self._serve_one(), context=self._server.context.copy()
-        )
+        """Wait for an event, and then serve it in a task."""
+        self.client.waiting = True
+        reply = self.client.next_reply()
+        if reply is None:
+            self._waiting_for = asking = self._server.create_task(self.client.ask())
+            asking.add_done_callback(self._asked, context=self._server.context)
+        else:
+            self._wait_for(reply)
 
     def end_waiting(self) -> None:
         """The process drains: wait for no event, unless one is arriving."""
-        if self.client.waiting and not self.client.is_arriving() and self.task is not None:
-            self.task.cancel()
-            self.is_open = False
+        if self.client.waiting and not self.client.is_arriving():
+            self.is_open = self.client.waiting = False
+            if self._waiting_for is not None:
+                self._waiting_for.cancel()
 
     def cancel(self, error: deadline.DeadlineExceeded) -> None:
         """Cancel the handler, if it is at work, and answer with this error."""
@@ -302,23 +339,57 @@ class Poll:
             self.client.interruption = error
             self.task.cancel()
 
-    async def _serve_one(self) -> None:
-        client = self.client
+    def _asked(self, asking: "asyncio.Future[asyncio.Future[Reply]]") -> None:
         try:
-            invocation = await client.next_invocation()
-        except RuntimeApiError as error:
-            self.is_open = False
-            if not client.draining:
-                self._server.fail(error)
+            self._wait_for(asking.result())
+        except asyncio.CancelledError:
+            if self.is_open:
+                self._begin_again(RuntimeApiError("next: cancelled by the function"))
+        except LOST as failure:
+            self._begin_again(self.client.lost("next", failure))
+
+    def _wait_for(self, reply: "asyncio.Future[Reply]") -> None:
+        self._waiting_for = reply
+        reply.add_done_callback(self._receive, context=self._server.context)
+
+    def _receive(self, reply: "asyncio.Future[Reply]") -> None:
+        if not self.is_open:
             return
         try:
-            await self._serve(client, invocation)
-        finally:
-            shared.end(invocation)
-            self.is_open = not client.draining
-            self._server.ended(self)
+            invocation = self.client.receive(reply)
+        except RuntimeApiError as error:
+            self._begin_again(error)
+        else:
+            self.client.waiting = False
+            self._pauses = iter(PAUSES)
+            self._serve(invocation)
 
-    async def _serve(self, client: AsyncClient, invocation: Invocation) -> None:
+    def _begin_again(self, error: RuntimeApiError) -> None:
+        """The poll has failed: try another, after a pause, or end."""
+        self.client.waiting = False
+        try:
+            pause = self.client.pause_polls(self._pauses, error)
+        except RuntimeApiError as last:
+            if not self.client.draining:
+                self._server.fail(last)
+            self._server.go_on(self)
+        else:
+            self._server.event_loop.call_later(
+                pause, self._server.go_on, self, context=self._server.context
+            )
+
+    def _serve(self, invocation: Invocation) -> None:
+        self.task = self._server.create_task(self._handle(self.client, invocation))
+        self.task.add_done_callback(partial(self._served, invocation), context=self._server.context)
+
+    def _served(self, invocation: Invocation, task: "asyncio.Task[None]") -> None:
+        if shared.end(invocation) or loop.terminated:
+            self.task = None
+            self._server.go_on(self)
+        else:
+            self._serve(invocation)  # it has been cancelled before it could begin
+
+    async def _handle(self, client: AsyncClient, invocation: Invocation) -> None:
         shared.begin(invocation, self.task)
         aio.request_id.set(invocation.request_id)
         client.ask_ahead = not client.draining
@@ -328,10 +399,11 @@ class Poll:
             client.settle()
         except RuntimeApiError as error:
             logs.warn(f"The invocation remains without an answer: {error}")
-        except asyncio.CancelledError:
-            # User code has cancelled its own task with its last breath: the answer is on its way.
+        except asyncio.CancelledError as error:
             if loop.terminated:
                 raise
+            await client.answer_cancelled(invocation, error)
+            client.settle()
         except Exception as error:
             # Raised by a library that has put itself in between.
             await _awaited(errors.answer(client, invocation, error))

@@ -103,11 +103,19 @@ class ManagedClient(PersistentClient):
                 invocation = super().wait_next_invocation()
             except RuntimeApiError as error:
                 self.waiting = False
-                time.sleep(self._pause_polls(pauses, error))
+                time.sleep(self.pause_polls(pauses, error))
             else:
                 self.waiting = False
                 self._slot.take(invocation)
                 return invocation
+
+    def pause_polls(self, pauses: "Iterator[float]", error: RuntimeApiError) -> float:
+        """How long to wait before the next poll, after one that has failed.
+
+        Raises RuntimeApiError when there is to be none.
+        """
+        # A poll may be refused for a moment, while an answer that was is not wanted again.
+        return self._pause(pauses, RuntimeApiError(str(error)), "asking again", "")
 
     def settle(self) -> None:
         """The last event's invocation has its answer: nobody else has to give one."""
@@ -167,7 +175,3 @@ class ManagedClient(PersistentClient):
             )
         finally:
             self._perhaps_answered = False
-
-    def _pause_polls(self, pauses: "Iterator[float]", error: RuntimeApiError) -> float:
-        # A poll may be refused for a moment, while an answer that was is not wanted again.
-        return self._pause(pauses, RuntimeApiError(str(error)), "asking again", "")

@@ -65,9 +65,9 @@ def begin(invocation: "Invocation", place: "Place") -> None:
             pass  # it is awake already
 
 
-def end(invocation: "Invocation") -> None:
-    """The invocation is over."""
-    running.pop(invocation, None)
+def end(invocation: "Invocation") -> bool:
+    """The invocation is over; whether it had begun."""
+    return running.pop(invocation, None) is not None
 
 
 def end_child(error: BaseException) -> "NoReturn":

@@ -139,6 +139,13 @@ async def async_handler(event: Any, context: Any) -> Any:
         return found
     if event.get("act") == "task_exit":
         asyncio.get_running_loop().create_task(_exit())
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    if event.get("act") == "cancel_all":
+        for task in others:
+            task.cancel()
+    if event.get("act") == "wait_for_all":
+        await asyncio.gather(*others)
+    found["others"] = len(others)
     act(event)
     try:
         await asyncio.sleep(event.get("seconds", 0))
