@@ -1,6 +1,7 @@
 """Why a handler could not be found, and what to do about it. Loaded when one could not."""
 
 import os
+import re
 from difflib import get_close_matches
 from types import ModuleType
 
@@ -8,12 +9,16 @@ from lambda_runtime.errors import FaultException
 
 
 def malformed(name: str) -> FaultException:
-    """The name has no dot."""
-    example = name.strip(".") if "." not in name.strip(".") else ""
+    """The name has no dot, or nothing beside one."""
+    parts = re.findall(r"\w+", name) or ["app"]
+    reason = "not enough values to unpack (expected 2, got 1)"  # awslambdaric's words
+    if "." in name:
+        reason = "a part of it is empty"
+    example = ".".join(parts if len(parts) > 1 else [*parts, "handler"])
     return FaultException(
         "Runtime.MalformedHandlerName",
-        f"Bad handler '{name}': not enough values to unpack (expected 2, got 1): "
-        f"a handler is named module.function; did you mean '{example or 'app'}.handler'?",
+        f"Bad handler '{name}': {reason}: a handler is named module.function; did you mean "
+        f"'{example}'?",
     )
 
 

@@ -35,7 +35,7 @@ def resolve(name: str) -> "Handler":
     ``UserCodeSyntaxError`` and ``HandlerNotFound``; whatever else the module raises goes through.
     """
     module_name, _, function = name.rpartition(".")
-    if not module_name or not function:
+    if not (function and all(module_name.replace("/", ".").split("."))):
         from lambda_runtime import handler_errors
 
         raise handler_errors.malformed(name)

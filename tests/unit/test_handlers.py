@@ -58,6 +58,36 @@ def test_names(name: str, answer: str) -> None:
         (".handler", "MalformedHandlerName", "Bad handler '.handler'"),
         ("orders.", "MalformedHandlerName", "Bad handler 'orders.'"),
         (
+            "/orders.handler",
+            "MalformedHandlerName",
+            "Bad handler '/orders.handler': a part of it is empty: "
+            "a handler is named module.function; did you mean 'orders.handler'?",
+        ),
+        (
+            "package//module.handler",
+            "MalformedHandlerName",
+            "Bad handler 'package//module.handler': a part of it is empty: "
+            "a handler is named module.function; did you mean 'package.module.handler'?",
+        ),
+        (
+            "package..handler",
+            "MalformedHandlerName",
+            "Bad handler 'package..handler': a part of it is empty: "
+            "a handler is named module.function; did you mean 'package.handler'?",
+        ),
+        (
+            "orders:handler",
+            "MalformedHandlerName",
+            "Bad handler 'orders:handler': not enough values to unpack (expected 2, got 1): "
+            "a handler is named module.function; did you mean 'orders.handler'?",
+        ),
+        (
+            "orders handler",
+            "MalformedHandlerName",
+            "Bad handler 'orders handler': not enough values to unpack (expected 2, got 1): "
+            "a handler is named module.function; did you mean 'orders.handler'?",
+        ),
+        (
             "sys.handler",
             "BuiltInModuleConflict",
             "Cannot use built-in module sys as a handler module: "
