@@ -3,8 +3,9 @@
 Lambda kills a function that takes too long, and nobody learns where it was. So a thread sleeps
 until shortly before the deadline, by default 100 ms or, if that is less, 5 % of the function's
 timeout, and then logs where every thread and every asyncio task is; the invocation goes on. With
-``LAMBDA_RUNTIME_TIMEOUT=raise`` it raises ``DeadlineExceeded`` in the handler instead.
-``LAMBDA_RUNTIME_TIMEOUT_TRACE_MS`` is the time before the deadline in milliseconds, 0 for neither.
+``LAMBDA_RUNTIME_TIMEOUT=raise`` it raises ``DeadlineExceeded`` in the handler then, and logs the
+trace only if the invocation is not over when half of that time has passed.
+``LAMBDA_RUNTIME_TIMEOUT_TRACE_MS`` is the time before the deadline in milliseconds, 0 for no trace.
 
 Theory of operation
 -------------------
@@ -35,6 +36,8 @@ _LEAD_MS = 100.0
 _LEAD_SHARE = 0.05
 _LONGEST_SLEEP = 3600.0
 _RETRY_SECONDS = 0.02
+LATE = 0.5
+"""What is left of an invocation's last time when it should have ended with DeadlineExceeded."""
 _HERE = __file__.rpartition("/")[0] + "/"
 # What pulls chunks out of the user's generators, and what calls the user's application.
 _CALLING_FILES = (f"{_HERE}streaming.py", f"{_HERE}web/")
@@ -112,11 +115,12 @@ class Lead:
         self._configured_ms = _configured_lead()
         self._timeout_ms = 0.0
 
-    def wait_ms(self, left_ms: float) -> float:
+    def wait_ms(self, left_ms: float, share: float = 1.0) -> float:
         """How long until that, for an invocation with so many milliseconds left: 0 or less if it is
-        time."""
+        time. ``share`` is for what is done when only that part of the time is left."""
         self._timeout_ms = max(self._timeout_ms, left_ms)
-        return left_ms - (self._configured_ms or min(_LEAD_MS, self._timeout_ms * _LEAD_SHARE))
+        lead_ms = self._configured_ms or min(_LEAD_MS, self._timeout_ms * _LEAD_SHARE)
+        return left_ms - lead_ms * share
 
 
 def _configured_lead() -> float:
@@ -136,12 +140,21 @@ def _act(invocation: "Invocation", left_ms: float) -> None:
         if _signal_number:
             _interrupt(invocation, left_ms)
         else:
-            from lambda_runtime import timeout_trace
-
-            timeout_trace.log(invocation.request_id, left_ms)
+            _trace(invocation, left_ms)
     except Exception as error:
         # Whatever it is, it must not cost the invocations to come their traces.
         logs.warn(f"No timeout trace: {type(error).__name__}: {error}")
+
+
+def _trace(invocation: "Invocation", left_ms: float) -> None:
+    from lambda_runtime import timeout_trace
+
+    timeout_trace.log(invocation.request_id, left_ms)
+
+
+def is_traced() -> bool:
+    """Whether a trace is wanted of invocations whose time is nearly up."""
+    return settings.get("LAMBDA_RUNTIME_TIMEOUT_TRACE_MS") != "0"
 
 
 def free_signal() -> int:
@@ -153,24 +166,37 @@ def free_signal() -> int:
 
 
 def _interrupt(invocation: "Invocation", left_ms: float) -> None:
-    """Cancel the task that runs, or have the main thread raise, as soon as it is in user code.
+    """Have the handler end with DeadlineExceeded; where it does not, log what it is at."""
+    global _expired
+    _expired = invocation
+    error = DeadlineExceeded(message(left_ms))
+    trace_at_ms = invocation.deadline_ms - left_ms * LATE if is_traced() else loop.NEVER
+    interrupted = False
+    while loop.current is invocation and not (interrupted and trace_at_ms == loop.NEVER):
+        interrupted = interrupted or _has_interrupted(invocation, error)
+        if time.time() * 1000 >= trace_at_ms and loop.current is invocation:
+            trace_at_ms = loop.NEVER
+            _trace(invocation, invocation.deadline_ms - time.time() * 1000)
+        time.sleep(_RETRY_SECONDS)
+
+
+def _has_interrupted(invocation: "Invocation", error: DeadlineExceeded) -> bool:
+    """Cancel the task that runs, or have the main thread raise, if it is in user code.
 
     A signal, so that blocking system calls return too. An event loop that does not come to cancel
     its task is blocked, and interrupted as sync code is.
     """
-    global _expired
-    _expired = invocation
-    error = DeadlineExceeded(message(left_ms))
-    while loop.current is invocation and _raised is not invocation:
-        aio = sys.modules.get("lambda_runtime.aio")
-        task = aio.interrupt(error) if aio is not None else None
-        if task is not None:
-            time.sleep(_RETRY_SECONDS)
-            if task.done() or getattr(task, "cancelling", bool)():
-                return
-        if loop.current is invocation:
-            _signal.pthread_kill(_main_thread, _signal_number)
+    if _raised is invocation:
+        return True
+    aio = sys.modules.get("lambda_runtime.aio")
+    task = aio.interrupt(error) if aio is not None else None
+    if task is not None:
         time.sleep(_RETRY_SECONDS)
+        if task.done() or getattr(task, "cancelling", bool)():
+            return True
+    if loop.current is invocation:
+        _signal.pthread_kill(_main_thread, _signal_number)
+    return False
 
 
 def message(left_ms: float) -> str:

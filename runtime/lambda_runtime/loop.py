@@ -51,6 +51,10 @@ def main(script: str) -> "NoReturn":
 
             concurrency.run(address or "")
         run(client_at(address or ""))
+    except RuntimeApiError as error:
+        logs.flush()
+        startup.stop(str(error), 1)
+        raise AssertionError from error
     finally:
         if (shutdown := sys.modules.get("lambda_runtime.shutdown")) is not None:
             shutdown.finish()
@@ -70,22 +74,20 @@ def prepare(script: str) -> None:
 
 
 def run(client: LambdaRuntimeClient) -> "NoReturn":
-    """Initialise the function, then serve its invocations until the environment ends."""
+    """Initialise the function, then serve its invocations until the environment ends.
+
+    Raises RuntimeApiError.
+    """
     global current
-    try:
-        handler = initialise(client, _complete)
-        while True:
-            current = None
-            invocation = client.wait_next_invocation()
-            begin(invocation)
-            # Not where a library has put itself in between: what it does after the answer has to be
-            # done before the environment may be frozen.
-            client.ask_ahead = handle_event_request is _handle_event_request
-            handle_event_request(client, handler, invocation)
-    except RuntimeApiError as error:
-        logs.flush()
-        startup.stop(str(error), 1)
-        raise AssertionError from error
+    handler = initialise(client, _complete)
+    while True:
+        current = None
+        invocation = client.wait_next_invocation()
+        begin(invocation)
+        # Not where a library has put itself in between: what it does after the answer has to be
+        # done before the environment may be frozen.
+        client.ask_ahead = handle_event_request is _handle_event_request
+        handle_event_request(client, handler, invocation)
 
 
 def initialise(
@@ -94,7 +96,7 @@ def initialise(
     """Import the handler, its garbage left to lie: what is loaded now stays until the end.
 
     ``complete`` makes of it what is called for every invocation. Does not return when any of this
-    fails: that is reported, and the process ends.
+    fails: that is reported, and the process ends. Raises RuntimeApiError.
     """
     gc.disable()
     try:
@@ -167,7 +169,7 @@ def _watch(deadline_ms: int) -> None:
     if _alarm is not None:
         if _alarm.locked():
             _alarm.release()
-    elif settings.get("LAMBDA_RUNTIME_TIMEOUT_TRACE_MS") == "0":
+    elif not is_watched():
         watched_ms = 0
     else:
         _alarm = _thread.allocate_lock()
@@ -176,6 +178,13 @@ def _watch(deadline_ms: int) -> None:
             _thread.start_new_thread(_watch_deadlines, (_alarm,))
         except RuntimeError:
             watched_ms = 0  # no thread to be had: no trace, but an answer
+
+
+def is_watched() -> bool:
+    """Whether anything is to be done when an invocation's time is nearly up."""
+    return settings.get("LAMBDA_RUNTIME_TIMEOUT_TRACE_MS") != "0" or bool(
+        settings.get("LAMBDA_RUNTIME_TIMEOUT")
+    )
 
 
 def _watch_deadlines(alarm: "_thread.LockType") -> None:

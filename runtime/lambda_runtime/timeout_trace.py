@@ -27,16 +27,20 @@ def log(
     hidden: "Collection[object]" = (),
     is_hidden: "Callable[[object], bool]" = lambda task: False,
 ) -> None:
-    """Log the record. For a thread of the runtime's own, which is left out of it.
+    """Log the record. For a thread of the runtime's own, of which none is in it.
 
-    So are the threads (by their identifiers) and the tasks that are ``hidden``, and the tasks of
+    Nor are the threads (by their identifiers) and the tasks that are ``hidden``, and the tasks of
     which ``is_hidden`` says so.
     """
     import _thread
 
     frames = sys._current_frames()
     del frames[_thread.get_ident()]
-    shown = [(ident, frame) for ident, frame in frames.items() if ident not in hidden]
+    shown = [
+        (ident, frame)
+        for ident, frame in frames.items()
+        if ident not in hidden and not _is_of_the_runtime(frame)
+    ]
     threads = [_thread_entry(ident, frame) for ident, frame in shown[:_MOST]]
     pending = _pending_tasks(frames.values())
     tasks = [
@@ -74,9 +78,15 @@ def _entry_lines(title: str, entry: "Entry") -> "Iterator[str]":
 
 def _thread_entry(ident: int, frame: "FrameType") -> "Entry":
     stack = traceback.extract_stack(frame)
-    is_main = any(frame.filename == loop.__file__ for frame in stack)
+    is_main = any(frame.filename == loop.__file__ and frame.name == "main" for frame in stack)
     name = "MainThread" if is_main else _thread_name(ident)
     return {"name": name, "stackTrace": _format(stack)}
+
+
+def _is_of_the_runtime(frame: "FrameType") -> bool:
+    """Whether it is in one of the threads with which the runtime watches and interrupts."""
+    files = [each.f_code.co_filename for each, _ in traceback.walk_stack(frame)]
+    return all(file.startswith(_HERE) for file in files)
 
 
 def _thread_name(ident: int) -> str:

@@ -64,6 +64,12 @@ def runs() -> dict[str, Run]:
         "rescued": ("slow.cleans_up", {"kind": "sleep", "swallow": True}, {"environment": RAISE}),
         "raised chunks": ("slow.chunks", {"kind": "sleep"}, {"environment": RAISE}),
         "raised async chunks": ("slow.async_chunks", {"kind": "sleep"}, {"environment": RAISE}),
+        "computes": ("slow.cleans_up", {"kind": "compute"}, {"environment": RAISE}),
+        "raised only": (
+            "slow.cleans_up",
+            {"kind": "sleep"},
+            {"environment": RAISE | {"LAMBDA_RUNTIME_TIMEOUT_TRACE_MS": "0"}},
+        ),
         "not raised": ("slow.handler", {"seconds": 0.5}, {"environment": RAISE}),
         "misspelt": ("slow.handler", traced, {"environment": {"LAMBDA_RUNTIME_TIMEOUT": "rise"}}),
     }
@@ -184,6 +190,17 @@ def test_a_handler_that_catches_it_may_still_answer(runs: dict[str, Run], name: 
     run = runs[name]
     assert run.reply.json() == "rescued"
     assert run.log.count("finally") == run.log.count("except: ") == 1
+
+
+def test_what_cannot_be_interrupted_leaves_a_trace(runs: dict[str, Run]) -> None:
+    log = runs["computes"].log
+    assert log.count("The function is about to time out") == 1
+    assert "hashlib.pbkdf2_hmac" in log
+
+
+def test_an_exception_without_a_trace(runs: dict[str, Run]) -> None:
+    assert runs["raised only"].reply.error_type == "Function.DeadlineExceeded"
+    assert "The function is about to time out" not in runs["raised only"].log
 
 
 def test_a_policy_that_there_is_not(runs: dict[str, Run]) -> None:

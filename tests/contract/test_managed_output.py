@@ -117,6 +117,8 @@ def test_each_invocation_that_takes_too_long_leaves_a_trace_of_its_own(way: str)
             mine = trace["tasks" if way == "async" else "threads"]
             assert len(mine) == 1, mine
             assert "work.py" in mine[0]["stackTrace"][0]
+            if way == "threads":
+                assert mine[0]["name"].startswith("invocations-")
         # The platform does not end them here; they go on, and what they answer is too late.
         wait_for_polls(emulator, 4)
         wait_until(lambda: emulator.logs().count("(410 ") == 2)
@@ -140,6 +142,29 @@ def test_deadline_exceeded_can_be_raised_in_each(way: str) -> None:
         wait_for_polls(emulator, 4)
         again = [begin(emulator, {"number": number, "seconds": 0.5}) for number in range(8)]
         assert [each.result(10).json()["number"] for each in again] == list(range(8))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_cannot_be_interrupted_leaves_a_trace(way: str) -> None:
+    environment = {"LAMBDA_RUNTIME_TIMEOUT": "raise", "LAMBDA_RUNTIME_TIMEOUT_TRACE_MS": "600"}
+    with managed(way, timeout=1, environment=environment) as emulator:
+        # In the others a system call that waits would end.
+        event = {"number": 1, "seconds": 1.3} if way == "threads" else {"compute": 1.3}
+        reply = emulator.invoke(event)
+        assert reply.error_type == "Sandbox.Timedout"
+        (trace,) = traces(emulator)
+        (stack,) = [each["stackTrace"] for each in trace["threads"]]
+        assert any("work.py" in frame for frame in stack)
+        assert trace["requestId"] == reply.request_id
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_exception_without_a_trace(way: str) -> None:
+    environment = {"LAMBDA_RUNTIME_TIMEOUT": "raise", "LAMBDA_RUNTIME_TIMEOUT_TRACE_MS": "0"}
+    with managed(way, timeout=4, environment=environment) as emulator:
+        reply = emulator.invoke({"number": 1, "seconds": 5, "step": 0.01})
+        assert reply.json()["errorType"] == "DeadlineExceeded"
+        assert not traces(emulator)
 
 
 def test_a_handler_that_blocks_the_event_loop_is_interrupted_alone() -> None:

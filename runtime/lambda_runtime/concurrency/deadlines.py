@@ -21,14 +21,21 @@ if TYPE_CHECKING:
 _LONGEST_SLEEP = 3600.0
 
 
-def watch(act: "Act") -> "_thread.LockType":
+def watch(
+    interrupt: "Act | None", places: "Callable[[], Collection[object]]"
+) -> "_thread.LockType":
     """Start the thread; the lock that wakes it when it is released.
 
-    ``act`` is called once for each invocation whose time is nearly up, with the milliseconds left.
+    What it does for an invocation whose time is nearly up it is told as for ``shared.prepare``.
     """
+    acts: list[tuple[float, Act]] = []
+    if interrupt is not None:
+        acts.append((1.0, interrupt))
+    if deadline.is_traced():
+        acts.append((deadline.LATE if acts else 1.0, tracer(places)))
     alarm = _thread.allocate_lock()
     alarm.acquire()
-    _thread.start_new_thread(_watch, (alarm, act))
+    _thread.start_new_thread(_watch, (alarm, acts))
     return alarm
 
 
@@ -54,26 +61,31 @@ def _is_of_another(invocation: "Invocation") -> "Callable[[object], bool]":
     return check
 
 
-def _watch(alarm: "_thread.LockType", act: "Act") -> None:
+def _watch(alarm: "_thread.LockType", acts: "list[tuple[float, Act]]") -> None:
     lead = deadline.Lead()
-    done: set[Invocation] = set()
+    done: dict[Invocation, int] = {}
     while True:
         # Whoever begins from here on has to wake the thread, which would not find it otherwise.
         shared.watched_ms = loop.NEVER
         nearest = _LONGEST_SLEEP * 1000
         now_ms = time.time() * 1000
         for invocation in list(shared.running):
-            if invocation in done or not invocation.deadline_ms:
+            if not invocation.deadline_ms:
                 continue
             left_ms = invocation.deadline_ms - now_ms
-            wait_ms = lead.wait_ms(left_ms)
-            if wait_ms <= 0:
-                done.add(invocation)
-                _act(act, invocation, left_ms)
-            elif wait_ms < nearest:
-                nearest = wait_ms
-                shared.watched_ms = invocation.deadline_ms
-        done &= shared.running.keys()
+            for number in range(done.get(invocation, 0), len(acts)):
+                share, act = acts[number]
+                wait_ms = lead.wait_ms(left_ms, share)
+                if wait_ms <= 0:
+                    done[invocation] = number + 1
+                    _act(act, invocation, left_ms)
+                    continue
+                if wait_ms < nearest:
+                    nearest = wait_ms
+                    shared.watched_ms = invocation.deadline_ms
+                break
+        for over in done.keys() - shared.running.keys():
+            del done[over]
         alarm.acquire(True, nearest / 1000)
 
 

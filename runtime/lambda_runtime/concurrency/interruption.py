@@ -26,7 +26,7 @@ _lock = _thread.allocate_lock()
 
 def interrupt(invocation: "Invocation", left_ms: float) -> None:
     """Raise DeadlineExceeded in the invocation's thread, as soon as that is in user code."""
-    _thread.start_new_thread(_interrupt, (invocation, left_ms))
+    _thread.start_new_thread(_interrupt, (invocation,))
 
 
 def end(invocation: "Invocation") -> None:
@@ -41,8 +41,8 @@ def end(invocation: "Invocation") -> None:
             pass  # just so late
 
 
-def _interrupt(invocation: "Invocation", left_ms: float) -> None:
-    error = _error(deadline.message(left_ms))
+def _interrupt(invocation: "Invocation") -> None:
+    error = _error(invocation)
     while True:
         with _lock:
             ident = shared.running.get(invocation)
@@ -54,12 +54,12 @@ def _interrupt(invocation: "Invocation", left_ms: float) -> None:
         time.sleep(_RETRY_SECONDS)
 
 
-def _error(message: str) -> type[deadline.DeadlineExceeded]:
-    """An exception class whose instances say this: the interpreter makes them without arguments."""
+def _error(invocation: "Invocation") -> type[deadline.DeadlineExceeded]:
+    """An exception class for this: the interpreter makes the instance, without arguments."""
 
     class DeadlineExceeded(deadline.DeadlineExceeded):
-        def __str__(self) -> str:
-            return message
+        def __init__(self) -> None:
+            super().__init__(deadline.message(invocation.deadline_ms - time.time() * 1000))
 
     return DeadlineExceeded
 

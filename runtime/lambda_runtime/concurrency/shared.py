@@ -39,17 +39,18 @@ def prepare(
     """Have logs and deadlines know of many invocations. For init.
 
     ``places`` lists where invocations run and may run. For an invocation whose time is nearly up,
-    ``interrupt`` is called with the milliseconds that it has left; without one, a trace is logged.
+    ``interrupt``, if there is one, is called with the milliseconds that it has left; without one,
+    or if that has not ended it, a trace is logged.
     """
     global _alarm
     logs.current_request_id = _request_id
     logs.current_tenant_id = _tenant_id
     # It is one for the whole process, and would be true for one invocation at most.
     settings.remove("_X_AMZN_TRACE_ID")
-    if settings.get("LAMBDA_RUNTIME_TIMEOUT_TRACE_MS") != "0":
+    if loop.is_watched():
         from lambda_runtime.concurrency import deadlines
 
-        _alarm = deadlines.watch(interrupt or deadlines.tracer(places))
+        _alarm = deadlines.watch(interrupt, places)
 
 
 def begin(invocation: "Invocation", place: "Place") -> None:

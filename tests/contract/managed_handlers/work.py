@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import hashlib
 import logging
 import os
 import random
@@ -14,6 +15,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from lambda_runtime import on_fork, on_shutdown
+from lambda_runtime.extensions import InternalExtension
 
 logging.getLogger().setLevel("INFO")
 
@@ -42,6 +44,8 @@ elif os.environ.get("FAIL_ONCE"):
 def first_hook() -> None:
     if os.environ.get("FAIL_FORK"):
         raise ValueError("no luck after the fork")
+    if os.environ.get("INTERNAL_FORK"):
+        InternalExtension("inside").start()
     forked.append("first")
 
 
@@ -59,6 +63,10 @@ if os.environ.get("HOOK"):
         if os.environ["HOOK"].startswith("/"):
             with open(os.environ["HOOK"], "a") as file:
                 file.write(f"{os.getpid()}\n")
+
+
+if os.environ.get("INTERNAL"):
+    InternalExtension("inside").start()
 
 
 def facts(event: Any, context: Any) -> dict[str, Any]:
@@ -81,6 +89,14 @@ def facts(event: Any, context: Any) -> dict[str, Any]:
         "random": random.random(),
         "orjson": "orjson" in sys.modules,
     }
+
+
+def compute(seconds: float) -> None:
+    """In C, without a look at signals."""
+    count = 200_000
+    began = time.perf_counter()
+    hashlib.pbkdf2_hmac("sha256", b"", b"", count)
+    hashlib.pbkdf2_hmac("sha256", b"", b"", int(count * seconds / (time.perf_counter() - began)))
 
 
 def log(event: Any) -> None:
@@ -110,6 +126,10 @@ def act(event: Any) -> None:
             if not child:
                 return
             os.waitpid(child, 0)
+        case "late_hook":
+            on_shutdown(lambda: print("late hook"))
+        case "late_extension":
+            InternalExtension("late").start()
         case "child":
             subprocess.run([sys.executable, "-c", "print('from a child')"], check=True)
         case "unfinished":
@@ -120,6 +140,8 @@ def handler(event: Any, context: Any) -> Any:
     found = facts(event, context)
     log(event)
     act(event)
+    if event.get("compute"):
+        compute(event["compute"])
     # In steps: between them a thread can be interrupted.
     end = time.monotonic() + event.get("seconds", 0)
     while (left := end - time.monotonic()) > 0:
@@ -130,6 +152,8 @@ def handler(event: Any, context: Any) -> Any:
 async def async_handler(event: Any, context: Any) -> Any:
     found = facts(event, context)
     log(event)
+    if event.get("compute"):
+        compute(event["compute"])
     if event.get("block"):
         time.sleep(event["block"])
     if event.get("act") == "cancel":
