@@ -23,13 +23,13 @@ import posix
 import sys
 import time
 
-from lambda_runtime import handlers, logs, loop
+from lambda_runtime import handlers, hooks, logs, loop
 from lambda_runtime.api_client import RuntimeApiError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import TypeVar
+    from typing import NoReturn, TypeVar
 
     from lambda_runtime.extensions.internal import InternalExtension
 
@@ -52,7 +52,15 @@ class Terminated(SystemExit):
     """The environment ends. Raised in the main thread, whatever it is doing."""
 
 
+_UNHEARD = (
+    "Hooks for the shutdown may not be called: Lambda announces it only where an extension is "
+    "registered, and {}"
+)
+
 _hooks: "list[Callable[[], object]]" = []
+_supervised = False
+_asked = False
+_reported = False
 _owner = 0
 _main_thread = 0
 _previous: object = None
@@ -70,9 +78,13 @@ def on_shutdown(hook: "Hook") -> "Hook":
     entitles it to SIGTERM. Hooks have 0.4 seconds in all, then ``atexit`` has its turn. What a hook
     raises is logged, and the next one is called. They are called as well when the process ends
     otherwise in good order (``sys.exit``, a lost Runtime API), but not when its init has failed.
+    Raises TypeError for what is not a function.
     """
-    _hooks.append(hook)
-    if logs.request_id and not _owner:
+    _hooks.append(hooks.check("on_shutdown", hook))
+    if _supervised:
+        if not ask_supervisor():
+            logs.warn(_UNHEARD.format("it is registered in init only"))
+    elif logs.request_id and not _owner:
         prepare()  # too late for the extension, but another one may be there
     return hook
 
@@ -84,9 +96,30 @@ def prepare() -> None:
         register()
 
 
-def has_hooks() -> bool:
-    """Whether there is anything to do before the environment ends."""
-    return bool(_hooks)
+def be_supervised() -> None:
+    """Register nothing in this process, one of several: the supervisor does that, once for all."""
+    global _supervised
+    _supervised = True
+
+
+def is_supervised() -> bool:
+    """Whether the supervisor is to register the extension."""
+    return _supervised
+
+
+def ask_supervisor() -> bool:
+    """Have the supervisor register the extension, at the end of init; False if that is over."""
+    global _asked
+    _asked = _asked or not _reported
+    return _asked
+
+
+def report() -> bool:
+    """Init is over: whether the supervisor has been asked for the extension."""
+    global _asked, _reported
+    _reported = True
+    _asked = _asked or bool(_hooks)  # also those that have been registered before the fork
+    return _asked
 
 
 def listen(drain: "Callable[[], None] | None" = None) -> None:
@@ -115,7 +148,7 @@ def finish() -> None:
     logs.invocation, logs.request_id, logs.tenant_id = None, "", None
     if _terminated_at:
         _run_within(WINDOW_SECONDS - (time.monotonic() - _terminated_at))
-        _exit()
+        end_process(0)
     while _hooks:
         _run(_hooks.pop())
 
@@ -130,10 +163,7 @@ def register() -> None:
     try:
         _extension.start()
     except ExtensionError as error:
-        logs.warn(
-            "Hooks for the shutdown may not be called: Lambda announces it only where an extension "
-            f"is registered, and {error}"
-        )
+        logs.warn(_UNHEARD.format(error))
 
 
 def _terminate(number: int, frame: object) -> None:
@@ -215,12 +245,29 @@ def _forget_the_end(error: BaseException) -> None:
         error = context
 
 
-def _exit() -> None:
+def end_with(error: BaseException) -> "NoReturn":
+    """End the process as this error would, hooks included, but wait for no threads."""
+    status = 1
+    if isinstance(error, RuntimeApiError):
+        logs.flush()
+        sys.stderr.write(f"lambda-runtime: {error}\n")
+    elif isinstance(error, SystemExit):
+        status = error.code if isinstance(error.code, int) else int(error.code is not None)
+        if not isinstance(error.code, int | None):
+            sys.stderr.write(f"{error.code}\n")
+    else:
+        sys.excepthook(type(error), error, error.__traceback__)
+    finish()
+    end_process(status)
+
+
+def end_process(status: int) -> "NoReturn":
+    """``atexit``, the last log lines, and the end; threads that still run are not waited for."""
     atexit = sys.modules.get("atexit")
     if atexit is not None:
         try:
             atexit._run_exitfuncs()
         except BaseException as error:
             sys.excepthook(type(error), error, error.__traceback__)
-    logs.flush()
-    posix._exit(0)
+    logs.flush(last=True)
+    posix._exit(status & 0xFF)

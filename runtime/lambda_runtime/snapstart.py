@@ -8,7 +8,7 @@ Lambda SnapStart" in the AWS Lambda Developer Guide.
 import posix
 import sys
 
-from lambda_runtime import handlers, logs, loop, settings, startup
+from lambda_runtime import handlers, hooks, logs, loop, settings, startup
 from lambda_runtime.api_client import RuntimeApiError
 
 TYPE_CHECKING = False
@@ -56,9 +56,10 @@ def on_snapshot(hook: "Hook") -> "Hook":
     """Call the function, sync or async, before the snapshot; the last registered first.
 
     The same registry as ``snapshot_restore_py.register_before_snapshot``. What it raises fails the
-    publishing of the version. Without SnapStart it is not called.
+    publishing of the version. Without SnapStart it is not called. Raises TypeError for what is not
+    a function.
     """
-    _registry().register_before_snapshot(hook)
+    _registry().register_before_snapshot(hooks.check("on_snapshot", hook))
     return hook
 
 
@@ -66,9 +67,10 @@ def on_restore(hook: "Hook") -> "Hook":
     """Call the function, sync or async, after every restore; the first registered first.
 
     The same registry as ``snapshot_restore_py.register_after_restore``. What it raises fails the
-    invocation for which the environment is restored. Without SnapStart it is not called.
+    invocation for which the environment is restored. Without SnapStart it is not called. Raises
+    TypeError for what is not a function.
     """
-    _registry().register_after_restore(hook)
+    _registry().register_after_restore(hooks.check("on_restore", hook))
     return hook
 
 
@@ -124,9 +126,9 @@ def _registry() -> "Any":
 
 
 def _run_before_snapshot() -> None:
-    hooks = _registry().get_before_snapshot()
-    while hooks:
-        _run(*hooks.pop())
+    registered = _registry().get_before_snapshot()
+    while registered:
+        _run(*registered.pop())
 
 
 def _run_after_restore() -> None:

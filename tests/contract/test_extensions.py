@@ -279,6 +279,19 @@ def test_an_internal_extension_is_refused_shutdown(run: Run, code: str, text: st
     assert text in emulator.invoke(1).json()["errorMessage"]
 
 
+def test_a_name_that_is_taken(run: Run) -> None:
+    emulator = run(
+        """
+        from lambda_runtime.extensions import InternalExtension
+        InternalExtension("twin").start()
+        InternalExtension("twin").start()
+        """,
+        extensions=None,
+    )
+    said = emulator.invoke(1).json()["errorMessage"]
+    assert said.endswith("already registered; the name is taken: choose another")
+
+
 def test_an_internal_extension_comes_too_late_in_an_invocation(run: Run) -> None:
     emulator = run(
         """

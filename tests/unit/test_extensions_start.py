@@ -159,6 +159,7 @@ def test_nothing_is_imported_that_registering_does_not_need(folder: ExtensionFol
         "lambda_runtime.extensions",
         "lambda_runtime.extensions.client",
         "lambda_runtime.extensions.external",
+        "lambda_runtime.hooks",
         "lambda_runtime.http1",
         "lambda_runtime.settings",
     }

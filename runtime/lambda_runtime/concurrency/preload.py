@@ -1,6 +1,6 @@
 """One init for all workers: they are forked after it, and share what it has loaded."""
 
-from lambda_runtime import handlers
+from lambda_runtime import handlers, hooks
 from lambda_runtime.concurrency import ways
 
 TYPE_CHECKING = False
@@ -22,9 +22,9 @@ def on_fork(hook: "Hook") -> "Hook":
     workers are forked, and what must not be shared between processes is made in the hook: sockets,
     and clients and pools that hold some, threads, locks. Hooks run in the order of their
     registration, before the worker's first event; what one raises ends the worker. In every other
-    way of running they are not called.
+    way of running they are not called. Raises TypeError for what is not a function.
     """
-    _hooks.append(hook)
+    _hooks.append(hooks.check("on_fork", hook))
     return hook
 
 

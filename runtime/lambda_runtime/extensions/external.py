@@ -6,6 +6,7 @@ extension has registered, so each millisecond until then is added to the functio
 
 import sys
 
+from lambda_runtime import hooks
 from lambda_runtime.extensions.client import (
     LOGS,
     TELEMETRY,
@@ -44,6 +45,8 @@ class Extension:
     script started from there. ``events`` are those to register for; by default SHUTDOWN, and INVOKE
     if there is an ``on_invoke`` or no decorator was used at all.
 
+    The decorators raise TypeError for what is not a plain function.
+
     Used as a context manager it registers, and reports what ends the block with an exception:
     before the first event as an init error, later as an exit error; then the process exits with 1.
     """
@@ -64,12 +67,12 @@ class Extension:
 
     def on_init(self, hook: "OnInit") -> "OnInit":
         """Call the function once, after registering and before any event or telemetry."""
-        self._on_init.append(hook)
+        self._on_init.append(hooks.check("on_init", hook, may_be_async=False))
         return hook
 
     def on_invoke(self, hook: "OnInvoke") -> "OnInvoke":
         """Call the function with every ``Invoke``. The invocation is not over until it returns."""
-        self._on_invoke.append(hook)
+        self._on_invoke.append(hooks.check("on_invoke", hook, may_be_async=False))
         return hook
 
     def on_shutdown(self, hook: "OnShutdown") -> "OnShutdown":
@@ -78,7 +81,7 @@ class Extension:
         Lambda kills the process at the event's deadline. 0.1 seconds before it, TimeoutError is
         raised in what is still running.
         """
-        self._on_shutdown.append(hook)
+        self._on_shutdown.append(hooks.check("on_shutdown", hook, may_be_async=False))
         return hook
 
     def on_telemetry(
@@ -118,6 +121,10 @@ class Extension:
         subscription = Subscription(path, schema, types, *limits)
 
         def decorate(receive: "OnRecords") -> "OnRecords":
+            decorator = "on_logs" if path == LOGS else "on_telemetry"
+            hooks.check(f"{decorator}()", receive, may_be_async=False)
+            if self._started:
+                raise ExtensionError(f"{decorator}: subscribe before the first event is asked for")
             self._subscriptions.append((subscription, receive))
             return receive
 
@@ -233,7 +240,7 @@ class Extension:
         self._ended = True
         window.interrupt_in(event.remaining_seconds - _MARGIN)
         limit = event.remaining_seconds * _DRAIN_SHARE
-        for listener, (subscription, _) in zip(self._listeners, self._subscriptions, strict=True):
+        for listener, (subscription, _) in zip(self._listeners, self._subscriptions, strict=False):
             listener.drain(2 * subscription.timeout_ms / 1000, limit)
 
     def _report(self, error: BaseException) -> None:

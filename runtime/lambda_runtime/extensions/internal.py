@@ -2,6 +2,7 @@
 
 import sys
 
+from lambda_runtime import hooks
 from lambda_runtime.extensions.client import ExtensionError, ExtensionsClient, connect
 from lambda_runtime.extensions.events import Invoke
 
@@ -24,7 +25,8 @@ class InternalExtension:
     Start it while the function is initialised, from the module of the handler; later Lambda
     refuses. ``events`` may be INVOKE or nothing, by default INVOKE if there is an ``on_invoke``.
     Without events no thread is needed: the extension is only there, which entitles the runtime to
-    a SIGTERM before the environment ends.
+    a SIGTERM before the environment ends. In the processes of a managed instance the runtime
+    registers one for all of them.
 
     Raises ValueError for any other event, SHUTDOWN above all.
     """
@@ -41,9 +43,10 @@ class InternalExtension:
     def on_invoke(self, hook: "OnInvoke") -> "OnInvoke":
         """Call the function with every ``Invoke``, in the extension's thread, beside the handler.
 
-        The invocation is not over until it returns. What it raises ends the environment.
+        The invocation is not over until it returns. What it raises ends the environment. Raises
+        TypeError for what is not a plain function.
         """
-        self._on_invoke.append(hook)
+        self._on_invoke.append(hooks.check("on_invoke", hook, may_be_async=False))
         return hook
 
     def on_shutdown(self, hook: object) -> "NoReturn":
@@ -56,6 +59,13 @@ class InternalExtension:
             raise ExtensionError(f"extension {self.name!r} has been started already")
         client = connect(self.name)
         events = self._wanted()
+        shutdown = sys.modules.get("lambda_runtime.shutdown")
+        if not events and shutdown is not None and shutdown.is_supervised():
+            # One of several processes of a managed instance, which would all be refused but one.
+            if not shutdown.ask_supervisor():
+                raise ExtensionError(f"extension {self.name!r}: it is to be started in init")
+            self._client = client
+            return
         client.register(events)
         self._client = client
         if not events:

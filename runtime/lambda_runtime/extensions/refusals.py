@@ -13,7 +13,6 @@ _ADVICE = {
         "extensions register while the function is initialised; an external one registers under "
         "the name of its file in /opt/extensions"
     ),
-    "Extension.AlreadyRegistered": "the name is taken: choose another",
     "Extension.TooManyExtensions": "Lambda runs ten extensions at most: leave some out",
     "Telemetry.SubscriptionClosed": "subscribe before the first event is asked for",
     "Logs.SubscriptionClosed": "subscribe before the first event is asked for",
@@ -24,6 +23,8 @@ def make(name: str, call: str, reply: Reply) -> ExtensionError:
     """The error to raise for a reply that refuses a call."""
     error_type, said = explain(reply)
     advice = _ADVICE.get(error_type)
+    if "already registered" in said:
+        advice = "the name is taken: choose another"  # the type has other meanings too
     text = f"Lambda refused {call} of extension {name!r}: {reply.status} {said}".rstrip()
     return ExtensionError(f"{text}; {advice}" if advice else text, error_type)
 
