@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
-    from typing import Protocol
+    from typing import Protocol, TextIO
 
     class Sink(Protocol):
         """Takes finished log text: a record, or the lines of one error report."""
@@ -151,14 +151,15 @@ def prepare_streams() -> None:
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
 
 
-finish_lines: "Callable[[], None] | None" = None
-"""Has lines written that the present invocation has begun, where those are kept until they end."""
+finish_lines: "Callable[[bool], None] | None" = None
+"""Has lines written that the present invocation has begun, where those are kept until they end; or,
+if told so, all of them."""
 
 
-def flush() -> None:
-    """Write out what is still buffered: called before every answer."""
+def flush(*, last: bool = False) -> None:
+    """Write out what is still buffered: called before every answer, and at the ``last``."""
     if finish_lines is not None:
-        finish_lines()
+        finish_lines(last)
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -179,6 +180,11 @@ def flush() -> None:
             pass
 
 
+def open_stream(fd: int) -> "TextIO":
+    """A stream for whole lines on this descriptor, in place of one that is closed."""
+    return open(fd, "w", encoding="utf-8", buffering=1, closefd=False)
+
+
 def repair_streams() -> None:
     """Give closed descriptors and closed streams a working successor.
 
@@ -190,8 +196,7 @@ def repair_streams() -> None:
     for name, fd in (("stdout", 1), ("stderr", 2)):
         stream = getattr(sys, name)
         if getattr(stream, "closed", True):
-            stream = open(fd, "w", encoding="utf-8", buffering=1, closefd=False)  # noqa: SIM115
-            setattr(sys, name, stream)
+            setattr(sys, name, open_stream(fd))
         else:
             try:
                 stream.flush()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ import pytest
 from lambda_emulator.emulator import InitFailed
 from lambda_emulator.faults import STALE, Fault, Faults
 from lambda_emulator.threaded import ThreadedEmulator
+from support.lifecycle import ROOT
 from support.managed import (
     SHARED,
     WAYS,
@@ -269,6 +273,26 @@ def test_answers_that_fail_are_given_again(way: str, call: str, fault: Fault, lo
         assert not [text for text in warnings(emulator) if "InvalidRequestID" in text]
 
 
+@pytest.mark.parametrize("way", ["", "preload", "fibres"])
+def test_an_init_error_that_cannot_be_reported_is_one_line(way: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+    done = subprocess.run(
+        [sys.executable, "-S", ROOT / "bootstrap", "nowhere.handler"],
+        env={
+            "AWS_LAMBDA_RUNTIME_API": address,
+            "AWS_LAMBDA_MAX_CONCURRENCY": "3",
+            "LAMBDA_RUNTIME_CONCURRENCY": way,
+        },
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("lambda-runtime: lost the Runtime API at ")
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_when_the_runtime_api_is_gone_everybody_leaves(way: str) -> None:
     faults = Faults()
@@ -310,6 +334,38 @@ def test_hooks_run_in_every_worker(way: str) -> None:
         hooks = [line for line in lines(emulator) if line.startswith("hook in ")]
         assert len(set(hooks)) == len(hooks) == (1 if way in SHARED else 4)
         assert "exit status 0" in lines(emulator)
+
+
+@pytest.mark.parametrize(
+    ("way", "variable"), [*((way, "INTERNAL") for way in WAYS), ("preload", "INTERNAL_FORK")]
+)
+def test_an_internal_extension_is_registered_once_for_all(way: str, variable: str) -> None:
+    with managed(way, environment={variable: "1", "HOOK": ""}) as emulator:
+        emulator.start()
+        wait_for_polls(emulator, 4)
+        assert len(emulator.emulator.environment.extensions) == 1
+        assert emulator.invoke({"number": 1, "act": "vanish"}).error_type == "Runtime.ExitError"
+        wait_for_polls(emulator, 4)
+        replies = [begin(emulator, {"number": number, "seconds": 0.05}) for number in range(16)]
+        processes = {reply.result(10).json()["pid"] for reply in replies}
+        assert len(processes) == (1 if way in SHARED else 4)
+        assert warnings(emulator) == ["A worker has ended (exit status 4)"]
+        emulator.restart()
+        assert "exit status 0" in lines(emulator)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_comes_too_late_for_the_signal_is_told(way: str) -> None:
+    with managed(way) as emulator:
+        error = emulator.invoke({"number": 1, "act": "late_extension"}).json()
+        assert error["errorType"] == "ExtensionError"
+        assert error["errorMessage"] == "extension 'late': it is to be started in init"
+        assert emulator.invoke({"number": 1, "act": "late_hook"}).json()["number"] == 1
+        (warning,) = warnings(emulator)
+        assert warning.startswith("Hooks for the shutdown may not be called: ")
+        os.kill(supervisor_of(emulator), signal.SIGTERM)
+        wait_until(lambda: "exit status 0" in lines(emulator))
+        assert "late hook" in lines(emulator)
 
 
 @pytest.mark.parametrize("way", WAYS)

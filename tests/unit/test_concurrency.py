@@ -164,7 +164,7 @@ def test_the_board_is_seen_by_another_process() -> None:
 
 def test_reports() -> None:
     report = Report.read(Report(ways.ASYNC, True).write())
-    assert (report.way, report.has_hooks) == ("async", True)
+    assert (report.way, report.wants_extension) == ("async", True)
 
 
 @pytest.mark.parametrize("value", ["", "0", "-1", "1.5", "ten", "10001", "²"])
@@ -195,8 +195,8 @@ def test_lines_are_written_when_they_are_whole(stream: tuple[output.Lines, Path]
     assert file.read_text() == "one two\n"
     print(" and", "ended\nand more", end="", file=lines)
     assert file.read_text() == "one two\nbegun and ended\n"
-    lines.finish_line()
-    lines.finish_line()
+    lines.finish_lines(last=False)
+    lines.finish_lines(last=False)
     assert file.read_text().endswith("\nand more\n")
     with pytest.raises(TypeError):
         lines.write(b"bytes")  # type: ignore[arg-type]

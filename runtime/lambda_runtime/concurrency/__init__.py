@@ -21,8 +21,8 @@ environment" in the AWS Lambda Developer Guide.
 
 import sys
 
-from lambda_runtime import logs, loop, settings
-from lambda_runtime.concurrency import ways
+from lambda_runtime import logs, loop, settings, shutdown
+from lambda_runtime.concurrency import output, ways
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,11 +32,23 @@ if TYPE_CHECKING:
 def run(address: str) -> "NoReturn":
     """Serve the function's invocations, as many at once as Lambda asks for.
 
-    Runs in the supervisor, and then in every worker.
+    Runs in the supervisor, and then in every worker; each ends here, without the interpreter's own
+    end, which would wait for the threads of the user's: another process is to take its place.
     """
+    try:
+        _run(address)
+    except BaseException as error:
+        if loop.is_forked():
+            raise
+        shutdown.end_with(error)
+
+
+def _run(address: str) -> "NoReturn":
     if not settings.get("AWS_LAMBDA_LOG_FORMAT"):
         logs.json_format = True  # managed instances have no other
     client = loop.client_at(address)
+    turn = output.Turn(processes=True)
+    output.take_over(turn)
     try:
         polls, way = ways.limit(), ways.configured()
     except Exception as error:
@@ -53,7 +65,7 @@ def run(address: str) -> "NoReturn":
 
     from lambda_runtime.concurrency.supervisor import Supervisor
 
-    Supervisor(address, polls).supervise().run(way, handler)
+    Supervisor(address, polls, turn).supervise().run(way, handler)
 
 
 def _log_start(polls: int) -> None:

@@ -12,18 +12,7 @@ import time
 from contextvars import copy_context
 from functools import partial
 
-from lambda_runtime import (
-    aio,
-    context,
-    deadline,
-    errors,
-    handlers,
-    logs,
-    loop,
-    payload,
-    settings,
-    shutdown,
-)
+from lambda_runtime import aio, context, deadline, errors, handlers, logs, loop, settings, shutdown
 from lambda_runtime.api_client import LOST, Invocation, LambdaRuntimeClient, RuntimeApiError
 from lambda_runtime.concurrency import shared
 from lambda_runtime.concurrency.client import GRACE_SECONDS, PAUSES, ManagedClient
@@ -33,14 +22,15 @@ from lambda_runtime.http1 import quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine
     from types import FrameType
-    from typing import Any, NoReturn, TypeVar
+    from typing import Any, NoReturn, ParamSpec, TypeVar
 
     from lambda_runtime.api_client import Answer
     from lambda_runtime.concurrency.board import Slot
     from lambda_runtime.handlers import Handler
 
+    P = ParamSpec("P")
     T = TypeVar("T")
 
 _RETRY_SECONDS = 0.02
@@ -59,6 +49,14 @@ class AsyncClient(ManagedClient):
         """Whether the handler is at work, or what it has returned."""
         self.interruption: deadline.DeadlineExceeded | None = None
         """The error for which the handler has been cancelled."""
+
+    def has_asked(self) -> bool:
+        """Whether the next event has been asked for, and the reply not been waited for yet."""
+        return self._following is not None
+
+    def hang_up(self) -> None:
+        """Wait for no event any more."""
+        self._link.close()
 
     def next_reply(self) -> "asyncio.Future[Reply] | None":
         """The reply to the request for the next event, if that has been sent with an answer."""
@@ -86,6 +84,11 @@ class AsyncClient(ManagedClient):
         """Whether an event has begun to arrive, which is then to be received."""
         return self._link.is_readable()
 
+    def leave_to_parent(self) -> None:
+        """In a child process: hold nothing of the connection, which is the parent's."""
+        super().leave_to_parent()
+        self._link.detach()
+
     async def _answer(
         self, kind: str, invoke_id: str, body: bytes, content_type: str, extra: str
     ) -> None:
@@ -101,7 +104,7 @@ class AsyncClient(ManagedClient):
                 else:
                     return self.judge(kind, invoke_id, len(body), reply)
                 what = f"sending the {kind} again"
-                await asyncio.sleep(self._pause(pauses, error, what, invoke_id))
+                await _undisturbed(asyncio.sleep, self._pause(pauses, error, what, invoke_id))
                 self._perhaps_answered = True
         finally:
             self._perhaps_answered = False
@@ -122,26 +125,39 @@ class AsyncClient(ManagedClient):
             )
         )
 
-    async def answer_cancelled(self, invocation: Invocation, error: asyncio.CancelledError) -> None:
-        """User code has cancelled the task that was sending the answer: if it has not been sent,
-        this is the answer, otherwise it is refused."""
-        report = errors.describe(error, [], invocation.request_id)
-        kind = errors.platform_type(report)
-        await self._answer_instead(invocation, kind, payload.encode(report))
-
     async def _send(self, message: bytes, following: bytes) -> Reply:
         """Send an answer, and with it the request for the next event, if that is to be sent."""
         if not following or self._following is not None:
-            (reply,) = await self._link.send(message)
-            return await reply
-        reply, self._following = await self._link.send(message, following)
+            (reply,) = await _undisturbed(self._link.send, message)
+            return await _reply_to(reply)
+        reply, self._following = await _undisturbed(self._link.send, message, following)
         try:
-            return await reply
+            return await _reply_to(reply)
         except LOST:
             # Both are on the same connection.
             self._following.add_done_callback(_retrieve)
             self._following = None
             raise
+
+
+async def _undisturbed(
+    work: "Callable[P, Awaitable[T]]", *arguments: "P.args", **named: "P.kwargs"
+) -> "T":
+    """What the work comes to; it is begun again when user code, for which it is too late, cancels
+    it: an answer is to be given."""
+    while True:
+        try:
+            return await work(*arguments, **named)
+        except asyncio.CancelledError:
+            if loop.terminated:
+                raise
+
+
+async def _reply_to(reply: "asyncio.Future[Reply]") -> Reply:
+    try:
+        return await reply
+    except asyncio.CancelledError:
+        return reply.result()  # see link: it is there then
 
 
 def _retrieve(reply: "asyncio.Future[Reply]") -> None:
@@ -246,8 +262,7 @@ class Server:
             self.event_loop.run_forever()
         except (SystemExit, KeyboardInterrupt) as leaving:
             # The loop lets these two through whoever raised them.
-            if loop.terminated or isinstance(leaving, KeyboardInterrupt):
-                self._stop_asking()
+            if loop.terminated:
                 aio.cancel(self.event_loop, [poll.task for poll in self._polls if poll.task])
                 raise
             # A task that some handler has started may not end the others' process.
@@ -260,9 +275,11 @@ class Server:
 
     def go_on(self, poll: "Poll") -> None:
         """The poll has nothing in hand: on with its next event, if there is to be any."""
-        poll.is_open = not self._draining
+        poll.is_open = not self._draining or poll.client.has_asked()
         if poll.is_open:
             poll.begin()
+            if self._draining:
+                self.event_loop.call_later(GRACE_SECONDS, self._end_waiting)
         elif self._is_over():
             self.event_loop.stop()
 
@@ -286,15 +303,12 @@ class Server:
 
     def _drain(self) -> None:
         # Perhaps in a signal handler, somewhere in the middle of the loop's work.
-        self._stop_asking()
-        self.event_loop.call_soon_threadsafe(
-            self.event_loop.call_later, GRACE_SECONDS, self._end_waiting
-        )
-
-    def _stop_asking(self) -> None:
         self._draining = True
         for poll in self._polls:
             poll.client.drain()
+        self.event_loop.call_soon_threadsafe(
+            self.event_loop.call_later, GRACE_SECONDS, self._end_waiting
+        )
 
     def _end_waiting(self) -> None:
         for poll in self._polls:
@@ -332,6 +346,7 @@ class Poll:
             self.is_open = self.client.waiting = False
             if self._waiting_for is not None:
                 self._waiting_for.cancel()
+            self.client.hang_up()  # others may take long yet, and no event is to come here
 
     def cancel(self, error: deadline.DeadlineExceeded) -> None:
         """Cancel the handler, if it is at work, and answer with this error."""
@@ -344,7 +359,7 @@ class Poll:
             self._wait_for(asking.result())
         except asyncio.CancelledError:
             if self.is_open:
-                self._begin_again(RuntimeApiError("next: cancelled by the function"))
+                self._server.go_on(self)  # user code has cancelled all tasks
         except LOST as failure:
             self._begin_again(self.client.lost("next", failure))
 
@@ -354,7 +369,7 @@ class Poll:
 
     def _receive(self, reply: "asyncio.Future[Reply]") -> None:
         if not self.is_open:
-            return
+            return _retrieve(reply)
         try:
             invocation = self.client.receive(reply)
         except RuntimeApiError as error:
@@ -399,11 +414,6 @@ class Poll:
             client.settle()
         except RuntimeApiError as error:
             logs.warn(f"The invocation remains without an answer: {error}")
-        except asyncio.CancelledError as error:
-            if loop.terminated:
-                raise
-            await client.answer_cancelled(invocation, error)
-            client.settle()
         except Exception as error:
             # Raised by a library that has put itself in between.
             await _awaited(errors.answer(client, invocation, error))

@@ -5,6 +5,7 @@ starts another. Here that would cost every invocation under way. So a poll that 
 again, and so is an answer: the platform takes one answer for each request id, and refuses a second.
 """
 
+import posix
 import time
 
 from lambda_runtime import logs, payload
@@ -90,6 +91,7 @@ class ManagedClient(PersistentClient):
         self._slot = slot
         self.waiting = False
         """Whether it waits for an event."""
+        posix.register_at_fork(after_in_child=self.leave_to_parent)
 
     def wait_next_invocation(self) -> Invocation:
         """The next event; waits for it without limit.
@@ -104,6 +106,8 @@ class ManagedClient(PersistentClient):
             except RuntimeApiError as error:
                 self.waiting = False
                 time.sleep(self.pause_polls(pauses, error))
+                if self.draining:
+                    raise
             else:
                 self.waiting = False
                 self._slot.take(invocation)
@@ -120,6 +124,24 @@ class ManagedClient(PersistentClient):
     def settle(self) -> None:
         """The last event's invocation has its answer: nobody else has to give one."""
         self._slot.clear()
+
+    def next_event(self) -> Invocation | None:
+        """The next event, as ``wait_next_invocation``; None when draining, if none is arriving."""
+        if self.draining:
+            if not self._connection.following:
+                return None
+            time.sleep(GRACE_SECONDS)
+            if not self.is_arriving():
+                self._connection.close()
+                return None
+        return self.wait_next_invocation()
+
+    def leave_to_parent(self) -> None:
+        """In a child process that a handler has forked: hold nothing of the connection.
+
+        Otherwise the platform would not see the end of this worker, and give it another event.
+        """
+        self._connection.close()
 
     def drain(self) -> None:
         """The process drains: have this event be the last, and no other be asked for."""

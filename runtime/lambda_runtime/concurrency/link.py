@@ -4,6 +4,7 @@ Requests may be sent before the replies to earlier ones are there; each has a fu
 """
 
 import asyncio
+import os
 import socket
 from collections import deque
 
@@ -27,7 +28,8 @@ class Link:
         """Send these requests in one go; a future for the reply to each of them.
 
         A connection that is known to be dead is opened anew first. Raises OSError when there is
-        none to be had. The futures raise OSError, Disconnected and ProtocolError.
+        none to be had. The futures cannot be cancelled; they raise OSError, Disconnected and
+        ProtocolError.
         """
         stream = self._stream
         if stream is None or stream.ended:
@@ -44,6 +46,14 @@ class Link:
             self._stream.close()
             self._stream = None
 
+    def detach(self) -> None:
+        """In a child process: let the connection go, as far as it is this process's.
+
+        The event loop, which also is the parent's, does not hear of it.
+        """
+        if self._stream is not None:
+            self._stream.detach()
+
     async def _connect(self) -> "_Stream":
         # Not by host and port: that would look the address up in a thread.
         host, port = self._address
@@ -57,6 +67,13 @@ class Link:
             connection.close()
             raise
         return stream
+
+
+class _PendingReply(asyncio.Future[Reply]):
+    """Not to be cancelled: a task that waits for it gets its CancelledError when it is there."""
+
+    def cancel(self, msg: object = None) -> bool:
+        return False
 
 
 class _Stream(asyncio.Protocol):
@@ -77,7 +94,7 @@ class _Stream(asyncio.Protocol):
         """Send the requests; futures for their replies."""
         assert self._transport is not None
         loop = asyncio.get_running_loop()
-        futures = [loop.create_future() for _ in messages]
+        futures: list[asyncio.Future[Reply]] = [_PendingReply(loop=loop) for _ in messages]
         self._waiting += futures
         self._transport.write(b"".join(messages))
         return futures
@@ -85,6 +102,13 @@ class _Stream(asyncio.Protocol):
     def close(self) -> None:
         """Close the connection."""
         self._end(Disconnected("the connection was closed here"))
+
+    def detach(self) -> None:
+        """Have the descriptor lead nowhere."""
+        if self._transport is not None and not self.ended:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            os.dup2(nowhere, self._transport.get_extra_info("socket").fileno())
+            os.close(nowhere)
 
     # what the event loop calls
 
@@ -112,9 +136,7 @@ class _Stream(asyncio.Protocol):
     def _take(self, reply: Reply) -> None:
         if not self._waiting:
             raise ProtocolError("a reply to nothing")
-        future = self._waiting.popleft()
-        if not future.done():
-            future.set_result(reply)
+        self._waiting.popleft().set_result(reply)
         if reply.headers.get("connection", "").lower() == "close":
             self._end(Disconnected("the Runtime API closed the connection"))
 
@@ -126,5 +148,4 @@ class _Stream(asyncio.Protocol):
             self._transport.abort()
         while self._waiting:
             future = self._waiting.popleft()
-            if not future.done():
-                future.set_exception(error)
+            future.set_exception(error)

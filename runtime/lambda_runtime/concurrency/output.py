@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
     from _typeshed import ReadableBuffer
 
+    from lambda_runtime.api_client import Invocation
+
+    _Writer = tuple[Invocation | None, int]
+    """An invocation, or none, and a thread."""
+
 _PROVIDER = "_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET"
 
 _LONGEST = 60_000
@@ -34,16 +39,19 @@ _LONGEST_BEGUN = 1024 * 1024
 
 _own_stream = False
 
+_all: "list[Lines]" = []
 
-def _connect() -> bool:
+
+def connect(turn: "Turn") -> None:
     """Fetch a stream of this worker's own from the platform, if it offers that.
 
-    Source: awslambdaric, which connects every worker to that socket.
+    Then its ``turn`` is of no concern to other processes. Source: awslambdaric, which connects
+    every worker to that socket.
     """
     global _own_stream
     path = settings.get(_PROVIDER)
     if not path:
-        return False
+        return
     connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     try:
         connection.connect(path)
@@ -53,9 +61,9 @@ def _connect() -> bool:
         logs.warn(f"{_PROVIDER}={path}: {error.strerror}; log lines go to the runtime's own output")
     else:
         _own_stream = True
+        turn.leave_others()
     finally:
         connection.close()
-    return _own_stream
 
 
 class Turn:
@@ -70,15 +78,32 @@ class Turn:
 
     def __enter__(self) -> None:
         self._lock.acquire()
-        if not self._depth and self._fd >= 0:
-            fcntl.lockf(self._fd, fcntl.LOCK_EX)
-        self._depth += 1
+        try:
+            if not self._depth:
+                self._lock_file(fcntl.LOCK_EX)
+            self._depth += 1
+        except BaseException:
+            self._lock.release()
+            raise
 
     def __exit__(self, *exc_info: object) -> None:
-        self._depth -= 1
-        if not self._depth and self._fd >= 0:
-            fcntl.lockf(self._fd, fcntl.LOCK_UN)
-        self._lock.release()
+        try:
+            self._depth -= 1
+            if not self._depth:
+                self._lock_file(fcntl.LOCK_UN)
+        finally:
+            self._lock.release()
+
+    def leave_others(self) -> None:
+        """From here on it is a matter of this process's threads only."""
+        self._fd = -1
+
+    def _lock_file(self, operation: int) -> None:
+        if self._fd >= 0:
+            try:
+                fcntl.lockf(self._fd, operation)
+            except OSError:
+                self.leave_others()  # user code has closed all descriptors
 
     def _renew(self) -> None:
         # In a child, the thread that has it may not exist.
@@ -123,7 +148,8 @@ class Lines(io.TextIOWrapper):
             errors=getattr(like, "errors", "backslashreplace"),
             line_buffering=True,
         )
-        self._begun: dict[object, str] = {}
+        self._begun: dict[_Writer, str] = {}
+        _all.append(self)
 
     def write(self, text: str, /) -> int:
         if not isinstance(text, str):
@@ -141,11 +167,33 @@ class Lines(io.TextIOWrapper):
             self._begun[writer] = begun
         return len(text)
 
-    def finish_line(self) -> None:
-        """Write what this writer has begun, as a line."""
-        begun = self._begun.pop(_writer(), "")
-        if begun:
-            self._write_lines(f"{begun}\n")
+    def close(self) -> None:
+        """Write what has been begun, and close."""
+        if not self.closed:
+            self.finish_lines(last=True)
+        super().close()
+
+    def forget(self) -> None:
+        """Leave what has been begun unwritten."""
+        self._begun.clear()
+
+    def finish_lines(self, last: bool) -> None:
+        """Write what this invocation has begun, as lines; the ``last`` time, what any has."""
+        owner = shared.current.get()
+        for writer in list(self._begun):
+            if last or writer[0] is owner:
+                begun = self._begun.pop(writer, "")
+                if begun:
+                    self._write_anyhow(f"{begun}\n")
+
+    def _write_anyhow(self, lines: str) -> None:
+        """Write what user code is not there any more to be told of that it cannot be written."""
+        try:
+            self._write_lines(lines)
+        except UnicodeEncodeError:
+            self._write_lines(lines.encode("utf-8", "backslashreplace").decode())
+        except OSError:
+            logs.repair_streams()  # which writes what is still in the buffer
 
     def _write_lines(self, lines: str) -> None:
         if len(lines) > _LONGEST_CHARS and not _own_stream:
@@ -153,8 +201,8 @@ class Lines(io.TextIOWrapper):
         super().write(lines)
 
 
-def _writer() -> object:
-    return shared.current.get() or _thread.get_ident()
+def _writer() -> "_Writer":
+    return shared.current.get(), _thread.get_ident()
 
 
 def _broken(lines: str) -> "Iterator[str]":
@@ -167,12 +215,7 @@ def _broken(lines: str) -> "Iterator[str]":
 
 
 def take_over(turn: Turn) -> None:
-    """Send what this worker writes where the platform wants it, in whole lines.
-
-    ``turn`` is for when that is a pipe which it has in common with others.
-    """
-    if _connect():
-        turn = Turn(processes=False)
+    """Have standard output and standard error write whole lines, each in its ``turn``."""
     logs.flush()
     sys.stdout = Lines(1, turn, sys.stdout)
     sys.stderr = Lines(2, turn, sys.stderr)
@@ -181,9 +224,17 @@ def take_over(turn: Turn) -> None:
     if isinstance(logs.sink, logs.FrameSink):
         logs.sink.turn = turn
     logs.finish_lines = _finish_lines
+    logs.open_stream = lambda fd: Lines(fd, turn, None)
+    posix.register_at_fork(after_in_child=_forget)
 
 
-def _finish_lines() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, Lines):
-            stream.finish_line()
+def _finish_lines(last: bool) -> None:
+    for stream in list(_all):
+        if not stream.closed:
+            stream.finish_lines(last)
+
+
+def _forget() -> None:
+    """In a child process: what has been begun is the parent's to write."""
+    for stream in _all:
+        stream.forget()

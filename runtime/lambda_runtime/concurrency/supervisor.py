@@ -88,7 +88,7 @@ class _Place:
 class Supervisor:
     """Of so many polls."""
 
-    def __init__(self, address: str, polls: int) -> None:
+    def __init__(self, address: str, polls: int, turn: Turn) -> None:
         self._address = address
         self._client = SupervisorClient(address)
         self._board = Board(polls)
@@ -99,7 +99,7 @@ class Supervisor:
         self._wakeup, self._woken = _socket.socketpair()
         self._wakeup.setblocking(False)
         self._woken.setblocking(False)
-        self._turn = Turn(processes=True)
+        self._turn = turn
 
     def supervise(self) -> Worker:
         """Keep the workers running until the environment ends; returns in each of them, once."""
@@ -185,7 +185,7 @@ class Supervisor:
             return
         if said:
             report = Report.read(said)
-            if not self._way and report.has_hooks:
+            if not self._way and report.wants_extension:
                 from lambda_runtime import shutdown
 
                 shutdown.register()
@@ -297,7 +297,8 @@ def _end_like(code: int) -> "NoReturn":
     """The init has failed: end as its process did."""
     logs.flush()
     if code < 0:
-        _signal.signal(-code, _signal.SIG_DFL)
+        if -code not in (_signal.SIGKILL, _signal.SIGSTOP):
+            _signal.signal(-code, _signal.SIG_DFL)
         posix.kill(posix.getpid(), -code)
     posix._exit(code & 0xFF)
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from lambda_runtime.concurrency.board import Slot
     from lambda_runtime.handlers import Handler
 
+_LOOK_SECONDS = 0.05
+
 
 def serve(address: str, slots: "list[Slot]", handler: "Handler") -> "NoReturn":
     """Serve invocations, as many at once as there are slots, until SIGTERM.
@@ -71,19 +73,25 @@ class Server:
         for client in self._clients:
             client.drain()
         time.sleep(GRACE_SECONDS)
+        self._end_waiting()
+
+    def _end_waiting(self) -> None:
         for client in self._clients:
             client.stop_waiting()
 
     def _serve(self, client: "ManagedClient") -> None:
         try:
-            while not client.draining:
-                invocation = client.wait_next_invocation()
+            while (invocation := client.next_event()) is not None:
                 self._context.copy().run(self._handle, client, invocation)
         except BaseException as error:
             if not client.draining:
                 # The others are to end what they have begun; then this process is replaced.
                 self._failure = error
                 self._drain()
+                while self._left < len(self._clients) - 1:
+                    # Some have begun to wait just now.
+                    time.sleep(_LOOK_SECONDS)
+                    self._end_waiting()
         with self._serving:
             self._left += 1
             if self._left == len(self._clients):

@@ -3,7 +3,7 @@
 import sys
 import time
 
-from lambda_runtime import logs, loop, settings, shutdown, startup
+from lambda_runtime import logs, loop, settings, shutdown
 from lambda_runtime.api_client import RuntimeApiError
 from lambda_runtime.concurrency import output, preload, ways
 from lambda_runtime.concurrency.client import GRACE_SECONDS, ManagedClient
@@ -30,23 +30,23 @@ before."""
 
 
 class Report:
-    """What a worker says when it is initialised: its way, whether it wants to hear SIGTERM, and
-    which of the common modules it has loaded."""
+    """What a worker says when it is initialised: its way, whether it needs the extension that
+    entitles to SIGTERM, and which of the common modules it has loaded."""
 
-    def __init__(self, way: str, has_hooks: bool, modules: "Sequence[str]" = ()) -> None:
+    def __init__(self, way: str, wants_extension: bool, modules: "Sequence[str]" = ()) -> None:
         self.way = way
-        self.has_hooks = has_hooks
+        self.wants_extension = wants_extension
         self.modules = modules
 
     def write(self) -> bytes:
         """The report as it goes over the channel."""
-        return " ".join((self.way, str(int(self.has_hooks)), *self.modules)).encode()
+        return " ".join((self.way, str(int(self.wants_extension)), *self.modules)).encode()
 
     @classmethod
     def read(cls, data: bytes) -> "Report":
         """The report that ``write`` has written."""
-        way, has_hooks, *modules = data.decode().split()
-        return cls(way, has_hooks == "1", modules)
+        way, wants_extension, *modules = data.decode().split()
+        return cls(way, wants_extension == "1", modules)
 
 
 class Worker:
@@ -73,7 +73,9 @@ class Worker:
         """
         self._way = way
         loop.adopt_process()
-        output.take_over(self._turn)
+        shutdown.be_supervised()
+        output.connect(self._turn)
+        output.take_over(self._turn)  # anew: a thread of init's may have had the old ones in use
         client = ManagedClient(self._address, self._slots[0])
         if handler is None:
             handler = loop.initialise(client, self._complete)
@@ -83,11 +85,10 @@ class Worker:
         self._report()
         try:
             self._serve(client, handler)
-        except RuntimeApiError as error:
+        except RuntimeApiError:
             if client.draining:
                 raise shutdown.leave() from None
-            startup.stop(str(error), 1)
-            raise AssertionError from error
+            raise
 
     def _complete(self, handler: "Handler") -> "Handler":
         """What is called for each invocation. Raises for settings that cannot be followed."""
@@ -120,7 +121,7 @@ class Worker:
     def _report(self) -> None:
         """Tell the supervisor that the init is over, and wait for its word."""
         modules = [name for name in COMMON if _is_standard(sys.modules.get(name))]
-        self._channel.sendall(Report(self._way, shutdown.has_hooks(), modules).write())
+        self._channel.sendall(Report(self._way, shutdown.report(), modules).write())
         if not self._channel.recv(1):
             sys.exit(1)  # it is gone
         self._channel.close()
@@ -154,11 +155,12 @@ def serve_alone(client: ManagedClient, handler: "Handler") -> "NoReturn":
             client.stop_waiting()
 
     shutdown.listen(drain)
-    while not client.draining:
+    while True:
         loop.current = None
-        invocation = client.wait_next_invocation()
+        invocation = client.next_event()
+        if invocation is None:
+            raise shutdown.leave()
         loop.begin(invocation)
         client.ask_ahead = not client.draining
         loop.handle_event_request(client, handler, invocation)
         client.settle()
-    raise shutdown.leave()
