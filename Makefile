@@ -59,8 +59,8 @@ bench: setup ## measure beside the peers: one table (ARGS=--quick for a short fo
 bench-artefacts: setup layer image ## the sizes of layers and images, and the cold start in them
 	@PYTHONPATH=emulator $(PY) -m benchmarks.artefacts $(ARGS)
 
-emulator: setup ## a function behind Lambda's APIs: make emulator ARGS="app.handler --task-root examples"
-	PYTHONPATH=emulator $(PY) -m lambda_emulator $(ARGS)
+emulator: setup ## a function behind Lambda's APIs: make emulator ARGS="app.handler --task-root examples/hello"
+	PYTHONPATH=emulator:$(CURDIR)/runtime $(PY) -m lambda_emulator $(ARGS)
 
 clean: ## remove what the other commands made in this folder
 	@container/clean.sh build/containers

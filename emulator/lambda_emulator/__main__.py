@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import math
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from .emulator import Emulator
@@ -25,6 +27,8 @@ def main(arguments: list[str] | None = None) -> int:
     options.command = words[end + 1 :]
     if not options.handler and not options.command:
         parser.error("name a handler (app.handler), or a command after --")
+    if options.snap_start and options.max_concurrency:
+        parser.error("--snap-start: managed instances (--max-concurrency) have no SnapStart")
     for folder in (options.task_root, options.extensions):
         if folder is not None and not folder.is_dir():
             parser.error(f"{folder} is not a folder")
@@ -47,23 +51,52 @@ def _parser() -> argparse.ArgumentParser:
     add("handler", nargs="?", help="module.function, run by this checkout's runtime")
     add("--task-root", type=Path, default=Path.cwd(), help="the function's folder (default: here)")
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    add("--port", type=int, default=9000, help="port of the invoke API (default: %(default)s)")
+    port = _number(int, 0, 65_535)
+    add("--port", type=port, default=9000, help="port of the invoke API (default: %(default)s)")
     add(
-        "--url-port", type=int, default=9001, help="port of the function URL (default: %(default)s)"
+        "--url-port",
+        type=port,
+        default=9001,
+        help="port of the function URL (default: %(default)s)",
     )
     add("--name", default="function", help="name of the function (default: %(default)s)")
-    add("--timeout", type=float, default=3.0, help="seconds (default: %(default)s)")
-    add("--memory", type=int, help="MB, enforced (default: 128; 2048 with --max-concurrency)")
+    seconds = _number(float, 0.001, 86_400)
+    add("--timeout", type=seconds, default=3.0, help="seconds (default: %(default)s)")
+    megabytes = _number(int, 1, 1_000_000)
+    add("--memory", type=megabytes, help="MB, enforced (default: 128; 2048 with --max-concurrency)")
     add("--env", action="append", default=[], type=_pair, metavar="NAME=VALUE", help="variable")
     add("--extensions", type=Path, help="folder of external extensions")
-    add("--concurrency", type=int, default=1, help="environments (default: %(default)s)")
-    add("--max-concurrency", type=int, default=0, help="invocations at once in one environment")
+    add(
+        "--concurrency",
+        type=_number(int, 1, 1000),
+        default=1,
+        help="environments (default: %(default)s)",
+    )
+    add(
+        "--max-concurrency",
+        type=_number(int, 1, 10_000),
+        default=0,
+        help="a managed instance: so many invocations at once in one environment",
+    )
     add("--buffered", action="store_true", help="the function URL collects streams")
     add("--freeze", action="store_true", help="stop the processes between invocations")
     add(
         "--snap-start", action="store_true", help="snapshot after init, restore at first invocation"
     )
     return parser
+
+
+def _number(kind: Callable[[str], float], low: float, high: float) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        try:
+            number = kind(text)
+        except ValueError:
+            number = math.nan
+        if not low <= number <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {low} to {high}")
+        return number
+
+    return read
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -87,7 +120,7 @@ def _emulator(options: argparse.Namespace) -> Emulator:
         memory_size=options.memory or (2048 if options.max_concurrency else 128),
         enforce_memory=True,
         environment=dict(options.env),
-        extensions=options.extensions,
+        extensions=options.extensions and options.extensions.resolve(),
         concurrency=options.concurrency,
         max_concurrency=options.max_concurrency,
         url_mode="BUFFERED" if options.buffered else "RESPONSE_STREAM",

@@ -41,6 +41,8 @@ class Emulator:
     `faults` are put on order for the Runtime, Extensions and Telemetry APIs. `url_mode` is the
     function URL's invoke mode, RESPONSE_STREAM or BUFFERED. `on_log` is called with every log
     record. All other arguments are those of `Function`.
+
+    Raises ValueError for values that cannot be.
     """
 
     def __init__(
@@ -56,6 +58,10 @@ class Emulator:
         on_log: Callable[[LogRecord], None] | None = None,
         **function: Any,
     ) -> None:
+        if concurrency < 1:
+            raise ValueError(f"concurrency={concurrency}: one environment at least")
+        if url_mode not in ("BUFFERED", "RESPONSE_STREAM"):
+            raise ValueError(f"url_mode={url_mode!r}: BUFFERED or RESPONSE_STREAM")
         self.function = Function(**function)
         self.faults = faults or Faults()
         self.environments: list[Environment] = []

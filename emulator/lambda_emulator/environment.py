@@ -201,6 +201,10 @@ class Environment:
             failure = Failure.of(error.error_type, str(error), self._cold_id)
         except OSError as error:
             failure = Failure.of("Runtime.InvalidEntrypoint", f"fork/exec {error}", self._cold_id)
+        except Exception as error:
+            # What was configured cannot be started: whoever invokes the function is to hear of it.
+            text = f"{type(error).__name__}: {error}"
+            failure = Failure.of("Runtime.InvalidEntrypoint", text, self._cold_id)
         self._report_init(failure)
         if failure is not None:
             await self._reset("failure")

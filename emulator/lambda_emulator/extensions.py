@@ -7,6 +7,7 @@ event/next), Running, ExitError, InitError, Exited. Source: AWS, 'Using the Lamb
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import time
@@ -128,11 +129,12 @@ class Extensions:
         for path in paths:
             try:
                 if not os.access(path, os.X_OK):
-                    raise PermissionError
+                    raise PermissionError(errno.EACCES, "not executable")
                 process = await launch(path.name, path)
             except OSError as error:
                 kind = "PermissionDenied" if isinstance(error, PermissionError) else "UnknownError"
-                text = f"extension {path.name} could not be launched: {kind}"
+                reason = f" ({path}: {error.strerror})" if error.strerror else ""
+                text = f"extension {path.name} could not be launched: {kind}{reason}"
                 raise ExtensionFailed("Extension.LaunchError", text) from error
             extension = Extension(path.name, process)
             self._all.append(extension)

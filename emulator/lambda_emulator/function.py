@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +34,8 @@ class Function:
     above 0 is managed-instances mode: so many invocations at once in one environment.
     `report_lines` has the lines START, END and REPORT of each invocation told to `on_log`.
     `chunked_from` is the size in bytes above which events are sent with chunked transfer encoding.
+
+    Raises ValueError for what no function can have, and TypeError for values of another type.
     """
 
     command: Sequence[str] = ()
@@ -58,6 +61,23 @@ class Function:
     chunked_from: int = 2048
     response_limit: int = 6_291_556
     stream_limit: int = 200 * 1024 * 1024
+
+    def __post_init__(self) -> None:
+        for name in ("timeout", "init_timeout"):
+            seconds = getattr(self, name)
+            if not (0 < seconds < math.inf):
+                raise ValueError(f"{name}={seconds}: a number of seconds above 0")
+        if self.memory_size < 1:
+            raise ValueError(f"memory_size={self.memory_size}: a number of MB above 0")
+        if self.max_concurrency < 0:
+            raise ValueError(f"max_concurrency={self.max_concurrency}: 0 (none), or how many")
+        if self.snap_start is not None and self.max_concurrency:
+            raise ValueError("snap_start: managed instances (max_concurrency) have no SnapStart")
+        if self.log_format.lower() not in ("text", "json"):
+            raise ValueError(f"log_format={self.log_format!r}: Text or JSON")
+        for name, value in self.environment.items():
+            if not (isinstance(name, str) and isinstance(value, str)):
+                raise TypeError(f"environment: {name!r}: {value!r} is not a pair of strings")
 
     @property
     def arn(self) -> str:

@@ -64,7 +64,7 @@ def test_an_init_that_fails_waits_for_no_threads(way: str) -> None:
 @pytest.mark.parametrize("way", HANDLER)
 def test_an_init_that_is_killed_is_told_as_such(way: str) -> None:
     with hostile(way, environment={"FAIL_INIT": "kill"}) as emulator:
-        with pytest.raises(InitFailed, match="Runtime.ExitError"):
+        with pytest.raises(InitFailed, match=r"Runtime\.ExitError"):
             emulator.start()
         wait_until(lambda: lines(emulator)[-1:] == ["exit status 137"])
         assert "Traceback" not in emulator.logs()

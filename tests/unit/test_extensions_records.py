@@ -143,10 +143,12 @@ def test_a_subscription_as_the_platform_reads_it() -> None:
         ({"schema": "2021-03-18"}, "'2021-03-18' is not one of 2022-07-01, 2022-12-13"),
         ({"path": LOGS}, "is not one of 2020-08-15"),
         ({"types": ("functions",)}, "'functions' is not one of platform"),
+        ({"types": "platform"}, "types: several may be named, as in"),
+        ({"timeout_ms": 100.5}, "timeout_ms: 100.5 is not a whole number"),
         ({"types": ()}, "types should name some of"),
-        ({"max_items": 999}, "max_items: 999 is not from 1000 to 10000"),
+        ({"max_items": 999}, "max_items: 999 is not a whole number from 1000 to 10000"),
         ({"max_bytes": 2_000_000}, "max_bytes: 2000000 is not"),
-        ({"timeout_ms": 24}, "timeout_ms: 24 is not from 25 to 30000"),
+        ({"timeout_ms": 24}, "timeout_ms: 24 is not a whole number from 25 to 30000"),
     ],
 )
 def test_a_subscription_that_would_be_refused(changes: dict[str, Any], text: str) -> None:

@@ -28,7 +28,10 @@ def limit() -> int:
     text = settings.get(LIMIT) or ""
     number = int(text) if text.isascii() and text.isdigit() else 0
     if not 0 < number <= 10_000:
-        raise _invalid(f"{LIMIT} is {text!r}: it has to be a number from 1 to 10000")
+        raise _invalid(
+            f"{LIMIT} is {text!r}: it has to be a number from 1 to 10000; Lambda "
+            "sets it on managed instances, so leave it out of the function's variables"
+        )
     return number
 
 

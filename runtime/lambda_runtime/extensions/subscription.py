@@ -48,6 +48,8 @@ class Subscription:
     ) -> None:
         self.path = path
         self.schema = _one_of("schema", schema, SCHEMAS[path])
+        if isinstance(types, str):
+            raise ValueError(f"types: several may be named, as in [{types!r}]")
         self.types = tuple(_one_of("types", kind, TYPES) for kind in types)
         self.max_items = _within("max_items", max_items)
         self.max_bytes = _within("max_bytes", max_bytes)
@@ -79,6 +81,6 @@ def _one_of(option: str, value: str, known: tuple[str, ...]) -> str:
 
 def _within(option: str, value: int) -> int:
     low, high = _LIMITS[option]
-    if not low <= value <= high:
-        raise ValueError(f"{option}: {value} is not from {low} to {high}")
+    if not (isinstance(value, int) and low <= value <= high):
+        raise ValueError(f"{option}: {value!r} is not a whole number from {low} to {high}")
     return value
