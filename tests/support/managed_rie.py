@@ -20,8 +20,9 @@ OURS = (sys.executable, "-S", str(ROOT / "bootstrap"))
 AWSLAMBDARIC = (sys.executable, "-m", "awslambdaric")
 
 _PATIENCE = 30.0
-_LATE_SECONDS = 0.02
-"""How long after its reply RIE may still pass on what the function had written before."""
+_LATE_SECONDS = 0.05
+"""After its reply RIE still passes on what the function had written before, and has something to
+say itself: this long after the last of it there is no more."""
 
 
 def possible() -> bool:
@@ -77,9 +78,16 @@ class OneByOne(Rie):
         while True:
             reply = super().invoke(payload, headers)
             if reply.status != 400 or b"Runtime.Unavailable" not in reply.body:
-                time.sleep(_LATE_SECONDS)
-                return replace(reply, log=reply.log + self.output())
+                return replace(reply, log=reply.log + self._late_output())
             assert time.monotonic() < deadline, reply
+
+    def _late_output(self) -> bytes:
+        whole = b""
+        while True:
+            time.sleep(_LATE_SECONDS)
+            if not (more := self.output()):
+                return whole
+            whole += more
 
 
 @dataclass(frozen=True)

@@ -85,17 +85,22 @@ class Server:
                 self._context.copy().run(self._handle, client, invocation)
         except BaseException as error:
             if not client.draining:
-                # The others are to end what they have begun; then this process is replaced.
-                self._failure = error
-                self._drain()
-                while self._left < len(self._clients) - 1:
-                    # Some have begun to wait just now.
-                    time.sleep(_LOOK_SECONDS)
-                    self._end_waiting()
+                self._fail(error)
         with self._serving:
             self._left += 1
             if self._left == len(self._clients):
                 self._over.set()
+
+    def _fail(self, error: BaseException) -> None:
+        """Have the others end what they have begun; then this process is replaced."""
+        with self._serving:
+            if self._failure is not None:
+                return  # another sees to it
+            self._failure = error
+        self._drain()
+        while self._left < len(self._clients) - 1:
+            time.sleep(_LOOK_SECONDS)
+            self._end_waiting()  # some have begun to wait just now
 
     def _handle(self, client: "ManagedClient", invocation: "Invocation") -> None:
         shared.begin(invocation, _thread.get_ident())
