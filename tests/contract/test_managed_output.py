@@ -149,7 +149,7 @@ def test_what_cannot_be_interrupted_leaves_a_trace(way: str) -> None:
     environment = {"LAMBDA_RUNTIME_TIMEOUT": "raise", "LAMBDA_RUNTIME_TIMEOUT_TRACE_MS": "600"}
     with managed(way, timeout=1, environment=environment) as emulator:
         # In the others a system call that waits would end.
-        event = {"number": 1, "seconds": 1.3} if way == "threads" else {"compute": 1.3}
+        event = {"number": 1, "seconds": 1.3} if way == "threads" else {"compute": True}
         reply = emulator.invoke(event)
         assert reply.error_type == "Sandbox.Timedout"
         (trace,) = traces(emulator)

@@ -88,11 +88,8 @@ def cleans_up(event: Any, context: Any) -> Any:
             elif kind == "join":
                 threading.Thread(target=time.sleep, args=(30,), daemon=True).start()
                 threading.enumerate()[-1].join()
-            elif kind == "compute":  # in C, without a look at signals
-                began = time.perf_counter()
-                hashlib.pbkdf2_hmac("sha256", b"", b"", 200_000)
-                count = int(200_000 * 1.7 / (time.perf_counter() - began))
-                hashlib.pbkdf2_hmac("sha256", b"", b"", count)
+            elif kind == "compute":  # in C, for long, without a look at signals
+                hashlib.pbkdf2_hmac("sha256", b"", b"", 100_000_000)
         except Exception as error:
             print("except:", type(error).__name__)
             if event.get("swallow"):

@@ -91,12 +91,9 @@ def facts(event: Any, context: Any) -> dict[str, Any]:
     }
 
 
-def compute(seconds: float) -> None:
-    """In C, without a look at signals."""
-    count = 200_000
-    began = time.perf_counter()
-    hashlib.pbkdf2_hmac("sha256", b"", b"", count)
-    hashlib.pbkdf2_hmac("sha256", b"", b"", int(count * seconds / (time.perf_counter() - began)))
+def compute() -> None:
+    """In C, for long, without a look at signals."""
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 100_000_000)
 
 
 def log(event: Any) -> None:
@@ -141,7 +138,7 @@ def handler(event: Any, context: Any) -> Any:
     log(event)
     act(event)
     if event.get("compute"):
-        compute(event["compute"])
+        compute()
     # In steps: between them a thread can be interrupted.
     end = time.monotonic() + event.get("seconds", 0)
     while (left := end - time.monotonic()) > 0:
@@ -153,7 +150,7 @@ async def async_handler(event: Any, context: Any) -> Any:
     found = facts(event, context)
     log(event)
     if event.get("compute"):
-        compute(event["compute"])
+        compute()
     if event.get("block"):
         time.sleep(event["block"])
     if event.get("act") == "cancel":
