@@ -152,11 +152,6 @@ def _trace(invocation: "Invocation", left_ms: float) -> None:
     timeout_trace.log(invocation.request_id, left_ms)
 
 
-def is_traced() -> bool:
-    """Whether a trace is wanted of invocations whose time is nearly up."""
-    return settings.get("LAMBDA_RUNTIME_TIMEOUT_TRACE_MS") != "0"
-
-
 def free_signal() -> int:
     """A real-time signal that nobody handles: those are not used for anything else."""
     for number in range(_signal.SIGRTMAX - 1, _signal.SIGRTMIN, -1):
@@ -170,7 +165,7 @@ def _interrupt(invocation: "Invocation", left_ms: float) -> None:
     global _expired
     _expired = invocation
     error = DeadlineExceeded(message(left_ms))
-    trace_at_ms = invocation.deadline_ms - left_ms * LATE if is_traced() else loop.NEVER
+    trace_at_ms = invocation.deadline_ms - left_ms * LATE if loop.is_traced() else loop.NEVER
     interrupted = False
     while loop.current is invocation and not (interrupted and trace_at_ms == loop.NEVER):
         interrupted = interrupted or _has_interrupted(invocation, error)

@@ -182,9 +182,12 @@ def _watch(deadline_ms: int) -> None:
 
 def is_watched() -> bool:
     """Whether anything is to be done when an invocation's time is nearly up."""
-    return settings.get("LAMBDA_RUNTIME_TIMEOUT_TRACE_MS") != "0" or bool(
-        settings.get("LAMBDA_RUNTIME_TIMEOUT")
-    )
+    return is_traced() or bool(settings.get("LAMBDA_RUNTIME_TIMEOUT"))
+
+
+def is_traced() -> bool:
+    """Whether a trace is wanted of invocations whose time is nearly up."""
+    return settings.get("LAMBDA_RUNTIME_TIMEOUT_TRACE_MS") != "0"
 
 
 def _watch_deadlines(alarm: "_thread.LockType") -> None:

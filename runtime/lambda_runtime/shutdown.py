@@ -252,13 +252,18 @@ def end_with(error: BaseException) -> "NoReturn":
         logs.flush()
         sys.stderr.write(f"lambda-runtime: {error}\n")
     elif isinstance(error, SystemExit):
-        status = error.code if isinstance(error.code, int) else int(error.code is not None)
+        status = exit_status(error)
         if not isinstance(error.code, int | None):
             sys.stderr.write(f"{error.code}\n")
     else:
         sys.excepthook(type(error), error, error.__traceback__)
     finish()
     end_process(status)
+
+
+def exit_status(error: SystemExit) -> int:
+    """The status with which the interpreter would end for it."""
+    return error.code if isinstance(error.code, int) else int(error.code is not None)
 
 
 def end_process(status: int) -> "NoReturn":

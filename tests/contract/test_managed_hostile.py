@@ -10,7 +10,16 @@ import pytest
 
 from lambda_emulator.emulator import InitFailed
 from lambda_emulator.faults import Fault, Faults
-from support.managed import begin, lines, managed, records, wait_for_polls, wait_until
+from support.managed import (
+    PIPE,
+    begin,
+    lines,
+    managed,
+    records,
+    supervisor_of,
+    wait_for_polls,
+    wait_until,
+)
 from support.processes import children
 
 HANDLER = {
@@ -19,8 +28,6 @@ HANDLER = {
     "threads": "hostile.handler",
     "async": "hostile.async_handler",
 }
-PIPE = {"_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET": ""}
-"""All workers write to one pipe."""
 
 
 def hostile(way: str, **arguments: Any) -> Any:
@@ -151,12 +158,10 @@ def test_what_a_thread_has_begun_is_written_before_the_answer(way: str) -> None:
 def test_what_nobody_has_ended_is_written_at_the_end(way: str) -> None:
     with hostile(way, polls=1) as emulator:
         emulator.start()
-        shell = emulator.emulator.environment.sandbox.pid
-        assert shell is not None
         act = "begun late" if way == "async" else "begun in a thread"
         emulator.invoke({"act": act, "number": 1})
         emulator.invoke({"seconds": 0.1})
-        os.kill(children(shell)[0], signal.SIGTERM)
+        os.kill(supervisor_of(emulator), signal.SIGTERM)
         wait_until(lambda: "exit status 0" in lines(emulator))
         assert f"begun {'late' if way == 'async' else 1}" in lines(emulator)
 

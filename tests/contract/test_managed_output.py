@@ -8,16 +8,24 @@ from typing import Any
 import pytest
 
 from lambda_emulator.threaded import ThreadedEmulator
-from support.managed import SHARED, WAYS, begin, lines, managed, records, wait_for_polls, wait_until
-
-PROVIDER = "_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET"
-"""Empty, there is no such socket, and all workers write to one pipe."""
+from support.managed import (
+    PIPE,
+    PROVIDER,
+    SHARED,
+    WAYS,
+    begin,
+    lines,
+    managed,
+    records,
+    wait_for_polls,
+    wait_until,
+)
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("pipe", [False, True], ids=["socket", "pipe"])
 def test_lines_of_different_invocations_never_interleave(way: str, pipe: bool) -> None:
-    environment = {PROVIDER: ""} if pipe else {}
+    environment = PIPE if pipe else {}
     with managed(way, polls=8, environment=environment) as emulator:
         emulator.start()
         wait_for_polls(emulator, 8)
@@ -44,7 +52,7 @@ def test_lines_of_different_invocations_never_interleave(way: str, pipe: bool) -
 
 @pytest.mark.parametrize("way", WAYS)
 def test_an_unfinished_line_is_written_before_the_answer(way: str) -> None:
-    with managed(way, environment={PROVIDER: ""}) as emulator:
+    with managed(way, environment=PIPE) as emulator:
         emulator.start()
         wait_for_polls(emulator, 4)
         for number in range(5):
@@ -56,7 +64,7 @@ def test_an_unfinished_line_is_written_before_the_answer(way: str) -> None:
 @pytest.mark.parametrize("way", WAYS)
 def test_lines_too_long_for_the_readers_of_pipes_are_broken(way: str) -> None:
     """The Runtime Interface Emulator stops reading for good at a line over 64 KB."""
-    with managed(way, environment={PROVIDER: ""}) as emulator:
+    with managed(way, environment=PIPE) as emulator:
         emulator.invoke({"number": 1, "print": 200_000})
         assert max(len(line) for line in lines(emulator)) <= 60_000
         text = "".join(lines(emulator))

@@ -24,19 +24,13 @@ from support.managed import (
     lines,
     managed,
     records,
+    supervisor_of,
     wait_for_polls,
     wait_until,
 )
 from support.processes import alive, children
 
 WORKERS = [way for way in WAYS if way not in SHARED]
-
-
-def supervisor_of(emulator: ThreadedEmulator) -> int:
-    shell = emulator.emulator.environment.sandbox.pid
-    assert shell is not None
-    (supervisor,) = children(shell)
-    return supervisor
 
 
 def warnings(emulator: ThreadedEmulator) -> list[str]:

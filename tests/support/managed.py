@@ -13,6 +13,7 @@ from typing import Any
 from lambda_emulator.invocation import Reply
 from lambda_emulator.threaded import ThreadedEmulator
 from support.lifecycle import ROOT, function
+from support.processes import children
 
 HANDLERS = ROOT / "tests" / "contract" / "managed_handlers"
 
@@ -26,6 +27,10 @@ WAYS = {
 
 SHARED = ("threads", "async")
 """Those in which all are in one process."""
+
+PROVIDER = "_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET"
+PIPE = {PROVIDER: ""}
+"""For a function's environment: there is no such socket, and all workers write to one pipe."""
 
 
 @contextmanager
@@ -82,3 +87,11 @@ def lines(emulator: ThreadedEmulator) -> list[str]:
 def event_file(name: str) -> Any:
     """One of the fixtures."""
     return json.loads((Path(ROOT) / "tests" / "events" / f"{name}.json").read_text())
+
+
+def supervisor_of(emulator: ThreadedEmulator) -> int:
+    """The process that starts the workers, by its id."""
+    shell = emulator.emulator.environment.sandbox.pid
+    assert shell is not None
+    (supervisor,) = children(shell)
+    return supervisor

@@ -162,8 +162,7 @@ async def _reply_to(reply: "asyncio.Future[Reply]") -> Reply:
 
 def _retrieve(reply: "asyncio.Future[Reply]") -> None:
     """Have asyncio not complain that nobody looks at what became of it."""
-    if not reply.cancelled():
-        reply.exception()
+    reply.exception()
 
 
 async def handle(client: LambdaRuntimeClient, handler: "Handler", invocation: Invocation) -> None:
@@ -327,7 +326,7 @@ class Poll:
         """Of the invocation that is under way."""
         self.is_open = True
         """Whether it waits for an event or has one in hand."""
-        self._waiting_for: asyncio.Future[Any] | None = None
+        self._asking: asyncio.Task[asyncio.Future[Reply]] | None = None
         self._pauses = iter(PAUSES)
 
     def begin(self) -> None:
@@ -335,8 +334,8 @@ class Poll:
         self.client.waiting = True
         reply = self.client.next_reply()
         if reply is None:
-            self._waiting_for = asking = self._server.create_task(self.client.ask())
-            asking.add_done_callback(self._asked, context=self._server.context)
+            self._asking = self._server.create_task(self.client.ask())
+            self._asking.add_done_callback(self._asked, context=self._server.context)
         else:
             self._wait_for(reply)
 
@@ -344,8 +343,8 @@ class Poll:
         """The process drains: wait for no event, unless one is arriving."""
         if self.client.waiting and not self.client.is_arriving():
             self.is_open = self.client.waiting = False
-            if self._waiting_for is not None:
-                self._waiting_for.cancel()
+            if self._asking is not None:
+                self._asking.cancel()
             self.client.hang_up()  # others may take long yet, and no event is to come here
 
     def cancel(self, error: deadline.DeadlineExceeded) -> None:
@@ -364,7 +363,6 @@ class Poll:
             self._begin_again(self.client.lost("next", failure))
 
     def _wait_for(self, reply: "asyncio.Future[Reply]") -> None:
-        self._waiting_for = reply
         reply.add_done_callback(self._receive, context=self._server.context)
 
     def _receive(self, reply: "asyncio.Future[Reply]") -> None:

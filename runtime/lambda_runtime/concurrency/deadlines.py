@@ -31,7 +31,7 @@ def watch(
     acts: list[tuple[float, Act]] = []
     if interrupt is not None:
         acts.append((1.0, interrupt))
-    if deadline.is_traced():
+    if loop.is_traced():
         acts.append((deadline.LATE if acts else 1.0, tracer(places)))
     alarm = _thread.allocate_lock()
     alarm.acquire()

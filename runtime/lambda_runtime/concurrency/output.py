@@ -149,6 +149,8 @@ class Lines(io.TextIOWrapper):
             line_buffering=True,
         )
         self._begun: dict[_Writer, str] = {}
+        # In a child process, what has been begun is the parent's to write.
+        posix.register_at_fork(after_in_child=self._begun.clear)
         _all.append(self)
 
     def write(self, text: str, /) -> int:
@@ -172,10 +174,6 @@ class Lines(io.TextIOWrapper):
         if not self.closed:
             self.finish_lines(last=True)
         super().close()
-
-    def forget(self) -> None:
-        """Leave what has been begun unwritten."""
-        self._begun.clear()
 
     def finish_lines(self, last: bool) -> None:
         """Write what this invocation has begun, as lines; the ``last`` time, what any has."""
@@ -225,16 +223,9 @@ def take_over(turn: Turn) -> None:
         logs.sink.turn = turn
     logs.finish_lines = _finish_lines
     logs.open_stream = lambda fd: Lines(fd, turn, None)
-    posix.register_at_fork(after_in_child=_forget)
 
 
 def _finish_lines(last: bool) -> None:
     for stream in list(_all):
         if not stream.closed:
             stream.finish_lines(last)
-
-
-def _forget() -> None:
-    """In a child process: what has been begun is the parent's to write."""
-    for stream in _all:
-        stream.forget()

@@ -9,7 +9,7 @@ import posix
 import sys
 from contextvars import ContextVar
 
-from lambda_runtime import logs, loop, settings
+from lambda_runtime import logs, loop, settings, shutdown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def end_child(error: BaseException) -> "NoReturn":
     """End a process that a handler has forked, for whose invocation its parent answers."""
     status = 1
     if isinstance(error, SystemExit):
-        status = error.code if isinstance(error.code, int) else int(error.code is not None)
+        status = shutdown.exit_status(error)
     else:
         sys.excepthook(type(error), error, error.__traceback__)
     logs.flush()

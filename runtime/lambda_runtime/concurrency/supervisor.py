@@ -22,7 +22,7 @@ import select
 import sys
 import time
 
-from lambda_runtime import logs, payload
+from lambda_runtime import logs, payload, shutdown
 from lambda_runtime.api_client import RuntimeApiError
 from lambda_runtime.concurrency import ways
 from lambda_runtime.concurrency.board import Board, Slot
@@ -186,8 +186,6 @@ class Supervisor:
         if said:
             report = Report.read(said)
             if not self._way and report.wants_extension:
-                from lambda_runtime import shutdown
-
                 shutdown.register()
             place.serves = True
             try:

@@ -240,7 +240,7 @@ class Extension:
         self._ended = True
         window.interrupt_in(event.remaining_seconds - _MARGIN)
         limit = event.remaining_seconds * _DRAIN_SHARE
-        for listener, (subscription, _) in zip(self._listeners, self._subscriptions, strict=False):
+        for listener, (subscription, _) in zip(self._listeners, self._subscriptions, strict=True):
             listener.drain(2 * subscription.timeout_ms / 1000, limit)
 
     def _report(self, error: BaseException) -> None:

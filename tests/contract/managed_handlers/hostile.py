@@ -48,7 +48,7 @@ def handler(event: Any, context: Any) -> Any:
             os.closerange(3, 200)
             print("closed", event["number"])
         case "thread":
-            thread = threading.Thread(target=print, args=("thread", event["number"]), name="x")
+            thread = threading.Thread(target=print, args=("thread", event["number"]))
             thread.start()
             thread.join()
         case "begun in a thread":
@@ -80,10 +80,6 @@ async def async_handler(event: Any, context: Any) -> Any:
             kept.append(loop.create_task(begin_late()))
         case "threads":
             await asyncio.gather(*(asyncio.to_thread(write, number) for number in range(3)))
-        case "cancel itself":
-            task = asyncio.current_task()
-            assert task is not None
-            task.cancel()
         case "fork":
             if not os.fork():
                 time.sleep(20)
