@@ -6,6 +6,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
+# Each test process starts runtimes and emulators of its own, so more processes than that only wait.
+PYTEST = $(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 .PHONY: help setup test soak lint bench bench-artefacts run emulator layer layer-check layer-lock image clean
 
@@ -41,17 +43,25 @@ layer-lock: $(VENV)/.layer ## renew layer/lock.json: the newest Debian packages,
 image: $(VENV)/.run ## build the container base images: make image [ARCH="x86_64 arm64"]
 	@PYTHONPATH=emulator $(PY) -m container --arch "$$ARCH"
 
+check: lint ## what to run after every change: the linters and the unit tests
+	@$(PYTEST) tests/unit
+
 test: setup ## all tests, under the real Runtime Interface Emulator too; unit tests on every CPython here
-	$(PY) -m pytest
-	$(PY) tests/support/interpreters.py
+	@$(PYTEST) --durations=25
+	@$(PY) tests/support/interpreters.py
+
+test-all: setup ## the same with the long forms, before a release: an hour or more
+	@$(PYTEST) -m "" --durations=50
+	@$(PY) tests/support/interpreters.py
+	@$(MAKE) soak
 
 soak: setup ## faults at random bytes, then a million invocations (shorter: make soak ARGS="--batches 5 --managed 4 --mixed 2000 --memory 100000")
 	@PYTHONPATH=.:runtime:emulator:tests $(PY) -m support.soak $(ARGS)
 
-lint: setup ## what .ci/run checks besides the tests
-	$(VENV)/bin/ruff check
-	$(VENV)/bin/ruff format --check
-	$(VENV)/bin/mypy
+lint: setup ## ruff and mypy --strict: what .ci/run checks besides the tests
+	@$(VENV)/bin/ruff check
+	@$(VENV)/bin/ruff format --check
+	@$(VENV)/bin/mypy
 
 bench: setup ## measure beside the peers: one table (ARGS=--quick for a short form)
 	@$(PY) -m benchmarks $(ARGS)

@@ -1,4 +1,4 @@
-"""What tests of several folders share."""
+"""What tests of several folders share, and how the suite is spread over processes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,37 @@ from pathlib import Path
 
 import pytest
 
+from support.progress import Progress
+
 pytest.register_assert_rewrite("support.contract.check")
+
+# Files of one group run one after the other in one process: they share what is slow to make (an
+# image, a layer, the functions of the contract). The slowest group comes first.
+GROUPS = {
+    "rie/test_contract.py": "contract",
+    "container/": "container",
+    "layer/": "layer",
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Say which part of the suite is done, once, where the results come together."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Progress(config), "progress")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give every test its group, by default its file, and order the groups."""
+    order = {name: number for number, name in enumerate(GROUPS.values())}
+    for item in items:
+        group = _group(item.nodeid)
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: order.get(_group(item.nodeid), len(order)))
+
+
+def _group(node: str) -> str:
+    path = node.partition("::")[0].removeprefix("tests/")
+    return next((group for start, group in GROUPS.items() if path.startswith(start)), path)
 
 
 @pytest.fixture(scope="session")

@@ -20,13 +20,13 @@ from container.run import BOOTSTRAP, TASK_ROOT, inside
 from lambda_emulator.rie import Launch
 from support.containers import Container, build_user_image, started, trust
 from support.contract import check
-from support.contract.cases import all_cases
+from support.contract.cases import again
 from support.contract.session import Case, Session
 from support.runtimes import Runtime, awslambdaric
 
 # These ask for what only a checkout has: a package of its environment, a program.
 ELSEWHERE = {"environment-metadata", "hostile-processes-left"}
-CASES = [case for case in all_cases() if case.id not in ELSEWHERE]
+CASES = again(but=ELSEWHERE)
 PYTHON = (3, 13)
 REFERENCE = "awslambdaric==4.2.2"
 # The first process of a container gets only those signals that it handles.
@@ -92,12 +92,12 @@ def reference(
 
 
 @pytest.mark.timeout(60, func_only=True)
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", CASES)
 def test_same_outcome_in_the_image(case: Case, reference: Session, subject: Session) -> None:
     check.same(case, reference, subject)
 
 
 @pytest.mark.timeout(60, func_only=True)
-@pytest.mark.parametrize("case", [case for case in CASES if case.alone], ids=str)
+@pytest.mark.parametrize("case", [case for case in CASES if case.values[0].alone])
 def test_next_invocation_succeeds_in_the_image(case: Case, subject: Session) -> None:
     check.recovers(case, subject)

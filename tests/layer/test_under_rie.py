@@ -15,7 +15,7 @@ import pytest
 
 from lambda_emulator.roots import TASK, Root
 from support.contract import check
-from support.contract.cases import all_cases
+from support.contract.cases import again
 from support.contract.session import Case, Session
 from support.layers import PYTHON, install, machine, pinned
 from support.managed import HANDLERS
@@ -116,7 +116,7 @@ def sessions(
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("case", all_cases(), ids=str)
+@pytest.mark.parametrize("case", again())
 def test_contract(case: Case, sessions: tuple[Session, Session]) -> None:
     if case.id in PEER_ENDS:
         theirs, ours = (session.outcome(case)[0] for session in sessions)

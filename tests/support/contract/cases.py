@@ -14,7 +14,9 @@ import errors
 import hostile
 import logging_records
 import output
+import pytest
 import results
+from _pytest.mark import ParameterSet
 
 from support.contract.session import Case
 
@@ -223,6 +225,30 @@ def _hostile() -> Iterator[Case]:
             settings=(("AWS_LAMBDA_FUNCTION_TIMEOUT", "1"),) if name in short else (),
             alone=True,
         )
+
+
+def again(but: Iterable[str] = ()) -> list[ParameterSet]:
+    """The cases for a layer or an image, as parameters, where a checkout has passed them all.
+
+    Those that add little there are marked ``long``; the ones with an id in ``but`` are left out.
+    """
+    short = _short()
+    return [
+        pytest.param(case, id=case.id, marks=[] if case.id in short else [pytest.mark.long])
+        for case in all_cases()
+        if case.id not in but
+    ]
+
+
+def _short() -> set[str]:
+    """The ids of the cases that a layer or an image may answer in its own way.
+
+    One of each function, and all that lean on what lies around the interpreter: the environment,
+    output, processes that end.
+    """
+    around = ("environment-", "output-", "hostile-")
+    firsts = {(case.handler, case.settings): case.id for case in reversed(all_cases())}
+    return {case.id for case in all_cases() if case.id.startswith(around)} | {*firsts.values()}
 
 
 def by_id() -> Mapping[str, Case]:
