@@ -26,7 +26,6 @@ from support.runtimes import Runtime, awslambdaric
 
 # These ask for what only a checkout has: a package of its environment, a program.
 ELSEWHERE = {"environment-metadata", "hostile-processes-left"}
-CASES = again(but=ELSEWHERE)
 PYTHON = (3, 13)
 REFERENCE = "awslambdaric==4.2.2"
 # The first process of a container gets only those signals that it handles.
@@ -92,12 +91,12 @@ def reference(
 
 
 @pytest.mark.timeout(60, func_only=True)
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", again(but=ELSEWHERE))
 def test_same_outcome_in_the_image(case: Case, reference: Session, subject: Session) -> None:
     check.same(case, reference, subject)
 
 
 @pytest.mark.timeout(60, func_only=True)
-@pytest.mark.parametrize("case", [case for case in CASES if case.values[0].alone])
+@pytest.mark.parametrize("case", again(but=ELSEWHERE, alone=True))
 def test_next_invocation_succeeds_in_the_image(case: Case, subject: Session) -> None:
     check.recovers(case, subject)

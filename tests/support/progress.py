@@ -47,9 +47,9 @@ class Progress:
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:
             failed = f", {self._failed[folder]} failed" if self._failed[folder] else ""
-            seconds = time.monotonic() - self._started
+            seconds = f"{time.monotonic() - self._started:.0f} s"
             reporter.write_line("")
-            reporter.write_line(f"{folder}: {self._passed[folder]} passed{failed} ({seconds:.0f} s)")
+            reporter.write_line(f"{folder}: {self._passed[folder]} passed{failed} ({seconds})")
 
 
 def _folder(node: str) -> str:

@@ -227,16 +227,17 @@ def _hostile() -> Iterator[Case]:
         )
 
 
-def again(but: Iterable[str] = ()) -> list[ParameterSet]:
+def again(but: Iterable[str] = (), *, alone: bool = False) -> list[ParameterSet]:
     """The cases for a layer or an image, as parameters, where a checkout has passed them all.
 
-    Those that add little there are marked ``long``; the ones with an id in ``but`` are left out.
+    Those that add little there are marked ``long``. The ones with an id in ``but`` are left out, and
+    so are those that share a process if only those that run ``alone`` are wanted.
     """
     short = _short()
     return [
         pytest.param(case, id=case.id, marks=[] if case.id in short else [pytest.mark.long])
         for case in all_cases()
-        if case.id not in but
+        if case.id not in but and (case.alone or not alone)
     ]
 
 
