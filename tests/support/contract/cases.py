@@ -230,8 +230,8 @@ def _hostile() -> Iterator[Case]:
 def again(but: Iterable[str] = (), *, alone: bool = False) -> list[ParameterSet]:
     """The cases for a layer or an image, as parameters, where a checkout has passed them all.
 
-    Those that add little there are marked ``long``. The ones with an id in ``but`` are left out, and
-    so are those that share a process if only those that run ``alone`` are wanted.
+    Those that add little there are marked ``long``. Ids in ``but`` are left out, and with ``alone``
+    all cases that share a process.
     """
     short = _short()
     return [
