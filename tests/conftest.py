@@ -25,6 +25,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Progress(config), "progress")
 
 
+@pytest.hookimpl(tryfirst=True)  # before the plugin that spreads the tests looks for groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give every test its group, by default its file, and order the groups."""
     order = {name: number for number, name in enumerate(GROUPS.values())}
