@@ -88,14 +88,20 @@ class LineReader:
     def __init__(self, source: str, emit: Callable[[LogRecord], None]) -> None:
         self._source = source
         self._emit = emit
-        self._rest = b""
+        self._rest = bytearray()
 
     def feed(self, data: bytes) -> None:
         """Take bytes as they come."""
-        *lines, self._rest = (self._rest + data).split(b"\n")
+        first, newline, more = data.partition(b"\n")
+        self._rest += first
+        lines: list[bytes] = []
+        if newline:
+            *lines, rest = more.split(b"\n")
+            lines.insert(0, bytes(self._rest))
+            self._rest = bytearray(rest)
         if len(self._rest) > _LONGEST_LINE:
-            lines.append(self._rest)
-            self._rest = b""
+            lines.append(bytes(self._rest))
+            self._rest.clear()
         now = time.time()
         for line in lines:
             self._emit(LogRecord(self._source, line.decode("utf-8", "replace"), now))
@@ -107,27 +113,46 @@ class LineReader:
 
 
 class FrameReader:
-    """Bytes in, one record a frame out. Raises ValueError for bytes that are not a frame."""
+    """Bytes in, one record a frame out.
+
+    What is no frame ends the reading, as nobody knows where the next one begins: a record of the
+    platform says so, and what follows is dropped.
+    """
 
     def __init__(self, source: str, emit: Callable[[LogRecord], None]) -> None:
         self._source = source
         self._emit = emit
-        self._rest = b""
+        self._rest = bytearray()
+        self._lost = False
 
     def feed(self, data: bytes) -> None:
         """Take bytes as they come."""
+        if self._lost:
+            return
         self._rest += data
-        while len(self._rest) >= _FRAME.size:
-            kind, length, micros = _FRAME.unpack_from(self._rest)
-            if kind & 0xFFFF0000 != _FRAME_MAGIC:
-                raise ValueError(f"not a telemetry log frame: type 0x{kind:08x}")
-            end = _FRAME.size + length
-            if len(self._rest) < end:
-                return
-            text = self._rest[_FRAME.size : end].decode("utf-8", "replace")
-            self._rest = self._rest[end:]
-            level = _LEVELS[min((kind >> 2) & 7, len(_LEVELS) - 1)]
-            self._emit(LogRecord(self._source, text, micros / 1e6, level, framed=True))
+        start = 0
+        while (end := self._end_of_frame(start)) is not None:
+            self._emit_frame(start, end)
+            start = end
+        del self._rest[:start]
+
+    def _end_of_frame(self, start: int) -> int | None:
+        if len(self._rest) < start + _FRAME.size:
+            return None
+        kind, length, _ = _FRAME.unpack_from(self._rest, start)
+        if kind & 0xFFFF0000 != _FRAME_MAGIC:
+            self._lost = True
+            text = f"not a frame on the telemetry log descriptor: type 0x{kind:08x}"
+            self._emit(LogRecord("platform", text, time.time()))
+            return None
+        end = start + _FRAME.size + int(length)
+        return end if end <= len(self._rest) else None
+
+    def _emit_frame(self, start: int, end: int) -> None:
+        kind, _, micros = _FRAME.unpack_from(self._rest, start)
+        text = self._rest[start + _FRAME.size : end].decode("utf-8", "replace")
+        level = _LEVELS[min((kind >> 2) & 7, len(_LEVELS) - 1)]
+        self._emit(LogRecord(self._source, text, micros / 1e6, level, framed=True))
 
     def finish(self) -> None:
         """The writer is gone; a frame that is not whole is lost."""

@@ -84,8 +84,11 @@ def test_frame_levels_and_rubbish() -> None:
         reader.feed(frame("x", level))
     levels = [record.level for record in seen]
     assert levels == ["", "TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"]
-    with pytest.raises(ValueError, match="not a telemetry log frame"):
-        reader.feed(b"plain text, not a frame")
+    reader.feed(b"plain text, not a frame")
+    assert (seen[-1].source, seen[-1].framed) == ("platform", False)
+    assert seen[-1].text == "not a frame on the telemetry log descriptor: type 0x706c6169"
+    reader.feed(frame("nobody knows where it begins", 3))
+    assert len(seen) == 8
 
 
 def test_the_tail_is_the_last_four_kilobytes() -> None:
