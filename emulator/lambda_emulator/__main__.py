@@ -51,6 +51,13 @@ def _parser() -> argparse.ArgumentParser:
     add("handler", nargs="?", help="module.function, run by this checkout's runtime")
     add("--task-root", type=Path, default=Path.cwd(), help="the function's folder (default: here)")
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    add(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="name that requests may call it by, besides loopback and --host (repeatable)",
+    )
     port = _number(int, 0, 65_535)
     add("--port", type=port, default=9000, help="port of the invoke API (default: %(default)s)")
     add(
@@ -112,6 +119,7 @@ def _emulator(options: argparse.Namespace) -> Emulator:
         handler=options.handler or "",
         task_root=options.task_root.resolve(),
         host=options.host,
+        allowed_hosts=options.allow_host,
         api_port=options.port,
         url_port=options.url_port,
         name=options.name,

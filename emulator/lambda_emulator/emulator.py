@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from types import TracebackType
 from typing import Any
 
@@ -22,6 +22,12 @@ from .http import Server
 from .invocation import Failure, Invocation, Reply, StreamReply, encode_event, new_trace_id
 from .invoke_api import InvokeApi
 from .logs import LogRecord, Logs
+from .screening import Hosts, Limits
+
+# AWS's endpoints answer 400 to too large a head.
+_INVOKE_LIMITS = Limits(too_large=400, idle=60.0, request=30.0, write=60.0, half_close=True)
+# As Lambda's own: 10 KB of headers, 8 KB of path and query.
+_URL_LIMITS = Limits(8192, 10_240, idle=60.0, request=30.0, write=60.0, half_close=True)
 
 
 class InitFailed(Exception):
@@ -38,6 +44,7 @@ class Emulator:
     `concurrency` is the number of environments; further invocations wait in a queue. `host` is the
     address everything listens on, `api_port` and `url_port` the ports of the invoke API and of the
     function URL (0: a free one), `runtime_api_port` that of the first environment's Runtime API.
+    `allowed_hosts` are names by which all of these may be called besides loopback and `host`.
     `faults` are put on order for the Runtime, Extensions and Telemetry APIs. `url_mode` is the
     function URL's invoke mode, RESPONSE_STREAM or BUFFERED. `on_log` is called with every log
     record. All other arguments are those of `Function`.
@@ -53,6 +60,7 @@ class Emulator:
         api_port: int = 0,
         url_port: int = 0,
         runtime_api_port: int = 0,
+        allowed_hosts: Collection[str] = (),
         faults: Faults | None = None,
         url_mode: str = "RESPONSE_STREAM",
         on_log: Callable[[LogRecord], None] | None = None,
@@ -69,12 +77,19 @@ class Emulator:
         self._concurrency = concurrency
         self._host = host
         self._runtime_api_port = runtime_api_port
+        self._allowed_hosts = allowed_hosts
         self._queue: deque[Invocation] = deque()
         self._starts: list[asyncio.Task[Failure | None]] = []
         self._events: set[asyncio.Future[Reply]] = set()
         self._ports = (api_port, url_port)
-        self._api = Server(InvokeApi(self).handle)
-        self._url = Server(FunctionUrl(self, buffered=url_mode == "BUFFERED").handle)
+        self._api = Server(
+            InvokeApi(self).handle, limits=_INVOKE_LIMITS, hosts=Hosts(allowed_hosts)
+        )
+        self._url = Server(
+            FunctionUrl(self, buffered=url_mode == "BUFFERED").handle,
+            limits=_URL_LIMITS,
+            hosts=Hosts(allowed_hosts),
+        )
 
     async def __aenter__(self) -> Emulator:
         try:
@@ -99,7 +114,8 @@ class Emulator:
 
     async def _add_environments(self) -> None:
         for number in range(self._concurrency):
-            environment = Environment(self.function, self.faults, Logs(), self._dispatch)
+            hosts = Hosts(self._allowed_hosts, single_label=True)
+            environment = Environment(self.function, self.faults, Logs(), self._dispatch, hosts)
             if self._on_log is not None:
                 environment.logs.listeners.append(self._on_log)
             self.environments.append(environment)

@@ -31,6 +31,7 @@ from .logs import LogRecord, Logs
 from .process import describe_exit
 from .routes import Router, classify
 from .sandbox import Sandbox
+from .screening import Hosts
 from .state import MANAGED, ON_DEMAND, SNAP_START, Call, Machine, NotAllowed, State
 from .telemetry import Telemetry
 
@@ -59,7 +60,12 @@ class Environment:
     """One execution environment. `idle` is called whenever it may take another invocation."""
 
     def __init__(
-        self, function: Function, faults: Faults, logs: Logs, idle: Callable[[], None]
+        self,
+        function: Function,
+        faults: Faults,
+        logs: Logs,
+        idle: Callable[[], None],
+        hosts: Hosts,
     ) -> None:
         self.function = function
         self.logs = logs
@@ -68,7 +74,7 @@ class Environment:
         self.sandbox = Sandbox(
             function, logs, self.telemetry, self.extensions, self._runtime_exited
         )
-        self.server = Server(Router(self).handle, faults, classify)
+        self.server = Server(Router(self).handle, faults, classify, hosts=hosts)
         self.phase = Phase.COLD
         self.starts = 0
         self._idle = idle

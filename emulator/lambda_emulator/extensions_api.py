@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from . import answers
+from . import answers, strict_json
 from .extensions import Refused
 from .http import Request, Response
 
@@ -89,10 +89,10 @@ class ExtensionsApi:
 
 def _events(body: bytes) -> list[str]:
     try:
-        wish = json.loads(body)
-        events = wish.get("events", []) or []
-    except (ValueError, AttributeError) as error:
+        wish = strict_json.decode(body)
+    except ValueError as error:
         raise Refused("InvalidRequestFormat", str(error)) from error
+    events = wish.get("events", []) or [] if isinstance(wish, dict) else None
     if not isinstance(events, list) or not all(isinstance(event, str) for event in events):
         raise Refused("InvalidRequestFormat", "events should be a list of strings")
     return events

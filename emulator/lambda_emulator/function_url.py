@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
+from . import strict_json
 from .http import BodyTooLarge, Disconnected, InvalidHead, Request, Response
 from .invocation import INTEGRATION_RESPONSE, StreamReply
 
@@ -71,7 +72,7 @@ class FunctionUrl:
             status, headers = _prelude(prelude)
         else:
             status, headers, body = 200, [("content-type", reply.content_type)], payload
-        await response.send(status, headers, b"" if request.method == "HEAD" else body)
+        await response.send(status, headers, body)
 
 
 def http_event(request: Request, body: bytes, account_id: str) -> dict[str, Any]:
@@ -120,10 +121,10 @@ def _request_context(request: Request, headers: dict[str, str], account_id: str)
 
 
 def _joined(pairs: list[tuple[str, str]]) -> dict[str, str]:
-    joined: dict[str, str] = {}
+    values: dict[str, list[str]] = {}
     for name, value in pairs:
-        joined[name] = f"{joined[name]},{value}" if name in joined else value
-    return joined
+        values.setdefault(name, []).append(value)
+    return {name: ",".join(texts) for name, texts in values.items()}
 
 
 def _text(body: bytes, content_type: str) -> tuple[str, bool]:
@@ -160,26 +161,32 @@ async def _pass_on(response: Response, reply: StreamReply) -> None:
 
 
 async def _read_prelude(chunks: AsyncIterator[bytes]) -> tuple[int, list[tuple[str, str]], bytes]:
-    data = b""
+    data = bytearray()
     async for chunk in chunks:
+        # The end may have begun in the chunk before.
+        start = max(0, len(data) - len(_PRELUDE_END))
         data += chunk
-        prelude, end, rest = data.partition(_PRELUDE_END)
-        if end:
-            status, headers = _prelude(prelude)
-            return status, headers, rest
+        end = data.find(_PRELUDE_END, start)
+        if end >= 0:
+            status, headers = _prelude(bytes(data[:end]))
+            return status, headers, bytes(data[end + len(_PRELUDE_END) :])
         if len(data) > _LARGEST_PRELUDE:
             break
     raise BadResponse
 
 
 def _prelude(encoded: bytes) -> tuple[int, list[tuple[str, str]]]:
-    try:
-        prelude = json.loads(encoded)
-    except ValueError as error:
-        raise BadResponse from error
+    prelude = _decode(encoded)
     if not isinstance(prelude, dict):
         raise BadResponse
     return _head(prelude)
+
+
+def _decode(payload: bytes) -> Any:
+    try:
+        return strict_json.decode(payload)
+    except ValueError as error:
+        raise BadResponse from error
 
 
 def _head(answer: dict[str, Any]) -> tuple[int, list[tuple[str, str]]]:
@@ -187,38 +194,59 @@ def _head(answer: dict[str, Any]) -> tuple[int, list[tuple[str, str]]]:
     status = answer.get("statusCode", 200)
     headers = answer.get("headers") or {}
     cookies = answer.get("cookies") or []
-    if not isinstance(status, int) or not 200 <= status <= 599 or not isinstance(headers, dict):
+    if not isinstance(status, int) or not 200 <= status <= 599:
+        raise BadResponse
+    if not isinstance(headers, dict) or not isinstance(cookies, list):
         raise BadResponse
     head = [
         (name, _plain(value)) for name, value in headers.items() if name.lower() not in _HOP_BY_HOP
     ]
-    head += [("set-cookie", str(cookie)) for cookie in cookies]
+    for cookie in cookies:
+        if not isinstance(cookie, str):
+            raise BadResponse
+        head.append(("set-cookie", cookie))
     if not any(name.lower() == "content-type" for name, _ in head):
         head.append(("content-type", "application/json"))
     return status, head
 
 
 def _plain(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool | int | float):
+        return json.dumps(value)
+    raise BadResponse
 
 
 def _proxy_response(payload: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
     """A buffered response: with a statusCode it is HTTP, without one it is the body."""
-    try:
-        answer = json.loads(payload)
-    except ValueError as error:
-        raise BadResponse from error
+    answer = _decode(payload)
     if not isinstance(answer, dict) or "statusCode" not in answer:
-        return 200, [("content-type", "application/json")], _body(answer, payload)
+        body = _encode(answer) if isinstance(answer, str) else payload
+        return 200, [("content-type", "application/json")], body
     status, headers = _head(answer)
+    return status, headers, _body(answer)
+
+
+def _body(answer: dict[str, Any]) -> bytes:
     body = answer.get("body") or ""
     text = body if isinstance(body, str) else json.dumps(body)
-    encoded = base64.b64decode(text) if answer.get("isBase64Encoded") else text.encode()
-    return status, headers, encoded
+    encoded = answer.get("isBase64Encoded") or False
+    if not isinstance(encoded, bool):
+        raise BadResponse
+    if not encoded:
+        return _encode(text)
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise BadResponse from error
 
 
-def _body(answer: object, payload: bytes) -> bytes:
-    return answer.encode() if isinstance(answer, str) else payload
+def _encode(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise BadResponse from error
 
 
 async def _refuse(response: Response, status: int, text: str) -> None:

@@ -1,11 +1,11 @@
 """An HTTP/1.1 server over asyncio, parsed by h11.
 
-Theory of operation ------------------- One `Connection` is one accepted socket. The transport
-hands bytes to h11 as they come; one task per connection pulls h11's events out, so a handler reads
-like straight code: take the request, read its body, send an answer. Nothing is read from the
-socket while a handler has bytes it has not asked for yet (`_HIGH_WATER`), and a writer waits while
-the peer does not read: back-pressure runs through in both directions. Everything that leaves goes
-through `transmit`, the one place where a `Fault` can spoil it.
+One `Connection` is one accepted socket. The transport hands bytes to h11 as they come; one task per
+connection pulls h11's events out, so a handler reads like straight code: take the request, read its
+body, send an answer. Nothing is read from the socket while a handler has bytes it has not asked for
+yet (`_HIGH_WATER`), and a writer waits while the peer does not read: back-pressure runs through in
+both directions. Everything that leaves goes through `transmit`, the one place where a `Fault` can
+spoil it. A connection that waits for its client waits no longer than its server's `Limits` say.
 """
 
 from __future__ import annotations
@@ -16,18 +16,24 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from email.utils import formatdate
+from http import HTTPStatus
 
 import h11
 
 from .faults import Fault, Faults
+from .screening import Hosts, Limits, Rejected, screen
+
+# A runtime may send an X-Ray cause of up to 1 MiB in one header.
+_NO_LIMITS = Limits(headers=4 * 1024 * 1024)
 
 Headers = Iterable[tuple[str, str]]
 Handler = Callable[["Request", "Response"], Awaitable[None]]
 Classify = Callable[[str, str], str]
 
 _HIGH_WATER = 256 * 1024
-# A runtime may send an X-Ray cause of up to 1 MiB in one header.
-_LARGEST_HEAD = 4 * 1024 * 1024
+# A client that is refused while it sends needs so long to read why; closing at once would reset it.
+_LINGER_SECONDS = 2.0
+_NO_BODY = (204, 205, 304)
 
 
 class Disconnected(Exception):
@@ -40,6 +46,10 @@ class DisconnectedAfterwards(Disconnected):
 
 class BodyTooLarge(Exception):
     """The body is longer than the caller of `Request.body` allows."""
+
+
+class ClientTooSlow(Exception):
+    """The client has not sent its request within the server's limits."""
 
 
 class InvalidHead(ValueError):
@@ -60,10 +70,12 @@ class Request:
         "trailers",
     )
 
-    def __init__(self, connection: Connection, event: h11.Request, fault: Fault | None) -> None:
+    def __init__(
+        self, connection: Connection, event: h11.Request, target: str, fault: Fault | None
+    ) -> None:
         self.connection = connection
         self.method = event.method.decode("ascii")
-        self.path, _, self.query = event.target.decode("latin-1").partition("?")
+        self.path, _, self.query = target.partition("?")
         self._headers = event.headers
         self._fault = fault
         self._received = 0
@@ -77,11 +89,10 @@ class Request:
 
     def headers(self) -> dict[str, str]:
         """Every header by its lower-case name; several of one name are joined by a comma."""
-        joined: dict[str, str] = {}
+        values: dict[str, list[str]] = {}
         for key, value in self._headers:
-            name, text = key.decode("ascii"), value.decode("latin-1")
-            joined[name] = f"{joined[name]}, {text}" if name in joined else text
-        return joined
+            values.setdefault(key.decode("ascii"), []).append(value.decode("latin-1"))
+        return {name: ", ".join(texts) for name, texts in values.items()}
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body piece by piece; afterwards `trailers` is filled. Raises Disconnected."""
@@ -123,36 +134,52 @@ class Request:
 
 
 class Response:
-    """The answer to one request: either `send`, or `start`, `write` …, `finish`."""
+    """The answer to one request: either `send`, or `start`, `write` …, `finish`.
 
-    __slots__ = ("_connection", "_fault", "started")
+    What may have no body gets none, whatever it is given: an answer to HEAD, and the statuses 204,
+    205 and 304. `closing` announces that the connection is closed afterwards.
+    """
 
-    def __init__(self, connection: Connection, fault: Fault | None) -> None:
+    __slots__ = ("_bodyless", "_closing", "_connection", "_fault", "_head", "started")
+
+    def __init__(
+        self, connection: Connection, fault: Fault | None, method: str, *, closing: bool = False
+    ) -> None:
         self._connection = connection
         self._fault = fault
+        self._head = method == "HEAD"
+        self._bodyless = self._head
+        self._closing = closing
         self.started = False
 
     async def send(self, status: int, headers: Headers, body: bytes) -> None:
         """A whole answer with its Content-Length. Raises InvalidHead."""
-        head = _response(status, headers, (b"content-length", b"%d" % len(body)))
+        if status in _NO_BODY and not self._head:
+            body = b""
+        data = self._begin(status, headers, (b"content-length", b"%d" % len(body)))
         protocol = self._connection.protocol
-        self.started = True
-        data = protocol.send(head) or b""
-        if body:
+        if body and not self._bodyless:
             data += protocol.send(h11.Data(data=body)) or b""
         data += protocol.send(h11.EndOfMessage()) or b""
         await self._connection.transmit(data, self._fault, last=True)
 
     async def start(self, status: int, headers: Headers) -> None:
         """The head of an answer whose length is not known yet. Raises InvalidHead."""
-        head = _response(status, headers, (b"transfer-encoding", b"chunked"))
+        framing = (b"content-length", b"0") if status == 205 else (b"transfer-encoding", b"chunked")
+        await self._connection.transmit(self._begin(status, headers, framing), self._fault)
+
+    def _begin(self, status: int, headers: Headers, framing: tuple[bytes, bytes]) -> bytes:
+        extra = [] if status in (204, 304) else [framing]
+        if self._closing:
+            extra.append((b"connection", b"close"))
+        head = _response(status, headers, extra)
+        self._bodyless = self._head or status in _NO_BODY
         self.started = True
-        data = self._connection.protocol.send(head) or b""
-        await self._connection.transmit(data, self._fault)
+        return self._connection.protocol.send(head) or b""
 
     async def write(self, chunk: bytes) -> None:
         """A piece of the body; waits while the peer does not read. Raises Disconnected."""
-        if chunk:
+        if chunk and not self._bodyless:
             data = self._connection.protocol.send(h11.Data(data=chunk)) or b""
             await self._connection.transmit(data, self._fault)
 
@@ -171,7 +198,10 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self.protocol = h11.Connection(h11.SERVER, max_incomplete_event_size=_LARGEST_HEAD)
+        self._limits = limits = server.limits
+        self.protocol = h11.Connection(
+            h11.SERVER, max_incomplete_event_size=limits.target + limits.headers
+        )
         self.closed = False
         self.busy = False
         self._unread = 0
@@ -179,6 +209,12 @@ class Connection(asyncio.Protocol):
         self._paused = False
         self._readable: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
+        # Until when the client may take for what it is to send now, on the loop's clock.
+        self._deadline: float | None = None
+        self._between_requests = True
+        self._method = "GET"
+        self._refused = False
+        self._last_resort: asyncio.TimerHandle | None = None
 
     # asyncio's side
 
@@ -194,13 +230,26 @@ class Connection(asyncio.Protocol):
         task.add_done_callback(self._server.tasks.discard)
 
     def data_received(self, data: bytes) -> None:
-        if self.protocol.their_state is h11.ERROR:
+        if self._refused or self.protocol.their_state is h11.ERROR:
             return
+        if self._between_requests:
+            self._between_requests = False
+            self._set_deadline(self._limits.request)
         self.protocol.receive_data(data)
         self._unread += len(data)
         if self._unread > _HIGH_WATER and not self._paused:
             self._paused = True
             self._transport.pause_reading()
+        self._wake_reader()
+
+    def eof_received(self) -> bool:
+        """The client has ended its side; True keeps ours open for its answer."""
+        if self._limits.half_close and self.protocol.their_state is not h11.ERROR:
+            self.protocol.receive_data(b"")
+        self._wake_reader()
+        return self._limits.half_close
+
+    def _wake_reader(self) -> None:
         if self._readable is not None and not self._readable.done():
             self._readable.set_result(None)
 
@@ -214,6 +263,8 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
+        if self._last_resort is not None:
+            self._last_resort.cancel()
         self._server.connections.discard(self)
         for waiter in (self._readable, self._writable):
             if waiter is not None and not waiter.done():
@@ -232,10 +283,21 @@ class Connection(asyncio.Protocol):
             event = self.protocol.next_event()
             if event is not h11.NEED_DATA:
                 return event
+            self._check_line_ends()
             if self.protocol.they_are_waiting_for_100_continue:
                 go_on = h11.InformationalResponse(status_code=100, headers=[])
                 self._transport.write(self.protocol.send(go_on) or b"")
             await self._more()
+
+    def _check_line_ends(self) -> None:
+        """Refuse a bare line feed in a chunked body, where h11 would wait for ever for the CR."""
+        if self.protocol.their_state is h11.SEND_BODY:
+            rest, _ = self.protocol.trailing_data
+            if b"\n" in rest.replace(b"\r\n", b""):
+                raise h11.RemoteProtocolError("a line in the chunked body ends without CR")
+
+    def _set_deadline(self, seconds: float | None) -> None:
+        self._deadline = None if seconds is None else self._loop.time() + seconds
 
     async def _more(self) -> None:
         self._unread = 0
@@ -245,9 +307,19 @@ class Connection(asyncio.Protocol):
         if self.closed:
             raise Disconnected
         self._readable = self._loop.create_future()
-        await self._readable
+        await self._within_deadline(self._readable)
         if self.closed and not self._unread:
             raise Disconnected
+
+    async def _within_deadline(self, waiter: asyncio.Future[None]) -> None:
+        if self._deadline is None:
+            await waiter
+            return
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                await waiter
+        except TimeoutError:
+            raise ClientTooSlow from None
 
     async def transmit(self, data: bytes, fault: Fault | None, *, last: bool = False) -> None:
         """Send bytes of an answer, spoiled as `fault` says; waits while the peer does not read."""
@@ -256,9 +328,17 @@ class Connection(asyncio.Protocol):
         else:
             await self._transmit_spoiled(fault.spoil_head(data, self._sent), fault, last)
         if self._writable is not None:
-            await self._writable
+            await self._until_read(self._writable)
             if self.closed:
                 raise Disconnected
+
+    async def _until_read(self, waiter: asyncio.Future[None]) -> None:
+        try:
+            async with asyncio.timeout(self._limits.write):
+                await waiter
+        except TimeoutError:
+            self.end("reset")
+            raise Disconnected from None
 
     async def _transmit_spoiled(self, data: bytes, fault: Fault, last: bool) -> None:
         whole = len(data)
@@ -294,21 +374,45 @@ class Connection(asyncio.Protocol):
                 self.protocol.start_next_cycle()
         except Disconnected:
             pass
+        except ClientTooSlow:
+            if not self._between_requests:
+                await self._refuse(408, "the request took too long to arrive")
+        except Rejected as error:
+            await self._refuse(error.status, str(error))
+        except BodyTooLarge:
+            await self._refuse(413, "the body is too large")
         except h11.RemoteProtocolError as error:
-            await self._refuse(error.error_status_hint, str(error))
+            await self._refuse(self._status_of(error), str(error))
         except Exception as error:
             self._loop.call_exception_handler({"message": "emulator error", "exception": error})
             await self._refuse(500, "Internal Server Error")
         finally:
-            self._transport.close()
+            self._close()
+
+    def _status_of(self, error: h11.RemoteProtocolError) -> int:
+        if error.error_status_hint != 431:
+            return error.error_status_hint
+        rest, _ = self.protocol.trailing_data
+        return self._limits.too_large if b"\n" in rest else 414
+
+    def _close(self) -> None:
+        """Close when the client has read what was written, or will not."""
+        self._transport.close()
+        if not self.closed and self._limits.write is not None:
+            self._last_resort = self._loop.call_later(self._limits.write, self._transport.abort)
 
     async def _serve_one(self) -> bool:
+        self.busy = False
+        self._between_requests = True
+        self._set_deadline(self._limits.idle)
         event = await self.next_event()
         if not isinstance(event, h11.Request):
             return False
-        fault = self._server.pick_fault(event)
-        request = Request(self, event, fault)
-        response = Response(self, fault)
+        self._method = event.method.decode("ascii")
+        target = screen(event, self._limits, self._server.hosts)
+        fault = self._server.pick_fault(self._method, target)
+        request = Request(self, event, target, fault)
+        response = Response(self, fault, request.method, closing=_has_two_lengths(event))
         self._sent = 0
         self.busy = True
         if fault is not None:
@@ -321,7 +425,6 @@ class Connection(asyncio.Protocol):
                 return self._reusable()
         await self._server.handler(request, response)
         await self._discard()
-        self.busy = False
         return self._reusable()
 
     async def _discard(self) -> None:
@@ -332,22 +435,44 @@ class Connection(asyncio.Protocol):
         return self.protocol.our_state is h11.DONE and self.protocol.their_state is h11.DONE
 
     async def _refuse(self, status: int, text: str) -> None:
-        if self.protocol.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            with contextlib.suppress(Disconnected):
-                await Response(self, None).send(status, [("connection", "close")], text.encode())
+        if self.protocol.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            return
+        with contextlib.suppress(Disconnected):
+            headers = [("content-type", "text/plain; charset=utf-8")]
+            await Response(self, None, self._method, closing=True).send(
+                status, headers, text.encode()
+            )
+            await self._linger()
+
+    async def _linger(self) -> None:
+        """Let the client read why it was refused, and drop what it sends meanwhile."""
+        self._refused = True
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        self._set_deadline(_LINGER_SECONDS)
+        with contextlib.suppress(ClientTooSlow):
+            await self._more()
 
 
 class Server:
     """Listens on one address and hands every request to `handler`.
 
     `classify` names a request by its method and path, the name by which faults choose their
-    victims.
+    victims. `limits` bound what clients may ask, `hosts` says by which names they may call.
     """
 
     def __init__(
-        self, handler: Handler, faults: Faults | None = None, classify: Classify | None = None
+        self,
+        handler: Handler,
+        faults: Faults | None = None,
+        classify: Classify | None = None,
+        *,
+        limits: Limits = _NO_LIMITS,
+        hosts: Hosts | None = None,
     ) -> None:
         self.handler = handler
+        self.limits = limits
+        self.hosts = hosts or Hosts()
         self.connections: set[Connection] = set()
         self.tasks: set[asyncio.Task[None]] = set()
         self._faults = faults
@@ -361,18 +486,27 @@ class Server:
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: Connection(self), host, port, backlog=1024)
         self.host, self.port = self._server.sockets[0].getsockname()[:2]
+        self.hosts.bind(host)
+        self.hosts.bind(self.host)
 
     @property
     def address(self) -> str:
         """`host:port`, as AWS_LAMBDA_RUNTIME_API wants it."""
-        return f"{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
 
-    def pick_fault(self, event: h11.Request) -> Fault | None:
+    def pick_fault(self, method: str, target: str) -> Fault | None:
         """The fault that this request must suffer, if any."""
         if self._faults is None or self._classify is None or not self._faults.armed:
             return None
-        path = event.target.decode("latin-1").partition("?")[0]
-        return self._faults.pick(self._classify(event.method.decode("ascii"), path))
+        return self._faults.pick(self._classify(method, target.partition("?")[0]))
+
+    async def drain(self, seconds: float) -> None:
+        """Wait for clients that have ended, `seconds` at most: what they sent last is read."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self.connections:
+                    await asyncio.sleep(0.002)
 
     async def stop(self) -> None:
         """Stop listening, cut every connection and wait for their handlers to end."""
@@ -384,30 +518,27 @@ class Server:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-_REASONS = {
-    200: b"OK",
-    202: b"Accepted",
-    204: b"No Content",
-    400: b"Bad Request",
-    403: b"Forbidden",
-    404: b"Not Found",
-    405: b"Method Not Allowed",
-    410: b"Gone",
-    413: b"Request Entity Too Large",
-    500: b"Internal Server Error",
-    502: b"Bad Gateway",
-}
+def _has_two_lengths(request: h11.Request) -> bool:
+    """Whether Content-Length and Transfer-Encoding contradict each other, as in smuggling.
+
+    Transfer-Encoding wins, and the connection is closed after the answer (RFC 9112, 6.1).
+    """
+    names = {name for name, _ in request.headers}
+    return b"content-length" in names and b"transfer-encoding" in names
 
 
-def _response(status: int, headers: Headers, framing: tuple[bytes, bytes]) -> h11.Response:
+def _response(status: int, headers: Headers, extra: list[tuple[bytes, bytes]]) -> h11.Response:
     try:
         encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-        encoded += [(b"date", _date()), framing]
-        reason = _REASONS.get(status, b"Status")
-        return h11.Response(status_code=status, headers=encoded, reason=reason)
+        encoded += [(b"date", _date()), *extra]
+        return h11.Response(
+            status_code=status, headers=encoded, reason=_REASONS.get(status, b"Status")
+        )
     except (UnicodeEncodeError, h11.LocalProtocolError) as error:
         raise InvalidHead(str(error)) from error
 
+
+_REASONS = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
 
 _date_cache: tuple[int, bytes] = (0, b"")
 

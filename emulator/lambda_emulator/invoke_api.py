@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote
 
-from . import eventstream
+from . import eventstream, strict_json
 from .http import BodyTooLarge, Disconnected, Request, Response
 from .invocation import Reply, StreamReply
 
@@ -23,6 +23,9 @@ _INVOKE = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
 _STREAM = re.compile(r"/2021-11-15/functions/([^/]+)/response-streaming-invocations")
 _SYNCHRONOUS_LIMIT = 6 * 1024 * 1024
 _EVENT_LIMIT = 1024 * 1024
+_CLIENT_CONTEXT_LIMIT = 3583
+_TRACE_LIMIT = 8 * 1024
+_TENANT = re.compile(r"[a-zA-Z0-9._:/=+\-@ ]{1,256}")
 _NAME = re.compile(r"(?:arn:[^:]+:lambda:[^:]*:\d*:function:|\d+:function:)?([^:]+)(?::([^:]+))?")
 
 
@@ -76,16 +79,12 @@ class InvokeApi:
     # buffered
 
     async def _invoke(self, request: Request, response: Response) -> None:
-        kind = request.header("x-amz-invocation-type") or "RequestResponse"
-        if kind not in ("RequestResponse", "Event", "DryRun"):
-            raise ApiError(
-                400, "InvalidParameterValueException", f"unknown invocation type: {kind}"
-            )
+        kind = _choice(request, "x-amz-invocation-type", ("RequestResponse", "Event", "DryRun"))
+        options = _options(request)
         event = await _event(request, _EVENT_LIMIT if kind == "Event" else _SYNCHRONOUS_LIMIT)
         if kind == "DryRun":
             await response.send(204, [], b"")
             return
-        options = _options(request)
         if kind == "Event":
             self._emulator.send(event, **options)
             await response.send(202, [], b"")
@@ -108,11 +107,13 @@ class InvokeApi:
     # streaming
 
     async def _stream(self, request: Request, response: Response) -> None:
+        kind = _choice(request, "x-amz-invocation-type", ("RequestResponse", "DryRun"))
+        options = _options(request)
         event = await _event(request, _SYNCHRONOUS_LIMIT)
-        if request.header("x-amz-invocation-type") == "DryRun":
+        if kind == "DryRun":
             await response.send(204, [], b"")
             return
-        async with self._emulator.stream(event, **_options(request)) as reply:
+        async with self._emulator.stream(event, **options) as reply:
             await reply.started()
             await response.start(200, self._stream_headers(reply))
             try:
@@ -150,7 +151,7 @@ async def _event(request: Request, limit: int) -> bytes:
     if not body:
         return b"{}"
     try:
-        json.loads(body)
+        strict_json.decode(body)
     except ValueError as error:
         text = f"Could not parse request body into json: {error}"
         raise ApiError(400, "InvalidRequestContentException", text) from error
@@ -159,21 +160,47 @@ async def _event(request: Request, limit: int) -> bytes:
 
 def _options(request: Request) -> dict[str, object]:
     return {
-        "trace_id": request.header("x-amzn-trace-id"),
+        "trace_id": _trace_id(request),
         "client_context": _client_context(request.header("x-amz-client-context")),
-        "tenant_id": request.header("x-amz-tenant-id"),
-        "log_tail": request.header("x-amz-log-type") == "Tail",
+        "tenant_id": _tenant_id(request),
+        "log_tail": _choice(request, "x-amz-log-type", ("None", "Tail")) == "Tail",
     }
+
+
+def _choice(request: Request, name: str, values: tuple[str, ...]) -> str:
+    """The value of a header that has only these; the first of them when it is absent."""
+    value = request.header(name) or values[0]
+    if value not in values:
+        text = f"{name}: {value[:100]!r} is none of {', '.join(values)}"
+        raise ApiError(400, "InvalidParameterValueException", text)
+    return value
+
+
+def _trace_id(request: Request) -> str | None:
+    trace_id = request.header("x-amzn-trace-id")
+    if trace_id is not None and len(trace_id) > _TRACE_LIMIT:
+        text = f"x-amzn-trace-id is longer than {_TRACE_LIMIT} bytes"
+        raise ApiError(400, "InvalidParameterValueException", text)
+    return trace_id
+
+
+def _tenant_id(request: Request) -> str | None:
+    tenant_id = request.header("x-amz-tenant-id")
+    if tenant_id is not None and not _TENANT.fullmatch(tenant_id):
+        text = "x-amz-tenant-id has up to 256 letters, digits, spaces and ._:/=+-@"
+        raise ApiError(400, "InvalidParameterValueException", text)
+    return tenant_id
 
 
 def _client_context(encoded: str | None) -> str | None:
     if encoded is None:
         return None
+    if len(encoded) > _CLIENT_CONTEXT_LIMIT:
+        text = f"the client context is longer than {_CLIENT_CONTEXT_LIMIT} bytes of base64"
+        raise ApiError(400, "InvalidRequestContentException", text)
     try:
-        text = base64.b64decode(encoded, validate=True).decode()
-        json.loads(text)
+        context = strict_json.decode(base64.b64decode(encoded, validate=True))
     except (binascii.Error, ValueError) as error:
-        raise ApiError(
-            400, "InvalidRequestContentException", f"client context is not base64 of JSON: {error}"
-        ) from error
-    return json.dumps(json.loads(text), separators=(",", ":"))
+        text = f"client context is not base64 of JSON: {error}"
+        raise ApiError(400, "InvalidRequestContentException", text) from error
+    return json.dumps(context, separators=(",", ":"))

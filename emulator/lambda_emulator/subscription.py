@@ -5,10 +5,11 @@ Source: AWS, 'Lambda Telemetry API reference' and 'Lambda Logs API'.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
+
+from . import strict_json
 
 TELEMETRY_SCHEMAS = ("2022-07-01", "2022-12-13", "2025-01-29")
 LOGS_SCHEMAS = ("2020-08-15", "2021-03-18")
@@ -42,7 +43,7 @@ class Subscription:
         Raises Invalid.
         """
         try:
-            wish = json.loads(body)
+            wish = strict_json.decode(body)
         except ValueError as error:
             raise Invalid(f"the body is not JSON: {error}") from error
         if not isinstance(wish, dict):
@@ -57,6 +58,8 @@ class Subscription:
         if unknown := [kind for kind in types if kind not in _TYPES]:
             raise Invalid(f"unknown types: {unknown}")
         buffering = wish.get("buffering") or {}
+        if not isinstance(buffering, dict):
+            raise Invalid("buffering should be a JSON object")
         protocol, host, port, path = _destination(wish.get("destination"))
         return Subscription(
             name,
@@ -77,7 +80,7 @@ class Subscription:
 
 def _bounded(buffering: dict[str, Any], name: str, low: int, high: int, *, default: int) -> int:
     value = buffering.get(name, default)
-    if not isinstance(value, int) or not low <= value <= high:
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise Invalid(f"{name} should be a number from {low} to {high}")
     return value
 
@@ -88,15 +91,26 @@ def _destination(wish: object) -> tuple[str, str, int, str]:
     protocol = wish.get("protocol", "HTTP")
     if protocol == "TCP":
         port = wish.get("port")
-        if not isinstance(port, int):
+        if not isinstance(port, int) or isinstance(port, bool) or not 0 < port < 65_536:
             raise Invalid("TCP port is not provided")
         return "TCP", "127.0.0.1", port, ""
     if protocol != "HTTP":
         raise Invalid("protocol should be HTTP or TCP")
-    url = urlsplit(str(wish.get("URI", "")))
-    if url.hostname is None or url.port is None:
-        raise Invalid("URI port is not provided")
+    url, port = _url(str(wish.get("URI", "")))
     # In Lambda this name is the sandbox itself, and so is every listener there.
-    host = "127.0.0.1" if url.hostname in ("sandbox", "sandbox.localdomain") else url.hostname
+    host = url.hostname or ""
+    if host in ("sandbox", "sandbox.localdomain"):
+        host = "127.0.0.1"
     path = url.path or "/"
-    return "HTTP", host, url.port, f"{path}?{url.query}" if url.query else path
+    return "HTTP", host, port, f"{path}?{url.query}" if url.query else path
+
+
+def _url(text: str) -> tuple[SplitResult, int]:
+    try:
+        url = urlsplit(text)
+        port = url.port
+    except ValueError as error:
+        raise Invalid(f"URI: {error}") from error
+    if not url.hostname or not port:
+        raise Invalid("URI port is not provided")
+    return url, port

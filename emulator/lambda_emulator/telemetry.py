@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import time
 from collections.abc import Callable
 from typing import Any
 
+from . import strict_json
 from .function import Function
 from .logs import LogRecord, Logs
 from .subscriber import Subscriber, encode_event
@@ -92,7 +92,7 @@ class Telemetry:
         """With the JSON log format a record that is a JSON object is delivered as one."""
         if self._function.log_format == "JSON" or self._function.max_concurrency:
             with contextlib.suppress(ValueError):
-                decoded = json.loads(str(record))
+                decoded = strict_json.decode(str(record).encode())
                 return decoded if isinstance(decoded, dict) else record
         return record
 

@@ -1,0 +1,143 @@
+"""What a request's head must be before anything is done for it: a path, of bounded size, and meant
+for this emulator.
+
+A page in a browser can send requests to any address of this machine. It can even read the answers
+if its own name is made to point here (DNS rebinding). Only a foreign ``Host`` or ``Origin`` betrays
+such requests. A check of ``Content-Type`` would protect nothing: pages may send ``text/plain``
+without asking.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import h11
+
+# So many spellings of an allowed authority are looked at once.
+_MOST_REMEMBERED = 100
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(?::\d*)?")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a client may ask of a server.
+
+    `target` and `headers` are bytes, of the path with its query and of all header lines.
+    `too_large` is the status for headers beyond that. `idle`, `request` and `write` are seconds: to
+    begin a request, to complete it, and to take a full buffer of the answer; None: no limit.
+    `half_close` lets a client end its side and still have its answer.
+    """
+
+    target: int = 64 * 1024
+    headers: int = 64 * 1024
+    too_large: int = 431
+    idle: float | None = None
+    request: float | None = None
+    write: float | None = None
+    half_close: bool = False
+
+
+class Rejected(Exception):
+    """A request that nothing is done for: the status it is answered with, and str() says why."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Hosts:
+    """The names by which a server may be called.
+
+    Those are the loopback names, the address it listens on (every address, if that is all of
+    them), and `more`. `single_label` allows names without a dot as well, which nobody on the
+    internet can own: runtimes may put anything into ``Host``.
+    """
+
+    def __init__(self, more: Collection[str] = (), *, single_label: bool = False) -> None:
+        self._names = {"localhost", *(name.lower().rstrip(".") for name in more)}
+        self._single_label = single_label
+        self._any_address = False
+        self._allowed: set[str] = set()
+
+    def bind(self, address: str) -> None:
+        """Allow the address that the server listens on."""
+        self._names.add(address.lower())
+        self._any_address |= address in ("0.0.0.0", "::")
+
+    def allow(self, authority: str) -> bool:
+        """Whether ``name``, ``name:port`` or ``[v6]:port`` is this server."""
+        if authority in self._allowed:
+            return True
+        if len(self._allowed) < _MOST_REMEMBERED and self._is_ours(authority):
+            self._allowed.add(authority)
+            return True
+        return self._is_ours(authority)
+
+    def _is_ours(self, authority: str) -> bool:
+        match = _HOST.fullmatch(authority)
+        if match is None:
+            return False
+        name = match[1].strip("[]").lower().rstrip(".")
+        if name in self._names or name.endswith(".localhost"):
+            return True
+        try:
+            address = ipaddress.ip_address(name)
+        except ValueError:
+            return self._single_label and "." not in name
+        return self._any_address or address.is_loopback
+
+
+def screen(request: h11.Request, limits: Limits, hosts: Hosts) -> str:
+    """The path and query that are asked for. Raises Rejected."""
+    size = sum(len(name) + len(value) + 4 for name, value in request.headers)
+    if size > limits.headers:
+        raise Rejected(limits.too_large, f"the headers are longer than {limits.headers} bytes")
+    if len(request.target) > limits.target:
+        raise Rejected(414, f"path and query are longer than {limits.target} bytes")
+    if request.method == b"CONNECT":
+        raise Rejected(405, "this is no proxy")
+    _check_source(request, hosts)
+    return _path(request.target.decode("latin-1"), hosts)
+
+
+def _check_source(request: h11.Request, hosts: Hosts) -> None:
+    values = {name: value.decode("latin-1") for name, value in request.headers}
+    host, origin = values.get(b"host"), values.get(b"origin")
+    if host is not None and not hosts.allow(host):
+        raise Rejected(403, f"this emulator is not {host}: {_advice(host)}")
+    if origin is not None:
+        source = urlsplit(origin).netloc if "//" in origin else ""
+        if not hosts.allow(source):
+            raise Rejected(403, f"pages of {origin} may not call this emulator: {_advice(source)}")
+    elif _is_embedded(values):
+        raise Rejected(403, "a page of another site asked for this without saying which one it is")
+
+
+def _is_embedded(values: dict[bytes, str]) -> bool:
+    """Whether a page of another site loads this as an image, script or frame of its own."""
+    if values.get(b"sec-fetch-site") != "cross-site":
+        return False
+    return values.get(b"sec-fetch-dest") != "document"
+
+
+def _advice(authority: str) -> str:
+    name = authority.rpartition(":")[0] or authority or "NAME"
+    return f"if it may be, say so with --allow-host {name}, or allowed_hosts"
+
+
+def _path(target: str, hosts: Hosts) -> str:
+    """The target without scheme and authority, with which a client asks a proxy."""
+    if target.startswith("/"):
+        return target
+    scheme, found, rest = target.partition("://")
+    if not found or scheme.lower() not in ("http", "https"):
+        raise Rejected(400, f"not a path: {target[:100]}")
+    end = re.search(r"[/?#]", rest)
+    authority, path = (rest[: end.start()], rest[end.start() :]) if end else (rest, "")
+    if not hosts.allow(authority):
+        raise Rejected(403, f"this emulator is not {authority}: {_advice(authority)}")
+    return path if path.startswith("/") else f"/{path}"
