@@ -37,6 +37,8 @@ from .telemetry import Telemetry
 
 _RESTORE_TIMEOUT = 10.0
 _MANAGED_INIT_TIMEOUT = 900.0
+# What the processes had sent before they were ended is read so long.
+_DRAIN_SECONDS = 0.1
 
 
 class Phase(Enum):
@@ -572,10 +574,13 @@ class Environment:
         if self._snapshot is not None:
             self._snapshot.cancel()
             self._snapshot = None
+        # The runtime may still answer within its part of the shutdown window.
+        await self.sandbox.stop(reason)
+        if self._running:
+            await self.server.drain(_DRAIN_SECONDS)
         for invocation in list(self._running.values()):
             self.answer_failure(invocation, failure)
             self._end(invocation)
-        await self.sandbox.stop(reason)
         for poll, _ in self._polls:
             poll.cancel()
         self._polls.clear()

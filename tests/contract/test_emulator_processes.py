@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import pytest
 from lambda_emulator.emulator import InitFailed
 from lambda_emulator.function import SnapStart
 from lambda_emulator.threaded import ThreadedEmulator
+from support.lifecycle import wait_for_log
+from support.managed import WAYS, begin, managed, wait_for_polls, wait_until
 
 from .conftest import Runs
 
@@ -291,3 +294,68 @@ def test_a_warm_invocation_is_cheap(run: Runs) -> None:
         return (time.thread_time() - before) / 500
 
     assert emulator.run(many()) < 0.001
+
+
+# The end of an environment with invocations in it
+
+
+_LAST_WORDS = """
+import http.client, os, signal, sys, threading, time
+def connect():
+    return http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+def call(method, path, body=None, headers={}, api=connect()):
+    api.request(method, path, body, headers)
+    answer = api.getresponse()
+    answer.read()
+    return answer
+extension = "/2020-01-01/extension"
+me = call("POST", f"{extension}/register", '{"events": []}', {"lambda-extension-name": "in"})
+wait = ("GET", f"{extension}/event/next", None, {
+    "lambda-extension-identifier": me.headers["lambda-extension-identifier"]}, connect())
+threading.Thread(target=call, args=wait, daemon=True).start()
+request_id = ""
+def end(number, frame):
+    time.sleep(float(sys.argv[1]))
+    call("POST", f"/2018-06-01/runtime/invocation/{request_id}/response", '"last words"')
+    os._exit(0)
+signal.signal(signal.SIGTERM, end)
+request_id = call("GET", "/2018-06-01/runtime/invocation/next").headers[
+    "Lambda-Runtime-Aws-Request-Id"
+]
+print("begun", flush=True)
+while True:
+    signal.pause()
+"""
+
+
+@pytest.mark.parametrize("how", ["restart", "close"])
+@pytest.mark.parametrize(
+    ("seconds", "error_type"), [(0, None), (0.2, None), (5, "Runtime.ExitError")]
+)
+def test_the_runtime_may_answer_within_the_window(
+    how: str, seconds: float, error_type: str | None
+) -> None:
+    command = [sys.executable, "-c", _LAST_WORDS, str(seconds)]
+    with ThreadedEmulator(command=command, timeout=20) as emulator:
+        reply = emulator.begin(emulator.emulator.invoke({}))
+        wait_for_log(emulator, "begun")
+        emulator.run(getattr(emulator.emulator, how)())
+        answered = reply.result(10)
+    assert answered.error_type == error_type
+    if error_type is None:
+        assert answered.json() == "last words"
+    else:
+        assert "environment was shut down" in answered.json()["errorMessage"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_under_way_at_a_restart_is_answered(way: str) -> None:
+    with managed(way, polls=8, environment={"HOOK": "yes"}) as emulator:
+        emulator.start()
+        wait_for_polls(emulator, 8)
+        replies = [begin(emulator, {"number": number, "seconds": 0.1}) for number in range(8)]
+        wait_until(lambda: len(emulator.emulator.environment._running) == 8)
+        emulator.restart()
+        answered = [reply.result(10) for reply in replies]
+    assert [reply.function_error for reply in answered] == [None] * 8
+    assert sorted(reply.json()["number"] for reply in answered) == list(range(8))
