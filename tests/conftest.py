@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from support import signals
 from support.progress import Progress
 
+signals.heed()
 pytest.register_assert_rewrite("support.contract.check")
 
 # Files of one group run one after the other in one process: they share what is slow to make (an

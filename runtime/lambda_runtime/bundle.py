@@ -8,6 +8,7 @@ on; in a checkout there is none, and the modules are imported as usual.
 import marshal
 import os
 import sys
+from importlib.util import MAGIC_NUMBER
 from types import CodeType
 
 COLD = (
@@ -36,7 +37,7 @@ def write(root: str) -> str:
     loader = _compile(root, "lambda_runtime.cold_loader")
     path = os.path.join(root, "lambda_runtime", f"cold.{sys.implementation.cache_tag}")
     with open(f"{path}.part", "wb") as file:
-        file.write(marshal.dumps((loader, modules)))
+        file.write(MAGIC_NUMBER + marshal.dumps((loader, modules)))
     os.replace(f"{path}.part", path)
     return path
 

@@ -5,8 +5,11 @@ Never imported: ``bundle`` puts its byte-code first in the file, and ``bootstrap
 """
 
 import sys
-from _frozen_importlib import ModuleSpec
-from _imp import _fix_co_filename  # type: ignore[attr-defined]
+
+try:
+    from _frozen_importlib import ModuleSpec
+except ImportError:
+    from importlib.machinery import ModuleSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,8 +43,18 @@ class ColdFinder:
         code = modules.pop(module.__name__)
         if not modules:
             sys.meta_path.remove(self)
-        _fix_co_filename(code, module.__file__)
-        exec(code, vars(module))
+        exec(_moved(code, module.__file__), vars(module))
+
+
+def _moved(code: "CodeType", file: "str | None") -> "CodeType":
+    """The code, functions and all, as compiled from this file."""
+    try:
+        from _imp import _fix_co_filename  # type: ignore[attr-defined]
+    except ImportError:
+        moved = (_moved(it, file) if type(it) is type(code) else it for it in code.co_consts)
+        return code.replace(co_filename=file or code.co_filename, co_consts=tuple(moved))
+    _fix_co_filename(code, file)
+    return code
 
 
 sys.meta_path.insert(0, ColdFinder())

@@ -4,8 +4,12 @@ Used by one thread at a time. There is no timeout unless one is set: an executio
 frozen for hours while it waits for a reply, and Lambda's own deadline ends whatever hangs.
 """
 
-import _socket
 import sys
+
+try:
+    import _socket
+except ImportError:
+    import socket as _socket  # type: ignore[no-redef]
 
 from lambda_runtime.http1 import (
     CHUNKED,

@@ -18,10 +18,14 @@ it sleeps without limit, and leaves word that the next one has to wake it (``loo
 No signal is used for the trace, so handlers may use SIGALRM and ``faulthandler`` as they like.
 """
 
-import _signal  # type: ignore[import-not-found]
 import _thread
 import sys
 import time
+
+try:
+    import _signal  # type: ignore[import-not-found]
+except ImportError:
+    import signal as _signal
 
 from lambda_runtime import logs, loop, settings
 

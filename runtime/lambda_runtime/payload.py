@@ -3,7 +3,8 @@
 Three engines:
 
 - The interpreter's own C scanner and encoder (``_json``), there in every process without an import:
-  for small payloads made of the built-in types.
+  for small payloads made of the built-in types. They are private and differ between Pythons, so
+  each is tried first. Where one does not serve, ``json`` or ``payload_exact`` does its work.
 - orjson, several times faster, but its import costs as much as a megabyte of the above, unless
   the function has imported it anyway. So it takes over once it would have paid.
 - ``payload_exact``, in Python: for what the other two do not write as they should (a Decimal next
@@ -11,7 +12,6 @@ Three engines:
   value is that cannot be written at all.
 """
 
-import _json
 import gc
 import marshal
 import sys
@@ -53,6 +53,7 @@ class _ScanSettings:
     strict = True
     object_hook = None
     object_pairs_hook = None
+    array_hook = None  # since 3.15
     parse_float = float
     parse_int = int
 
@@ -61,18 +62,63 @@ class _ScanSettings:
         raise ValueError(f"{name} is not JSON")
 
 
-_scan: "Callable[[str, int], tuple[object, int]]" = _json.make_scanner(_ScanSettings)  # type: ignore[arg-type]
-
-
 def _undecided(value: object) -> object:
     raise TypeError
 
 
 # The C encoder remembers in the first argument what it is inside of, to notice a circle.
 _markers: dict[int, object] = {}
-_encode: "Callable[[object, int], tuple[str, ...]]" = _json.make_encoder(
-    _markers, _undecided, _json.encode_basestring, None, ":", ",", False, False, False
-)
+
+_TRIAL = '{"a":[1,-2.5,true,null,"\\n\u00e9"]}'
+_TRIAL_VALUE = {"a": [1, -2.5, True, None, "\n\u00e9"]}
+
+
+def _find_scanner() -> "Callable[[str, int], tuple[object, int]]":
+    """The interpreter's scanner if it reads as expected; else one that reads nothing."""
+    try:
+        from _json import make_scanner
+
+        scan: Any = make_scanner(_ScanSettings)  # type: ignore[arg-type]
+        if scan(_TRIAL, 0) == (_TRIAL_VALUE, len(_TRIAL)):
+            return scan  # type: ignore[no-any-return]
+    except Exception:
+        pass  # a Python that is not known yet
+    return _no_scanner
+
+
+def _no_scanner(text: str, start: int) -> "tuple[object, int]":
+    raise ValueError  # then json reads the document
+
+
+def _find_encoder() -> "Callable[[object, int], tuple[str, ...]]":
+    """The interpreter's encoder if it writes as expected; else one that writes nothing."""
+    try:
+        from _json import encode_basestring, make_encoder
+
+        encode: Any = make_encoder(
+            _markers, _undecided, encode_basestring, None, ":", ",", False, False, False
+        )
+        if "".join(encode(_TRIAL_VALUE, 0)) == _TRIAL and not _marshals(sys.flags):
+            return encode  # type: ignore[no-any-return]
+    except Exception:
+        pass
+    return _no_encoder
+
+
+def _no_encoder(value: object, level: int) -> "tuple[str, ...]":
+    raise TypeError  # then payload_exact writes the result
+
+
+def _marshals(value: "Any") -> bool:
+    try:
+        marshal.dumps(value)
+    except ValueError:
+        return False
+    return True
+
+
+_scan = _find_scanner()
+_encode = _find_encoder()
 
 
 def unmarshal_request(request: bytes | bytearray, content_type: str | None = None) -> object:

@@ -5,13 +5,24 @@ enums, dates, times and UUIDs. Loaded when a result holds something other than t
 or when orjson takes over.
 """
 
+import builtins
 import sys
-from _json import encode_basestring
+
+try:
+    from _json import encode_basestring
+except ImportError:
+    from json.encoder import encode_basestring
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
+
+
+# Built in since 3.15, and no dict.
+_FROZEN_DICT: "tuple[Any, ...]" = tuple(
+    kind for name, kind in vars(builtins).items() if name == "frozendict"
+)
 
 
 class _Unwritable(Exception):
@@ -52,6 +63,8 @@ def for_orjson(value: object) -> object:
         return float(value)
     if isinstance(value, bytes):
         return value.decode()
+    if isinstance(value, _FROZEN_DICT):
+        return dict(value)
     as_dict = getattr(value, "_asdict", None)
     if callable(as_dict):
         return as_dict()
@@ -129,7 +142,7 @@ def _items(value: "list[object] | tuple[object, ...]", inside: set[int]) -> "Ite
 def _key(key: object) -> str:
     if isinstance(key, str) and not _is_instance(key, "enum", "Enum"):
         return encode_basestring(str.__str__(key))
-    if isinstance(key, (dict, list, tuple)) or _is_dataclass(key):
+    if isinstance(key, (dict, list, tuple, *_FROZEN_DICT)) or _is_dataclass(key):
         raise _Unwritable(f"key of type {type(key).__name__}")
     try:
         text = _encode(key, set())
@@ -157,6 +170,8 @@ def _other(value: object, inside: set[int]) -> str:
         return _text(value)
     if isinstance(value, dict):
         return _container(value, inside)
+    if isinstance(value, _FROZEN_DICT):
+        return _container(dict(value), inside)
     if callable(getattr(value, "_asdict", None)) and not isinstance(value, type):
         return _encode(value._asdict(), inside)  # type: ignore[attr-defined]
     if isinstance(value, (list, tuple)):
@@ -220,8 +235,7 @@ def _public_fields(value: object) -> list[str]:
     if "__slots__" not in kind.__dict__ and hasattr(value, "__dict__"):
         names = list(vars(value))
     else:
-        fields = kind.__dataclass_fields__  # type: ignore[attr-defined]
-        names = [name for name, field in fields.items() if field._field_type.name == "_FIELD"]
+        names = [field.name for field in sys.modules["dataclasses"].fields(kind)]
     return [name for name in names if not name.startswith("_")]
 
 

@@ -36,10 +36,18 @@ class ReusedLine:
         """Set the variable, as ``settings.put`` does, and keep nothing of the value before."""
         raw = value.encode("utf-8", "surrogateescape")
         text = self._start + raw + b"\0"
-        environ = os.environ
-        if len(text) > _SIZE or b"\0" in raw or type(environ) is not os._Environ:
+        data = _known_data(os.environ)
+        if len(text) > _SIZE or b"\0" in raw or data is None:
             return settings.put(self._name, value)
         self._memory[: len(text)] = text
         # Every time: whoever has set or unset the variable since has taken the line out.
         self._put(self._address)
-        environ._data[self._key] = raw  # type: ignore[attr-defined]
+        data[self._key] = raw
+
+
+def _known_data(environ: object) -> "dict[bytes, bytes] | None":
+    """What ``os.environ`` keeps the variables in; None where it has been replaced, or is made
+    otherwise: then it has to be told of each value."""
+    data = getattr(environ, "_data", None)
+    kind = getattr(os, "_Environ", None)
+    return data if type(environ) is kind and type(data) is dict else None

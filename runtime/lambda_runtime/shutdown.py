@@ -17,11 +17,15 @@ Where several invocations run at a time (``concurrency``), they have a moment to
 process *drains*. It asks for no more events, and only what has not ended by then is interrupted.
 """
 
-import _signal  # type: ignore[import-not-found]
 import _thread
 import posix
 import sys
 import time
+
+try:
+    import _signal  # type: ignore[import-not-found]
+except ImportError:
+    import signal as _signal
 
 from lambda_runtime import handlers, hooks, logs, loop
 from lambda_runtime.api_client import RuntimeApiError
@@ -268,11 +272,18 @@ def exit_status(error: SystemExit) -> int:
 
 def end_process(status: int) -> "NoReturn":
     """``atexit``, the last log lines, and the end; threads that still run are not waited for."""
-    atexit = sys.modules.get("atexit")
-    if atexit is not None:
+    if (atexit := sys.modules.get("atexit")) is not None:
+        run = getattr(atexit, "_run_exitfuncs", None) or _finalizing(status)
         try:
-            atexit._run_exitfuncs()
+            run()
         except BaseException as error:
             sys.excepthook(type(error), error, error.__traceback__)
     logs.flush(last=True)
     posix._exit(status & 0xFF)
+
+
+def _finalizing(status: int) -> "Callable[[], object]":
+    """Run ``atexit``'s functions where no other way is known: end the whole interpreter."""
+    import ctypes
+
+    return lambda: ctypes.pythonapi.Py_Exit(status & 0xFF)

@@ -8,7 +8,11 @@ here, and only where it exists.
 import posix
 import sys
 import time
-from _frozen_importlib_external import PathFinder
+
+try:
+    from _frozen_importlib_external import PathFinder
+except ImportError:
+    from importlib.machinery import PathFinder
 
 from lambda_runtime import settings
 
@@ -138,11 +142,15 @@ def customise(home: str) -> None:
 
 
 def _add_builtins() -> None:
-    import _sitebuiltins
     import builtins
 
+    try:
+        from _sitebuiltins import Quitter
+    except ImportError:
+        builtins.exit = builtins.quit = sys.exit  # type: ignore[assignment]
+        return
     for name in ("quit", "exit"):
-        setattr(builtins, name, _sitebuiltins.Quitter(name, "Ctrl-D (i.e. EOF)"))
+        setattr(builtins, name, Quitter(name, "Ctrl-D (i.e. EOF)"))
 
 
 def _listing(entry: str) -> "Iterable[str]":
@@ -150,8 +158,8 @@ def _listing(entry: str) -> "Iterable[str]":
     finder = sys.path_importer_cache.get(entry, ...)
     if finder is None:
         return ()
-    names: Iterable[str] | None = getattr(finder, "_path_cache", None)
-    if names is not None:
+    names = getattr(finder, "_path_cache", None)
+    if names and isinstance(names, set):
         return names
     try:
         return posix.listdir(entry)

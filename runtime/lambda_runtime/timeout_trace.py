@@ -34,14 +34,16 @@ def log(
     """
     import _thread
 
-    frames = sys._current_frames()
-    del frames[_thread.get_ident()]
+    frames: dict[int, FrameType] = getattr(sys, "_current_frames", dict)()
+    frames.pop(_thread.get_ident(), None)
     shown = [
         (ident, frame)
         for ident, frame in frames.items()
         if ident not in hidden and not _is_of_the_runtime(frame)
     ]
     threads = [_thread_entry(ident, frame) for ident, frame in shown[:_MOST]]
+    if not frames:
+        threads = [{"name": "(all)", "stackTrace": _dump()}]
     pending = _pending_tasks(frames.values())
     tasks = [
         _task_entry(task)
@@ -81,6 +83,17 @@ def _thread_entry(ident: int, frame: "FrameType") -> "Entry":
     is_main = any(frame.filename == loop.__file__ and frame.name == "main" for frame in stack)
     name = "MainThread" if is_main else _thread_name(ident)
     return {"name": name, "stackTrace": _format(stack)}
+
+
+def _dump() -> list[str]:
+    """Every thread's stack, innermost call first, from an interpreter that does not show frames."""
+    import faulthandler
+    import tempfile
+
+    with tempfile.TemporaryFile("w+") as file:
+        faulthandler.dump_traceback(file)
+        file.seek(0)
+        return file.read().splitlines()
 
 
 def _is_of_the_runtime(frame: "FrameType") -> bool:

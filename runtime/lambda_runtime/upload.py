@@ -4,11 +4,15 @@ Source: "Response streaming" in "Building a custom runtime for AWS Lambda", AWS 
 Guide. The connection is used up by it: the next request opens another.
 """
 
-import _socket
 import posix
 import sys
 import time
 from base64 import b64encode
+
+try:
+    import _socket
+except ImportError:
+    import socket as _socket  # type: ignore[no-redef]
 
 from lambda_runtime import logs
 from lambda_runtime.connection import Connection, Disconnected, Reply

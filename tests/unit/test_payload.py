@@ -1,5 +1,6 @@
 """The three engines against each other, against the standard library and simplejson's rules."""
 
+import builtins
 import collections
 import dataclasses
 import datetime
@@ -9,6 +10,7 @@ import json
 import math
 import uuid
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import pytest
@@ -18,10 +20,12 @@ from hypothesis import strategies as st
 from lambda_runtime import payload, payload_exact
 from lambda_runtime.errors import FaultException
 
+ENGINES = ["interpreter", "orjson"] if find_spec("orjson") else ["interpreter"]
 
-@pytest.fixture(params=["interpreter", "orjson"], autouse=True, scope="module")
+
+@pytest.fixture(params=ENGINES, autouse=True, scope="module")
 def engine(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Each test runs on both engines that may be in service."""
+    """Each test runs on every engine that may be in service: orjson need not be there."""
     kept = payload._orjson, payload._handled
     payload._orjson = None
     payload._handled = -(10**9)
@@ -342,3 +346,15 @@ def test_bytes_pass_through() -> None:
 
 def test_deep_results_within_the_interpreters_limit() -> None:
     assert payload.encode(nested(300)) == b"[" * 300 + b"1" + b"]" * 300
+
+
+if hasattr(builtins, "frozendict"):  # since 3.15
+
+    def test_frozen_dictionaries() -> None:
+        frozen = vars(builtins)["frozendict"]({"a": (1, None)})
+        assert json.loads(payload.encode(frozen)) == {"a": [1, None]}
+        assert json.loads(payload.encode([Point(frozen, 10**30)])) == [
+            {"x": {"a": [1, None]}, "y": 10**30}
+        ]
+        with pytest.raises(FaultException, match="key of type frozendict"):
+            payload.encode({frozen: Point(1, 2)})

@@ -2,8 +2,10 @@
 
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
+HAS_ORJSON = find_spec("orjson") is not None
 RUNTIME = Path(__file__).parents[2] / "runtime"
 
 
@@ -32,14 +34,18 @@ def test_a_megabyte_in_all_does() -> None:
         "import sys; from lambda_runtime import payload\n"
         "for _ in range(12): payload.decode(b'\"' + b'a' * 100_000 + b'\"')\n"
         "print('orjson' in sys.modules)"
-    ) == ("True")
+    ) == str(HAS_ORJSON)
 
 
 def test_when_the_function_has_imported_it_it_serves_at_once() -> None:
-    assert run(
-        "import orjson; from lambda_runtime import payload\n"
-        "payload.decode(b'1'); print(payload._orjson is orjson)"
-    ) == ("True")
+    assert (
+        run(
+            "try: import orjson\nexcept ImportError: orjson = None\n"
+            "from lambda_runtime import payload\n"
+            "payload.decode(b'1'); print(payload._orjson is orjson)"
+        )
+        == "True"
+    )
 
 
 def test_without_it_the_interpreters_engine_goes_on() -> None:

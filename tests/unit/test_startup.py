@@ -35,6 +35,16 @@ COLD_MODULES = {
 }
 
 
+BARE = """
+import sys
+try:
+    import sitecustomize
+except ImportError:
+    pass
+print(*sys.modules)
+"""
+
+
 @pytest.fixture(scope="session")
 def clean_python(tmp_path_factory: pytest.TempPathFactory) -> str:
     """An interpreter whose site-packages hold no .pth file of this machine's."""
@@ -46,9 +56,8 @@ def clean_python(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_the_cold_path_is_sacred(clean_python: str) -> None:
     modules = "import sys\nLOADED = sorted(sys.modules)\ndef handler(e, c): return LOADED"
     loaded = run_function(modules, command=[clean_python, "-S", str(BOOTSTRAP)]).answer
-    bare = subprocess.check_output(
-        [clean_python, "-I", "-S", "-c", "import sys; print('\\n'.join(sys.modules))"], text=True
-    )
+    # Distributions ship a sitecustomize of their own, which comes with the interpreter.
+    bare = subprocess.check_output([clean_python, "-I", "-S", "-c", BARE], text=True)
     assert isinstance(loaded, list)
     assert set(loaded) - set(bare.split()) == COLD_MODULES
 
@@ -174,7 +183,8 @@ def test_a_customisation_of_a_pth_folder_is_found(tmp_path: Path, clean_python: 
     (task / "app.py").write_text("import sys, extra\ndef handler(e, c): return [sys.ran, extra.X]")
     (task / "more.pth").write_text(f"{added}\n")
     (added / "extra.py").write_text("X = 1")
-    (added / "sitecustomize.py").write_text("import sys; sys.ran = True")
+    # A distribution's own sitecustomize would be found before this folder's.
+    (added / "usercustomize.py").write_text("import sys; sys.ran = True")
     command = [clean_python, "-S", str(BOOTSTRAP)]
     assert run_function("", task=task, command=command).answer == [True, 1]
 

@@ -8,15 +8,21 @@ been none.
 """
 
 import _thread
-import ctypes
 import sys
 import time
 
 from lambda_runtime import deadline
 from lambda_runtime.concurrency import shared
 
+try:
+    import ctypes
+except ImportError:  # an interpreter without it: the platform ends the invocation at its timeout
+    ctypes = None  # type: ignore[assignment]
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from types import FrameType
+
     from lambda_runtime.api_client import Invocation
 
 _RETRY_SECONDS = 0.02
@@ -48,10 +54,16 @@ def _interrupt(invocation: "Invocation") -> None:
             ident = shared.running.get(invocation)
             if not isinstance(ident, int):
                 return
-            if deadline.is_user_code(sys._current_frames().get(ident)):
+            if deadline.is_user_code(_frame_of(ident)):
                 _raise_in(ident, error)
                 return
         time.sleep(_RETRY_SECONDS)
+
+
+def _frame_of(ident: int) -> "FrameType | None":
+    """What the thread is executing, where the interpreter tells."""
+    frames: dict[int, FrameType] = getattr(sys, "_current_frames", dict)()
+    return frames.get(ident)
 
 
 def _error(invocation: "Invocation") -> type[deadline.DeadlineExceeded]:
@@ -66,6 +78,7 @@ def _error(invocation: "Invocation") -> type[deadline.DeadlineExceeded]:
 
 def _raise_in(ident: int, error: type[BaseException] | None) -> None:
     """Have the thread raise such an exception; None takes back what has not been raised yet."""
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(
-        ctypes.c_ulong(ident), None if error is None else ctypes.py_object(error)
-    )
+    if ctypes is not None:
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(ident), None if error is None else ctypes.py_object(error)
+        )

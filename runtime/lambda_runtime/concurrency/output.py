@@ -5,12 +5,16 @@ a stream, or processes a pipe, other lines would come in between. So a line is k
 whole, and written while nobody else writes.
 """
 
-import _socket
 import _thread
 import fcntl
 import io
 import posix
 import sys
+
+try:
+    import _socket
+except ImportError:
+    import socket as _socket  # type: ignore[no-redef]
 
 from lambda_runtime import logs, settings
 from lambda_runtime.concurrency import shared

@@ -15,12 +15,19 @@ The supervisor waits in one place: for signals, which a socket tells it of (SIGC
 reports, and for the end of a pause.
 """
 
-import _signal  # type: ignore[import-not-found]
-import _socket
 import posix
 import select
 import sys
 import time
+
+try:
+    import _signal  # type: ignore[import-not-found]
+except ImportError:
+    import signal as _signal
+try:
+    import _socket
+except ImportError:
+    import socket as _socket  # type: ignore[no-redef]
 
 from lambda_runtime import logs, payload, shutdown
 from lambda_runtime.api_client import RuntimeApiError

@@ -5,10 +5,16 @@ sent more than it can take; the platform keeps what it can meanwhile, drops the 
 much that was.
 """
 
-import _socket
 import sys
 import threading
 import time
+
+try:
+    import _socket
+
+    _socket.socket._accept  # type: ignore[attr-defined]  # noqa: B018
+except (ImportError, AttributeError):
+    import socket as _socket  # type: ignore[no-redef]
 
 from lambda_runtime.extensions import records
 from lambda_runtime.http1 import (
@@ -25,6 +31,7 @@ from lambda_runtime.http1 import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 _RECEIVE = 256 * 1024
 _BACKLOG = 16
@@ -83,10 +90,9 @@ class Listener:
     def _accept(self) -> None:
         while True:
             try:
-                descriptor, _ = self._socket._accept()  # type: ignore[attr-defined]
+                connection = _accept(self._socket)
             except OSError:
                 return
-            connection = _socket.socket(fileno=descriptor)
             _begin(_Peer(connection, self._take).serve)
 
     def _take(self, body: bytes | bytearray) -> bytes:
@@ -120,6 +126,14 @@ class Listener:
 
     def _complain(self, text: str) -> None:
         sys.stderr.write(f"{self._name}: {text}\n")
+
+
+def _accept(listening: "Any") -> _socket.socket:
+    """The next connection. Raises OSError."""
+    if hasattr(listening, "accept"):
+        connection: _socket.socket = listening.accept()[0]
+        return connection
+    return _socket.socket(fileno=listening._accept()[0])
 
 
 class _Peer:
