@@ -4,12 +4,16 @@ The class names are part of the contract: Datadog looks for a handler class call
 ``LambdaLoggerHandler``, and leaves the one with frame types alone.
 """
 
-import json
 import logging
 import time
 import traceback
 
 from lambda_runtime import logs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 _SECONDS = "%Y-%m-%dT%H:%M:%S"
 _TEXT = "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s\n"
@@ -23,7 +27,39 @@ _OWN = frozenset(vars(logging.makeLogRecord({}))) | {
     "_frame_type",
 }
 
-_encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
+_TRIAL_FIELDS = {"é": [1.5, None, True, b"", {1: "\n"}]}
+_TRIAL = '{"é": [1.5, null, true, "b\'\'", {"1": "\\n"}]}'
+
+
+def _find_encoder() -> "Callable[[object], str]":
+    """What ``json.dumps(…, ensure_ascii=False, default=str)`` does; but NaN, which is no JSON, is
+    refused. Without ``json`` where the interpreter's own encoder, which is private, does its part.
+    """
+    try:
+        from _json import encode_basestring, make_encoder
+
+        markers: dict[int, object] = {}
+        parts: Any = make_encoder(
+            markers, str, encode_basestring, None, ": ", ", ", False, False, False
+        )
+
+        def encode(fields: object) -> str:
+            try:
+                return "".join(parts(fields, 0))
+            except Exception:
+                markers.clear()
+                raise
+
+        if encode(_TRIAL_FIELDS) == _TRIAL:
+            return encode
+    except Exception:
+        pass  # a Python that is not known yet
+    import json
+
+    return json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=str).encode
+
+
+_encode = _find_encoder()
 
 
 class LambdaLoggerHandler(logging.Handler):
@@ -35,21 +71,30 @@ class LambdaLoggerHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self.log_sink.log(self.format(record))
+            if logs.is_echo is None or not logs.is_echo(_message_text(record)):
+                self._log(self._format(record), record)
         except Exception:
             self.handleError(record)
+
+    def _format(self, record: logging.LogRecord) -> str:
+        try:
+            return self.format(record)
+        except Exception as error:
+            # A formatter of the user's. The record is logged as ours would have it.
+            from lambda_runtime import log_repair
+
+            return log_repair.format(record, error)
+
+    def _log(self, text: str, record: logging.LogRecord) -> None:
+        self.log_sink.log(text)
 
 
 class LambdaLoggerHandlerWithFrameType(LambdaLoggerHandler):
     """Hands them over with their level, by which the platform filters."""
 
-    def emit(self, record: logging.LogRecord) -> None:
-        try:
-            message = self.format(record)
-            json_record = isinstance(self.formatter, JsonFormatter)
-            self.log_sink.log(message, logs.frame_type(record.levelno, json_record))
-        except Exception:
-            self.handleError(record)
+    def _log(self, text: str, record: logging.LogRecord) -> None:
+        json_record = isinstance(self.formatter, JsonFormatter)
+        self.log_sink.log(text, logs.frame_type(record.levelno, json_record))
 
 
 class LambdaLoggerFilter(logging.Filter):
@@ -69,6 +114,14 @@ class TextFormatter(logging.Formatter):
         self._second = -1
         self._stamp = ""
 
+    def format(self, record: logging.LogRecord) -> str:
+        try:
+            return super().format(record)
+        except Exception as error:
+            from lambda_runtime import log_repair
+
+            return super().format(log_repair.mend(record, error))
+
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
         second = int(record.created)
         if second != self._second:
@@ -83,6 +136,20 @@ class JsonFormatter(logging.Formatter):
         super().__init__(datefmt=_SECONDS + "Z")
 
     def format(self, record: logging.LogRecord) -> str:
+        try:
+            fields = self._fields(record)
+        except Exception as error:
+            from lambda_runtime import log_repair
+
+            fields = self._fields(log_repair.mend(record, error))
+        try:
+            return _encode(fields) + "\n"
+        except Exception:
+            from lambda_runtime import log_repair
+
+            return _encode(log_repair.plain(fields)) + "\n"
+
+    def _fields(self, record: logging.LogRecord) -> dict[str, object]:
         fields: dict[str, object] = {
             "timestamp": self.formatTime(record, self.datefmt),
             "level": logging.getLevelName(min(50, max(0, record.levelno)) // 10 * 10),
@@ -96,7 +163,14 @@ class JsonFormatter(logging.Formatter):
         for name, value in vars(record).items():
             if name not in _OWN and name not in fields:
                 fields[name] = value
-        return _encode({name: value for name, value in fields.items() if value is not None}) + "\n"
+        return {name: value for name, value in fields.items() if value is not None}
+
+
+def _message_text(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception:
+        return ""
 
 
 def _message(record: logging.LogRecord) -> object:
@@ -108,11 +182,16 @@ def _exception(record: logging.LogRecord) -> dict[str, object]:
     if not record.exc_info or record.exc_info[0] is None:
         return {}
     kind, value, trace = record.exc_info
-    return {
-        "stackTrace": traceback.format_tb(trace),
-        "errorType": kind.__name__,
-        "errorMessage": str(value),
-    }
+    try:
+        return {
+            "stackTrace": traceback.format_tb(trace),
+            "errorType": kind.__name__,
+            "errorMessage": str(value),
+        }
+    except Exception:
+        from lambda_runtime import log_repair
+
+        return log_repair.exception(value, trace)
 
 
 def _location(record: logging.LogRecord) -> str | None:

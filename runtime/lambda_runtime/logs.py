@@ -9,7 +9,7 @@ import posix
 import sys
 import time
 
-from lambda_runtime import settings
+from lambda_runtime import payload, settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,10 +77,13 @@ class FrameSink:
         """What keeps others from writing at the same time, where there are any."""
 
     def log(self, msg: str, frame_type: bytes | None = None) -> None:
-        if self.turn is None:
-            return self._write(msg, frame_type)
-        with self.turn:
-            self._write(msg, frame_type)
+        try:
+            if self.turn is None:
+                return self._write(msg, frame_type)
+            with self.turn:
+                self._write(msg, frame_type)
+        except OSError:
+            write(msg if msg.endswith("\n") else f"{msg}\n")  # user code has closed the descriptor
 
     def _write(self, msg: str, frame_type: bytes | None) -> None:
         text = msg.encode("utf-8", "backslashreplace")
@@ -118,8 +121,6 @@ def log(levelno: int, message: object, of_request: str | None = None) -> None:
     if not json_format:
         sink.log(f"[{'DEBUG' if levelno < 30 else 'WARN'}]\t{message}\n")
         return
-    import json
-
     record = {
         "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "level": "DEBUG" if levelno < 30 else "WARNING",
@@ -127,28 +128,72 @@ def log(levelno: int, message: object, of_request: str | None = None) -> None:
         "logger": "root",
         "requestId": current_request_id() if of_request is None else of_request,
     }
-    sink.log(json.dumps(record, ensure_ascii=False) + "\n", frame_type(levelno, json=True))
+    sink.log(payload.encode(record).decode() + "\n", frame_type(levelno, json=True))
 
 
-def write(text: str) -> None:
-    """Put the text on standard output, whatever user code has made of it."""
-    try:
-        sys.stdout.write(text)
-    except UnicodeEncodeError:
-        sys.stdout.write(text.encode("utf-8", "backslashreplace").decode())
-    except (OSError, ValueError, AttributeError):
-        repair_streams()
-        sys.stdout.write(text)
+stdout: "TextIO | None" = None
+stderr: "TextIO | None" = None
+"""The streams that the process was started with, or their successors. User code may put others in
+their place in ``sys``, and break them; these stay the way to the log."""
 
 
 def prepare_streams() -> None:
-    """Have whole lines written at once: neither later, nor in pieces.
+    """Remember the process's streams, and have whole lines written at once, not later or in pieces.
 
     A crash then loses nothing but an unfinished line, and the lines of standard output and standard
-    error keep their order.
+    error keep their order. What is unfinished at a fork is written before it, not once more by the
+    child.
     """
-    if sys.stdout is not None:
-        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    global stdout, stderr
+    stdout, stderr = sys.__stdout__, sys.__stderr__
+    if stdout is not None:
+        stdout.reconfigure(line_buffering=True)
+    posix.register_at_fork(before=_finish_output)
+
+
+def _finish_output() -> None:
+    try:
+        if stdout is not None:
+            stdout.flush()
+    except Exception:
+        pass  # it is in use by the very code that forks, or broken
+
+
+is_echo: "Callable[[str], bool] | None" = None
+"""Whether a message comes of a record that is being written. Set where streams may log."""
+
+
+def say(text: str) -> None:
+    """Put the text on the process's standard error: what ends it, for whoever started it."""
+    try:
+        (stderr or sys.stderr).write(text)
+    except Exception:
+        _write_raw(text, 2)
+
+
+def write(text: str) -> None:
+    """Put the text on standard output, whatever user code has made of it. Raises no Exception."""
+    failure: Exception | None = None
+    try:
+        if sys.stdout is stdout:
+            stdout.write(text)
+            return
+    except Exception as error:
+        failure = error
+    try:
+        from lambda_runtime import streams
+
+        streams.write(text, failure)
+    except Exception:
+        _write_raw(text)
+
+
+def _write_raw(text: str, fd: int = 1) -> None:
+    """Put the text on the descriptor: the last resort."""
+    try:
+        posix.write(fd, text.encode("utf-8", "backslashreplace"))
+    except OSError:
+        pass  # there is nobody to read it
 
 
 finish_lines: "Callable[[bool], None] | None" = None
@@ -157,27 +202,28 @@ if told so, all of them."""
 
 
 def flush(*, last: bool = False) -> None:
-    """Write out what is still buffered: called before every answer, and at the ``last``."""
-    if finish_lines is not None:
-        finish_lines(last)
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError):
-            repair_streams()
-        except AttributeError:
-            pass  # replaced by an object of the user's own that needs no flushing, or None
+    """Write out what is still buffered: called before every answer, and at the ``last``.
+
+    Raises no Exception.
+    """
     try:
-        # The cheapest question that a closed descriptor answers with an error.
-        posix.get_blocking(1)
-        posix.get_blocking(2)
-    except OSError:
-        repair_streams()
-    if sys.stdout is not sys.__stdout__ and sys.__stdout__ is not None:
-        try:
-            sys.__stdout__.flush()
-        except (OSError, ValueError):
-            pass
+        if finish_lines is not None:
+            finish_lines(last)
+        if sys.stdout is stdout and sys.stderr is stderr:
+            stdout.flush()
+            stderr.flush()
+            # The cheapest question that a closed descriptor answers with an error.
+            posix.get_blocking(1)
+            posix.get_blocking(2)
+            return
+    except Exception:
+        pass
+    try:
+        from lambda_runtime import streams
+
+        streams.flush()
+    except Exception:
+        pass  # what could be written has been
 
 
 def open_stream(fd: int) -> "TextIO":
@@ -186,32 +232,10 @@ def open_stream(fd: int) -> "TextIO":
 
 
 def repair_streams() -> None:
-    """Give closed descriptors and closed streams a working successor.
+    """Give closed descriptors and closed streams a working successor."""
+    from lambda_runtime import streams
 
-    Handlers have closed standard output before (a stray ``with open(1)``); the next invocation's
-    lines should not pay for it. What the stream still held is written.
-    """
-    _repair_descriptor(1, 2)
-    _repair_descriptor(2, 1)
-    for name, fd in (("stdout", 1), ("stderr", 2)):
-        stream = getattr(sys, name)
-        if getattr(stream, "closed", True):
-            setattr(sys, name, open_stream(fd))
-        else:
-            try:
-                stream.flush()
-            except (OSError, ValueError):
-                pass
-
-
-def _repair_descriptor(fd: int, twin: int) -> None:
-    try:
-        posix.fstat(fd)
-    except OSError:
-        try:
-            posix.dup2(twin, fd)
-        except OSError:
-            posix.dup2(posix.open("/dev/null", posix.O_WRONLY), fd)
+    streams.repair()
 
 
 def equip_logging() -> None:

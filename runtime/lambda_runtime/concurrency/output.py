@@ -9,14 +9,13 @@ import _thread
 import fcntl
 import io
 import posix
-import sys
 
 try:
     import _socket
 except ImportError:
     import socket as _socket  # type: ignore[no-redef]
 
-from lambda_runtime import logs, settings
+from lambda_runtime import logs, settings, streams
 from lambda_runtime.concurrency import shared
 
 TYPE_CHECKING = False
@@ -181,7 +180,7 @@ class Lines(io.TextIOWrapper):
 
     def finish_lines(self, last: bool) -> None:
         """Write what this invocation has begun, as lines; the ``last`` time, what any has."""
-        owner = shared.current.get()
+        owner = None if last else shared.current.get()
         for writer in list(self._begun):
             if last or writer[0] is owner:
                 begun = self._begun.pop(writer, "")
@@ -197,8 +196,9 @@ class Lines(io.TextIOWrapper):
         except OSError:
             logs.repair_streams()  # which writes what is still in the buffer
 
-    def _write_lines(self, lines: str) -> None:
-        if len(lines) > _LONGEST_CHARS and not _own_stream:
+    # Bound here: when a stream is closed at the interpreter's end, the module's names are gone.
+    def _write_lines(self, lines: str, longest: int = _LONGEST_CHARS) -> None:
+        if len(lines) > longest and not _own_stream:
             lines = "\n".join(_broken(lines))
         super().write(lines)
 
@@ -219,9 +219,7 @@ def _broken(lines: str) -> "Iterator[str]":
 def take_over(turn: Turn) -> None:
     """Have standard output and standard error write whole lines, each in its ``turn``."""
     logs.flush()
-    sys.stdout = Lines(1, turn, sys.stdout)
-    sys.stderr = Lines(2, turn, sys.stderr)
-    sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr  # type: ignore[misc]
+    streams.replace(Lines(1, turn, logs.stdout), Lines(2, turn, logs.stderr))
     # Not where records go to a stream, which takes its turn itself, after a lock of its own.
     if isinstance(logs.sink, logs.FrameSink):
         logs.sink.turn = turn
