@@ -14,7 +14,7 @@ try:
 except ImportError:
     from importlib.machinery import PathFinder
 
-from lambda_runtime import settings
+from lambda_runtime import logs, settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def _command(script: str) -> list[str]:
 
 def stop(message: str, status: int) -> None:
     """End the process with a message to whoever started it."""
-    sys.stderr.write(f"lambda-runtime: {message}\n")
+    logs.say(f"lambda-runtime: {message}\n")
     sys.exit(status)
 
 
@@ -185,28 +185,28 @@ def _report_customisation(name: str, error: Exception) -> None:
 class ImportHooks:
     """A finder that lets the runtime act when somebody imports one of a few modules.
 
-    First on ``sys.meta_path``. It equips ``logging`` as soon as it is loaded, and answers for
-    ``awslambdaric``, of which libraries and users import parts.
+    First on ``sys.meta_path``. It equips ``logging`` and ``subprocess`` as soon as they are loaded,
+    and answers for ``awslambdaric``, of which libraries and users import parts.
     """
 
     def __init__(self, equip_logging: "Callable[[], None]") -> None:
-        self._equip_logging = equip_logging
+        self._equip = {"logging": equip_logging, "subprocess": equip_subprocess}
 
     def find_spec(
         self, name: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
     ) -> "ModuleSpec | None":
-        if name == "logging":
-            return self._find_logging(path)
+        if name in self._equip:
+            return self._find_equipped(name, path)
         if name == "awslambdaric":
             from lambda_runtime import compat
 
             return compat.spec()
         return None
 
-    def _find_logging(self, path: "Sequence[str] | None") -> "ModuleSpec | None":
+    def _find_equipped(self, name: str, path: "Sequence[str] | None") -> "ModuleSpec | None":
         for finder in sys.meta_path:
-            if finder is not self and (spec := finder.find_spec("logging", path)) is not None:
-                spec.loader = _ThenCall(spec.loader, self._equip_logging)  # type: ignore[assignment]
+            if finder is not self and (spec := finder.find_spec(name, path)) is not None:
+                spec.loader = _ThenCall(spec.loader, self._equip[name])  # type: ignore[assignment]
                 return spec
         return None
 
@@ -246,10 +246,29 @@ class _ThenCall:
         self._action()
 
 
+def equip_subprocess() -> None:
+    """Have the children of ``multiprocessing``, joblib and others load ``site``.
+
+    They are started with this interpreter's own flags, of which a function of ``subprocess`` tells
+    them; but ``-S`` is a matter of the runtime's own start.
+    """
+    subprocess = sys.modules["subprocess"]
+    tell: Callable[[], list[str]] | None = getattr(subprocess, "_args_from_interpreter_flags", None)
+    if tell is None or not sys.flags.no_site:
+        return
+
+    def without_site_flag() -> list[str]:
+        return [argument for argument in tell() if argument != "-S"]
+
+    subprocess._args_from_interpreter_flags = without_site_flag  # type: ignore[attr-defined]
+
+
 def hook_imports(equip_logging: "Callable[[], None]") -> None:
-    """Have ``logging`` equipped now or when it is imported; answer for awslambdaric's names."""
+    """Equip ``logging`` and ``subprocess``, now or later; answer for awslambdaric's names."""
     if "logging" in sys.modules:
         equip_logging()
+    if "subprocess" in sys.modules:
+        equip_subprocess()
     hooks: list[Any] = sys.meta_path
     hooks.insert(0, ImportHooks(equip_logging))
     hooks.append(Companions())
