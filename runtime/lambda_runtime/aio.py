@@ -156,6 +156,9 @@ def _close(owner: int) -> None:
     # A forked child shares the parent's selector, which it must not change.
     if loop is None or loop.is_closed() or loop.is_running() or os.getpid() != owner:
         return
+    # What an invocation that ended with SystemExit has left to stop the loop is not to stop this.
+    loop.call_soon(loop.stop)
+    loop.run_forever()
     cancel(loop, asyncio.all_tasks(loop))
     loop.run_until_complete(loop.shutdown_asyncgens())
     loop.close()

@@ -4,6 +4,7 @@ Used by one thread at a time. There is no timeout unless one is set: an executio
 frozen for hours while it waits for a reply, and Lambda's own deadline ends whatever hangs.
 """
 
+import posix
 import sys
 
 try:
@@ -67,6 +68,7 @@ class Connection:
 
     def __init__(self, address: str) -> None:
         self.address = split_address(address)
+        self._owner = posix.getpid()
         self._socket: _socket.socket | None = None
         self._buffer = b""
         self._at = 0
@@ -116,8 +118,9 @@ class Connection:
         """Send the first bytes of a request; return the socket for the rest, and their number.
 
         A connection found dead is opened anew as in ``exchange``. Raises OSError when there is none
-        to be had.
+        to be had, SystemExit in a child process that user code has forked.
         """
+        self.leave_if_inherited()
         kept = self._usable()
         if kept is not None:
             try:
@@ -126,6 +129,15 @@ class Connection:
                 self.close()  # not a byte was taken
         fresh = self._open()
         return fresh, fresh.sendmsg(message, (), flags)
+
+    def is_inherited(self) -> bool:
+        """Whether this process has been forked from the one that the connection belongs to."""
+        return posix.getpid() != self._owner
+
+    def leave_if_inherited(self) -> None:
+        """Raise SystemExit in a child process: whatever is to be sent is its parent's to send."""
+        if self.is_inherited():
+            sys.exit()
 
     def receive(self) -> Reply:
         """The reply to the request that has been sent. Raises as ``exchange`` does.

@@ -51,13 +51,10 @@ def main(script: str) -> "NoReturn":
 
             concurrency.run(address or "")
         run(client_at(address or ""))
-    except RuntimeApiError as error:
-        logs.flush()
-        startup.stop(str(error), 1)
-        raise AssertionError from error
-    finally:
-        if (shutdown := sys.modules.get("lambda_runtime.shutdown")) is not None:
-            shutdown.finish()
+    except BaseException as error:
+        from lambda_runtime import shutdown
+
+        shutdown.end_with(error)
 
 
 def prepare(script: str) -> None:
@@ -104,6 +101,8 @@ def initialise(
     except SystemExit:
         raise
     except BaseException as error:
+        if is_forked():
+            raise
         from lambda_runtime import errors
 
         errors.fail_init(client, error)

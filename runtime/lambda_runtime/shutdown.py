@@ -51,6 +51,15 @@ _UNWIND_SECONDS = 0.15
 _DRAIN_SECONDS = 0.2
 """How much of it invocations have to end by themselves, where they may."""
 
+_EXIT_SECONDS = 1.0
+"""How long ``atexit`` may take where the process ends by itself, threads included."""
+
+_THREADS_SECONDS = 0.5
+"""How much of that threads have to end."""
+
+_LAST_SECONDS = 0.5
+"""How long writing the last log lines may take when the time is up."""
+
 
 class Terminated(SystemExit):
     """The environment ends. Raised in the main thread, whatever it is doing."""
@@ -73,6 +82,8 @@ _drain: "Callable[[], None] | None" = None
 _terminated_at = 0.0
 _insisting = False
 _finishing = False
+_exit_at = 0.0
+_exit_status = 0
 
 
 def on_shutdown(hook: "Hook") -> "Hook":
@@ -153,8 +164,8 @@ def finish() -> None:
     if _terminated_at:
         _run_within(WINDOW_SECONDS - (time.monotonic() - _terminated_at))
         end_process(0)
-    while _hooks:
-        _run(_hooks.pop())
+    if _hooks:
+        _run_within(WINDOW_SECONDS)
 
 
 def register() -> None:
@@ -250,19 +261,36 @@ def _forget_the_end(error: BaseException) -> None:
 
 
 def end_with(error: BaseException) -> "NoReturn":
-    """End the process as this error would, hooks included, but wait for no threads."""
-    status = 1
-    if isinstance(error, RuntimeApiError):
-        logs.flush()
-        sys.stderr.write(f"lambda-runtime: {error}\n")
-    elif isinstance(error, SystemExit):
-        status = exit_status(error)
-        if not isinstance(error.code, int | None):
-            sys.stderr.write(f"{error.code}\n")
-    else:
-        sys.excepthook(type(error), error, error.__traceback__)
+    """End the process as the interpreter would for this error, but within bounds.
+
+    Hooks have their window; then threads that are no daemons and ``atexit`` have a second.
+    """
+    status = _exit_code(error)
+    _bound(WINDOW_SECONDS + _EXIT_SECONDS, status)
+    logs.flush()
+    _tell(error)
     finish()
     end_process(status)
+
+
+def _exit_code(error: BaseException) -> int:
+    if issubclass(type(error), SystemExit):
+        return exit_status(error)  # type: ignore[arg-type]
+    return 130 if type(error) is KeyboardInterrupt else 1
+
+
+def _tell(error: BaseException) -> None:
+    """Say what the process ends for, as the interpreter does."""
+    kind = type(error)
+    try:
+        if issubclass(kind, RuntimeApiError):
+            logs.say(f"lambda-runtime: {error}\n")
+        elif not issubclass(kind, SystemExit):
+            sys.excepthook(kind, error, error.__traceback__)
+        elif not isinstance(error.code, int | None):  # type: ignore[attr-defined]
+            logs.say(f"{error.code}\n")  # type: ignore[attr-defined]
+    except BaseException as failure:
+        logs.say(f"lambda-runtime: {kind!r}, of which {type(failure)!r} came when it was shown\n")
 
 
 def exit_status(error: SystemExit) -> int:
@@ -271,19 +299,89 @@ def exit_status(error: SystemExit) -> int:
 
 
 def end_process(status: int) -> "NoReturn":
-    """``atexit``, the last log lines, and the end; threads that still run are not waited for."""
-    if (atexit := sys.modules.get("atexit")) is not None:
-        run = getattr(atexit, "_run_exitfuncs", None) or _finalizing(status)
+    """Threads, ``atexit``, the last log lines, and the end, as the interpreter does it.
+
+    But not by the interpreter's own end: that has no bound, and aborts where a daemon thread
+    prints. Where the environment ends, or another process is to take this one's place, threads are
+    not waited for.
+    """
+    _bound(_EXIT_SECONDS, status)
+    if not _terminated_at:
+        _kill_in(_EXIT_SECONDS + _LAST_SECONDS)
+    for step in (_join_threads, _run_atexit):
         try:
-            run()
+            step()
         except BaseException as error:
-            sys.excepthook(type(error), error, error.__traceback__)
+            _tell(error)
+    _exit()
+
+
+def _exit() -> "NoReturn":
     logs.flush(last=True)
-    posix._exit(status & 0xFF)
+    posix._exit(_exit_status & 0xFF)
 
 
-def _finalizing(status: int) -> "Callable[[], object]":
+def _finalize() -> None:
     """Run ``atexit``'s functions where no other way is known: end the whole interpreter."""
     import ctypes
 
-    return lambda: ctypes.pythonapi.Py_Exit(status & 0xFF)
+    ctypes.pythonapi.Py_Exit(_exit_status & 0xFF)
+
+
+def _bound(seconds: float, status: int) -> None:
+    """Have the process end after so many seconds, whatever hangs in the main thread."""
+    global _exit_at, _exit_status
+    started, _exit_at, _exit_status = bool(_exit_at), time.monotonic() + seconds, status
+    if not started:
+        try:
+            _thread.start_new_thread(_exit_in_time, ())
+        except RuntimeError:
+            pass  # no thread to be had
+
+
+def _exit_in_time() -> None:
+    while (left := _exit_at - time.monotonic()) > 0:
+        time.sleep(left)
+    _exit()
+
+
+def _kill_in(seconds: float) -> None:
+    """The bound of the bound, for what holds the interpreter's lock or a stream's: a signal."""
+    try:
+        _signal.signal(_signal.SIGALRM, _signal.SIG_DFL)
+    except ValueError:
+        return  # only the main thread may
+    _signal.setitimer(_signal.ITIMER_REAL, seconds)
+
+
+def _join_threads() -> None:
+    """Have executors end, and wait for threads that are no daemons; but not for long."""
+    threading = sys.modules.get("threading")
+    if threading is None or _terminated_at or _supervised:
+        return
+    end = time.monotonic() + _THREADS_SECONDS
+    if endings := list(getattr(threading, "_threading_atexits", ())):
+        ended = _thread.allocate_lock()
+        ended.acquire()
+        _thread.start_new_thread(_end_executors, (endings, ended))
+        ended.acquire(True, _THREADS_SECONDS)
+    for thread in threading.enumerate():
+        if not thread.daemon and thread not in (
+            threading.main_thread(),
+            threading.current_thread(),
+        ):
+            thread.join(max(0.0, end - time.monotonic()))
+
+
+def _end_executors(endings: "list[Callable[[], object]]", ended: "_thread.LockType") -> None:
+    try:
+        while endings:
+            endings.pop()()
+    finally:
+        ended.release()
+
+
+def _run_atexit() -> None:
+    if (atexit := sys.modules.get("atexit")) is not None:
+        run = getattr(atexit, "_run_exitfuncs", None) or _finalize
+        run()

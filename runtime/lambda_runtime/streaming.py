@@ -289,7 +289,8 @@ class _Watch:
 
     def stop(self) -> None:
         """Watch no longer."""
-        if self._fd >= 0:
+        # A child that the handler has forked shares the selector with its parent.
+        if self._fd >= 0 and not self._upload.is_inherited():
             self.loop.remove_reader(self._fd)
 
     def _look(self) -> None:

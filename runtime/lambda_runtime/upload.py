@@ -4,8 +4,6 @@ Source: "Response streaming" in "Building a custom runtime for AWS Lambda", AWS 
 Guide. The connection is used up by it: the next request opens another.
 """
 
-import posix
-import sys
 import time
 from base64 import b64encode
 
@@ -53,9 +51,9 @@ class Upload:
 
     def __init__(self, connection: Connection, head: bytes, deadline_ms: int) -> None:
         self._connection = connection
+        self.is_inherited = connection.is_inherited
         self._head = head
         self._deadline_ms = deadline_ms
-        self._owner = posix.getpid()
         self._socket: _socket.socket | None = None
         self._accepted = False
         self._in_chunk = False
@@ -121,7 +119,11 @@ class Upload:
         self._connection.close()
 
     def check(self) -> None:
-        """Raise Gone if the Runtime API has said or shown that it reads no further."""
+        """Raise Gone if the Runtime API has said or shown that it reads no further.
+
+        Raises SystemExit in a child process, which must not read what is its parent's.
+        """
+        self._connection.leave_if_inherited()
         if self._socket is None or self._accepted:
             return
         try:
@@ -159,8 +161,7 @@ class Upload:
         return self._send_at_once(message)
 
     def _send_at_once(self, message: tuple[bytes, ...]) -> "Iterator[memoryview]":
-        if posix.getpid() != self._owner:
-            sys.exit()  # a child that the handler forked: the response is its parent's
+        self._connection.leave_if_inherited()
         if not self.started:
             message = (self._head, *message)
         self._in_chunk = True

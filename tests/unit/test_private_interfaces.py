@@ -28,12 +28,14 @@ PRIVATE = {
     "_sitebuiltins.Quitter",
     "_socket",
     "._accept",  # of a socket
+    "._args_from_interpreter_flags",  # of subprocess
     "._current_frames",  # of sys
     "._data",  # of os.environ
     "._Environ",  # of os
     "._path_cache",  # of the import system's finder of files
     "._run_exitfuncs",  # of atexit
     "._stdlib_dir",  # of sys
+    "._threading_atexits",  # of threading
 }
 # Private by their names only: CPython's documentation, the language or a PEP has them.
 PUBLIC = {"_thread", "._asdict", "._exit"}
@@ -131,6 +133,8 @@ BREAK = {
     ),
     "no make_encoder": "import _json; del _json.make_encoder",
     "no encode_basestring": "import _json; del _json.encode_basestring",
+    "no flags of subprocess": "import subprocess; del subprocess._args_from_interpreter_flags",
+    "no atexit of threading": "import threading; del threading._threading_atexits",
     "no _json": "sys.modules['_json'] = None",
     "marshal takes subclasses": (
         "import marshal\ndumps = marshal.dumps\n"

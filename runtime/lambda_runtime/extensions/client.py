@@ -53,6 +53,10 @@ class ExtensionsClient:
         self._host = f"Host: {address}\r\n"
         self._identifier = ""
 
+    def is_inherited(self) -> bool:
+        """Whether this is a child process, forked from the one that the extension runs in."""
+        return self._connection.is_inherited()
+
     def register(self, events: "Iterable[str]") -> bytes | bytearray:
         """Register for these events; what the platform tells of the function, as JSON."""
         wanted = ",".join(f'"{event}"' for event in events)

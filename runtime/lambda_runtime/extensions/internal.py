@@ -90,5 +90,7 @@ class InternalExtension:
         except ExtensionError as error:
             sys.stderr.write(f"{self.name}: {error}\n")
         except BaseException as error:
+            if client.is_inherited():
+                raise  # the hook has forked: the extension is the parent's
             sys.excepthook(*sys.exc_info())
             client.exit_error(f"Extension.{type(error).__name__}", str(error)[:1000])
