@@ -2,7 +2,10 @@
 
 import asyncio
 import atexit
+import contextlib
 import gc
+import io
+import logging
 import os
 import signal
 import subprocess
@@ -93,6 +96,72 @@ def stdout_replaced() -> None:
 
 def stdout_none() -> None:
     sys.stdout = None
+
+
+class ToLogger:
+    """Makes log records of what is printed: the recipe that is in every collection of them."""
+
+    def __init__(self, log: Callable[[str], None]) -> None:
+        self._log = log
+
+    def write(self, text: str) -> int:
+        for line in text.rstrip().splitlines():
+            self._log(line.rstrip())
+        return len(text)
+
+    def flush(self) -> None:
+        pass
+
+
+class Broken:
+    def write(self, text: str) -> int:
+        raise ValueError("no write")
+
+    def flush(self) -> None:
+        raise ValueError("no flush")
+
+
+def _in_place_of_stdout(stream: Any, act: Callable[[], object]) -> None:
+    kept, sys.stdout = sys.stdout, stream
+    act()
+    sys.stdout = kept
+
+
+def stdout_logs() -> None:
+    _in_place_of_stdout(ToLogger(logging.getLogger().warning), lambda: print("printed"))
+
+
+def stdout_bytes_error() -> None:
+    sys.stdout = io.BytesIO()
+    raise ValueError("with stdout gone")
+
+
+def stdout_bytes_record() -> None:
+    _in_place_of_stdout(io.BytesIO(), lambda: logging.warning("a record"))
+
+
+def stdout_broken() -> None:
+    sys.stdout = Broken()
+
+
+def stdout_broken_record() -> None:
+    _in_place_of_stdout(Broken(), lambda: logging.warning("a record"))
+
+
+def stdout_kept_records() -> str:
+    with contextlib.redirect_stdout(io.StringIO()) as kept:
+        logging.warning("inside")
+    return kept.getvalue().rpartition("\t")[2]
+
+
+def exit_beside_thread() -> None:
+    threading.Thread(target=time.sleep, args=(20,)).start()
+    sys.exit(3)
+
+
+def exit_with_endless_atexit() -> None:
+    atexit.register(time.sleep, 20)
+    sys.exit(3)
 
 
 class Swallow:
@@ -227,7 +296,9 @@ HOSTILE: dict[str, Callable[[], Any]] = {
     for function in (
         recursion_endless, memory_exhausted, exit_at_once, killed, terminated, exit_with_atexit,
         stdout_descriptor_closed, stdout_closed, both_descriptors_closed, stdin_closed,
-        stdout_replaced, stdout_none, folder_changed, folder_removed, environment_cleared,
+        stdout_replaced, stdout_none, stdout_logs, stdout_bytes_error, stdout_bytes_record,
+        stdout_broken, stdout_broken_record, stdout_kept_records, exit_beside_thread,
+        exit_with_endless_atexit, folder_changed, folder_removed, environment_cleared,
         path_changed, modules_removed, threads_left, thread_busy, processes_left, loop_left,
         result_too_large, prints_without_end, sleeps_past_timeout, spins_past_timeout,
         signals_ignored, collector_off, trace_set, fork_runs_on, fork_raises, sockets_closed,

@@ -25,13 +25,17 @@ KINDS_FOLDER = ROOT / "tests" / "contract" / "kinds"
 PATIENCE = 60.0
 """Seconds that one answer may take on a busy machine before it counts as lost."""
 
-_STREAMS = ("stream", "break_off", "http", "async_stream")
+_STREAMS = ("stream", "break_off", "http", "forked_stream", "async_stream")
+_FAILING = ("fail", "leave", "break_off", "broken_stdout")
 _KINDS = {
     "plain": 40,
     "fail": 12,
     "stream": 12,
     "break_off": 6,
     "http": 6,
+    "forked_stream": 3,
+    "logging_stdout": 3,
+    "broken_stdout": 3,
     "coroutine": 14,
     "async_stream": 8,
     "leave": 1,
@@ -247,7 +251,7 @@ def _judge(event: dict[str, Any], token: str, answer: _Answer) -> str:
         return "process replaced"
     if answer.error_type in _PLATFORM:
         return f"failed with {answer.error_type}"
-    if kind in ("fail", "leave", "break_off"):
+    if kind in _FAILING:
         return "failed as told" if _told(answer.document) == token else "crossed"
     if answer.error_type is not None:
         return f"failed with {answer.error_type}"
@@ -260,7 +264,7 @@ def _told(document: bytes) -> str:
 
 
 def _is_answer(kind: str, token: str, size: int, payload: bytes) -> bool:
-    if kind in ("plain", "coroutine"):
+    if kind in ("plain", "logging_stdout", "coroutine"):
         answer: object = json.loads(payload)
         return answer == {"token": token, "id": token, "padding": "x" * size}
     told = token.encode()

@@ -1,6 +1,8 @@
 """One handler of every kind: the event says which, and what the answer has to name."""
 
 import asyncio
+import io
+import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -47,6 +49,33 @@ def http(token: str, size: int, context: Any) -> HttpResponse:
     return HttpResponse(body=[token.encode(), b"x" * size], headers={"x-token": token})
 
 
+def forked_stream(token: str, size: int, context: Any) -> Iterator[bytes]:
+    """The child goes on with the stream too, as far as it is let."""
+    yield token.encode()
+    child = os.fork()
+    yield b"x" * size
+    yield token.encode()
+    os.waitpid(child, 0)
+
+
+class ToLogger:
+    def write(self, text: str) -> None:
+        for line in text.rstrip().splitlines():
+            logging.getLogger("printed").warning(line)
+
+
+def logging_stdout(token: str, size: int, context: Any) -> object:
+    sys.stdout = sys.stderr = ToLogger()
+    print(token)
+    logging.warning({token: float("nan")})
+    return plain(token, size, context)
+
+
+def broken_stdout(token: str, size: int, context: Any) -> object:
+    sys.stdout = sys.stderr = io.BytesIO()
+    return fail(token, size, context)
+
+
 async def coroutine(token: str, size: int, context: Any) -> object:
     await asyncio.sleep(0)
     return {"token": token, "id": context.aws_request_id, "padding": "x" * size}
@@ -73,6 +102,9 @@ KINDS = {
         stream,
         break_off,
         http,
+        forked_stream,
+        logging_stdout,
+        broken_stdout,
         coroutine,
         async_stream,
         figures,

@@ -315,6 +315,16 @@ def streams_repaired(theirs: Exchange, ours: Exchange) -> Exchange:
     return ours if lost and ours.status == 200 else theirs
 
 
+def unsound_streams(theirs: Exchange, ours: Exchange) -> Exchange:
+    ended = _kind(theirs) == "Runtime.ExitError" and not ours.ended
+    replaced = json.loads(theirs.body) == {"before": 0} and ours.body == '{"before":2}'
+    return ours if (ended or replaced) and ours.status == 200 else theirs
+
+
+def exits_bounded(theirs: Exchange, ours: Exchange) -> Exchange:
+    return ours if "timed out" in theirs.body and _kind(ours) == "SystemExit" else theirs
+
+
 def interactive_names(theirs: Exchange, ours: Exchange) -> Exchange:
     return replace(theirs, body=theirs.body.replace("true", "false"))
 
@@ -348,7 +358,7 @@ def recursion_depth(theirs: Exchange, ours: Exchange) -> Exchange:
 
 def logging_errors(theirs: Exchange, ours: Exchange) -> Exchange:
     went_on = _document(theirs.body) and ours.body == "null"
-    said = "--- Logging error ---" in ours.log or "nothing was raised" in ours.log
+    said = "cannot be formatted: " in ours.log or "nothing was raised" in ours.log
     return ours if went_on and said else theirs
 
 
@@ -384,7 +394,8 @@ RULES: dict[str, Rule] = {
         init_warning, user_frames, whole_chain, client_context_type, more_context,
         base_exceptions, base_exceptions_at_import, exits_answered, unprintable_errors, surrogates,
         surrogates_in_json, init_errors_beyond_latin_1, too_large, streams_repaired,
-        interactive_names, partial_lines, original_stream, cropped, recursion_depth,
+        unsound_streams, exits_bounded, interactive_names, partial_lines, original_stream, cropped,
+        recursion_depth,
         logging_errors, stack_of_the_runtime, forked_children, lost_connection,
         timeout_trace,
     )
