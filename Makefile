@@ -29,7 +29,7 @@ $(VENV)/.layer: tests/requirements-layer.txt
 	@touch $@ $(VENV)/.run
 
 run: $(VENV)/$(if $(LAYER),.layer,.run) ## run a function: make run [LAYER=1 | IMAGE=1] [TASK=dir] [HANDLER=app.handler] [EVENT=event.json]
-	@PYTHONPATH=emulator $(PY) -m $(if $(LAYER),layer.run,$(if $(IMAGE),container.run,lambda_emulator.run)) --task "$$TASK" --handler "$$HANDLER" --event "$$EVENT"
+	@PYTHONPATH=emulator $(PY) -m $(if $(LAYER),layer.run,$(if $(IMAGE),container.run,lambda_rie.run)) --task "$$TASK" --handler "$$HANDLER" --event "$$EVENT"
 
 layer: $(VENV)/.layer ## the Lambda layers, into build/layer: make layer [ARCH=arm64] [DEBIAN_MIRROR=url]
 	@$(PY) -m layer build --arch "$${ARCH:-all}"

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 
 from container import __main__ as image
 from container.engine import ContainerError, Engine, choose, native
-from lambda_emulator import run
-from lambda_emulator.rie import Launch, Rie
+from lambda_rie import run
+from lambda_rie.rie import Launch, Rie
 
 BOOTSTRAP = "/var/runtime/bootstrap"
 TASK_ROOT = "/var/task"

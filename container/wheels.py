@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from container.engine import ContainerError, checked
-from lambda_emulator.rie import cache_folder
+from lambda_rie.rie import cache_folder
 
 MACHINES = ("x86_64", "aarch64")
 SECONDS = 600

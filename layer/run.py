@@ -6,9 +6,9 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from lambda_emulator import run
-from lambda_emulator.rie import Rie
-from lambda_emulator.roots import Root
+from lambda_rie import run
+from lambda_rie.rie import Rie
+from lambda_rie.roots import Root
 from layer import deb
 from layer.build import ROOT, build, runner
 from layer.errors import LayerError
@@ -20,7 +20,7 @@ _NOT_INSIDE = ("PATH", "LD_LIBRARY_PATH", "LAMBDA_TASK_ROOT", "HOME", "PWD", "VI
 
 
 def main() -> int:
-    """Runs the function that the arguments name, as `lambda_emulator.run` does."""
+    """Runs the function that the arguments name, as `lambda_rie.run` does."""
     try:
         with tempfile.TemporaryDirectory() as folder:
             root = root_with_layer(Path(folder))

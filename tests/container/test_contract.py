@@ -17,7 +17,7 @@ import pytest
 from container import __main__ as image
 from container.engine import Engine
 from container.run import BOOTSTRAP, TASK_ROOT, inside
-from lambda_emulator.rie import Launch
+from lambda_rie.rie import Launch
 from support.containers import Container, build_user_image, started, trust
 from support.contract import check
 from support.contract.cases import again

@@ -10,7 +10,7 @@ import pytest
 
 from container import __main__ as image
 from container.engine import Engine
-from lambda_emulator.rie import Rie
+from lambda_rie.rie import Rie
 from support.containers import build_user_image, output, run, started, trust
 from support.documents import ROOT, blocks
 from support.runtimes import PLATFORM

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from lambda_emulator.roots import Root
+from lambda_rie.roots import Root
 from layer import deb
 from layer.lock import Lock
 from layer.target import arch_named

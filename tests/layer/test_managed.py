@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from lambda_emulator.rie import Launch
-from lambda_emulator.roots import PLATFORM, TASK
+from lambda_rie.rie import Launch
+from lambda_rie.roots import PLATFORM, TASK
 from layer import pythons
 from layer.run import unzip
 from support.contract import check

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from lambda_emulator.roots import TASK, Root
+from lambda_rie.roots import TASK, Root
 from support.contract import check
 from support.contract.cases import again
 from support.contract.session import Case, Session

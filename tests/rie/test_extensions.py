@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lambda_emulator.rie import Rie
+from lambda_rie.rie import Rie
 from support import opt_namespace
 from support.collector import Collector, wait_until
 from support.extension_folder import ROOT, ExtensionFolder

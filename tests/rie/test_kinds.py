@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lambda_emulator.rie import Reply
+from lambda_rie.rie import Reply
 from support.runtimes import checkout
 
 HANDLERS = Path(__file__).parents[1] / "contract" / "kinds"

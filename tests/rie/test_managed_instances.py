@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from lambda_emulator.rie import Rie
+from lambda_rie.rie import Rie
 from support import managed_rie
 from support.contract import check
 from support.contract.cases import all_cases

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from lambda_emulator import rie
-from lambda_emulator.rie import Launch, Reply, Rie, RieError
+from lambda_rie import rie
+from lambda_rie.rie import Launch, Reply, Rie, RieError
 from support.leftovers import processes_with
 from support.runtimes import Runtime, checkout
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from lambda_emulator.rie import Rie
+from lambda_rie.rie import Rie
 from support.lifecycle import AWSLAMBDARIC, HANDLERS, OURS, ROOT
 from support.runtimes import PLATFORM
 

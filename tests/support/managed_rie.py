@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from lambda_emulator.rie import Launch, Reply, Rie
+from lambda_rie.rie import Launch, Reply, Rie
 from support import opt_namespace
 from support.runtimes import PLATFORM, ROOT, Runtime
 

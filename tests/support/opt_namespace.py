@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from lambda_emulator.rie import Launch
+from lambda_rie.rie import Launch
 
 _SCRIPT = """
 set -e

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from lambda_emulator.rie import Reply, Rie
+from lambda_rie.rie import Reply, Rie
 from support.runtimes import Runtime
 
 _LOG_LIMIT = 1024 * 1024

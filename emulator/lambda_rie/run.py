@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from lambda_emulator.rie import Reply, Rie, RieError
+from lambda_rie.rie import Reply, Rie, RieError
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "hello"

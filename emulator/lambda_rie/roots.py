@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from lambda_emulator.rie import Launch, fetch
+from lambda_rie.rie import Launch, fetch
 
 RIE = "/usr/local/bin/aws-lambda-rie"
 TASK = "/var/task"
