@@ -11,9 +11,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from .emulator import Emulator
-from .function import SnapStart
-from .logs import LogRecord
+from lambda_emulator.emulator import Emulator
+from lambda_emulator.function import SnapStart
+from lambda_emulator.platform.logs import LogRecord
 
 _BOOTSTRAP = Path(__file__).resolve().parents[2] / "bootstrap"
 

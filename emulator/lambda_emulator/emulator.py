@@ -14,15 +14,22 @@ from collections.abc import AsyncIterator, Callable, Collection
 from types import TracebackType
 from typing import Any
 
-from .environment import Environment
-from .faults import Faults
-from .function import Function
-from .function_url import FunctionUrl
-from .http import Server
-from .invocation import Failure, Invocation, Reply, StreamReply, encode_event, new_trace_id
-from .invoke_api import InvokeApi
-from .logs import LogRecord, Logs
-from .screening import Hosts, Limits
+from lambda_emulator.apis.function_url import FunctionUrl
+from lambda_emulator.apis.invoke import InvokeApi
+from lambda_emulator.environment import Environment
+from lambda_emulator.function import Function
+from lambda_emulator.http.faults import Faults
+from lambda_emulator.http.screening import Hosts, Limits
+from lambda_emulator.http.server import Server
+from lambda_emulator.invocation import (
+    Failure,
+    Invocation,
+    Reply,
+    StreamReply,
+    encode_event,
+    new_trace_id,
+)
+from lambda_emulator.platform.logs import LogRecord, Logs
 
 # AWS's endpoints answer 400 to too large a head.
 _INVOKE_LIMITS = Limits(too_large=400, idle=60.0, request=30.0, write=60.0, half_close=True)

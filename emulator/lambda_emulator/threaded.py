@@ -10,8 +10,8 @@ from collections.abc import Coroutine, Iterator
 from types import TracebackType
 from typing import Any, TypeVar
 
-from .emulator import Emulator
-from .invocation import Reply, StreamReply
+from lambda_emulator.emulator import Emulator
+from lambda_emulator.invocation import Reply, StreamReply
 
 _Result = TypeVar("_Result")
 _PATIENCE = 60.0

@@ -14,8 +14,7 @@ from pathlib import Path
 import pytest
 
 from lambda_emulator.threaded import ThreadedEmulator
-
-from .conftest import ROOT, RUNTIMES, Runs
+from support.emulated import ROOT, RUNTIMES, Runs
 
 HANDLERS = Path(__file__).parent / "kinds"
 Run = Callable[[str], ThreadedEmulator]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lambda_emulator.emulator import InitFailed
-from lambda_emulator.faults import Fault, Faults
+from lambda_emulator.http.faults import Fault, Faults
 from support.managed import (
     PIPE,
     begin,

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from lambda_emulator.emulator import InitFailed
-from lambda_emulator.faults import STALE, Fault, Faults
+from lambda_emulator.http.faults import STALE, Fault, Faults
 from lambda_emulator.threaded import ThreadedEmulator
 from support.lifecycle import ROOT
 from support.managed import (

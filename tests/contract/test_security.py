@@ -8,14 +8,13 @@ from pathlib import Path
 import h11
 import pytest
 
-from lambda_emulator.faults import Fault
+from lambda_emulator.http.faults import Fault
 from lambda_emulator.threaded import ThreadedEmulator
 from lambda_runtime import connection, http1
 from lambda_runtime.concurrency.replies import ReplyReader
+from support.emulated import RUNTIMES
 from support.peer import ScriptedSocket
 from support.process import BOOTSTRAP, Outcome, run_function
-
-from .conftest import RUNTIMES
 
 SECRET = "s3cr3t-0xC0FFEE"
 CREDENTIALS = {

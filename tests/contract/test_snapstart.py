@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from container.engine import require
-from lambda_emulator.faults import Fault
 from lambda_emulator.function import SnapStart
+from lambda_emulator.http.faults import Fault
 from support.lifecycle import AWSLAMBDARIC, OURS, function
 
 ORDER = [

@@ -16,11 +16,10 @@ import boto3  # type: ignore[import-untyped]
 import httpx
 import pytest
 
-from lambda_emulator.faults import Fault
+from lambda_emulator.http.faults import Fault
 from lambda_emulator.threaded import ThreadedEmulator, ThreadedStream
+from support.emulated import ROOT, RUNTIMES, Runs
 from support.peer import peer, request
-
-from .conftest import ROOT, RUNTIMES, Runs
 
 HANDLERS = Path(__file__).parent / "kinds"
 Run = Callable[..., ThreadedEmulator]

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lambda_emulator.emulator import Emulator
-from lambda_emulator.faults import RandomFaults
+from lambda_emulator.http.faults import RandomFaults
 from lambda_emulator.invocation import Invocation
 
 ROOT = Path(__file__).parents[2]

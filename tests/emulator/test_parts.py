@@ -9,12 +9,20 @@ from botocore.eventstream import EventStreamBuffer  # type: ignore[import-untype
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambda_emulator import eventstream
-from lambda_emulator.faults import Fault
-from lambda_emulator.logs import FrameReader, LineReader, LogRecord, Logs
-from lambda_emulator.process import describe_exit
-from lambda_emulator.routes import classify
-from lambda_emulator.state import MANAGED, ON_DEMAND, SNAP_START, Call, Machine, NotAllowed, State
+from lambda_emulator.apis import eventstream
+from lambda_emulator.apis.router import classify
+from lambda_emulator.environment.state import (
+    MANAGED,
+    ON_DEMAND,
+    SNAP_START,
+    Call,
+    Machine,
+    NotAllowed,
+    State,
+)
+from lambda_emulator.http.faults import Fault
+from lambda_emulator.platform.logs import FrameReader, LineReader, LogRecord, Logs
+from lambda_emulator.platform.process import describe_exit
 
 
 def test_a_machine_follows_its_table() -> None:

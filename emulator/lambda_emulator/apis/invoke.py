@@ -12,12 +12,13 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote
 
-from . import eventstream, strict_json
-from .http import BodyTooLarge, Disconnected, Request, Response
-from .invocation import Reply, StreamReply
+from lambda_emulator import strict_json
+from lambda_emulator.apis import eventstream
+from lambda_emulator.http.server import BodyTooLarge, Disconnected, Request, Response
+from lambda_emulator.invocation import Reply, StreamReply
 
 if TYPE_CHECKING:
-    from .emulator import Emulator
+    from lambda_emulator.emulator import Emulator
 
 _INVOKE = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
 _STREAM = re.compile(r"/2021-11-15/functions/([^/]+)/response-streaming-invocations")

@@ -1,45 +1,14 @@
-"""The runtimes that the contract is tested on."""
+"""Functions for the emulator to run, and clients in place of a runtime."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from lambda_emulator.threaded import ThreadedEmulator
 from support.api_client import ApiClient
-
-ROOT = Path(__file__).resolve().parents[2]
-HANDLERS = Path(__file__).parent / "handlers"
-
-RUNTIMES = {
-    "lambda_runtime": [sys.executable, "-S", str(ROOT / "bootstrap")],
-    "awslambdaric": [sys.executable, "-m", "awslambdaric"],
-}
-
-
-class Runs:
-    """Starts emulators for a runtime and ends them with the test."""
-
-    def __init__(self, command: list[str]) -> None:
-        self.command = command
-        self._emulators: list[ThreadedEmulator] = []
-
-    def __call__(self, handler: str, **arguments: Any) -> ThreadedEmulator:
-        arguments.setdefault("task_root", HANDLERS)
-        command = [*self.command, handler]
-        emulator = ThreadedEmulator(command=command, handler=handler, **arguments)
-        emulator.__enter__()
-        self._emulators.append(emulator)
-        return emulator
-
-    def stop(self) -> None:
-        """End them all."""
-        for emulator in self._emulators:
-            emulator.__exit__(None, None, None)
+from support.emulated import RUNTIMES, Runs
 
 
 @pytest.fixture(params=list(RUNTIMES))

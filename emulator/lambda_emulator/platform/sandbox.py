@@ -16,11 +16,11 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from .extensions import Extensions
-from .function import Function
-from .logs import FrameReader, LineReader, LogPipe, Logs, LogSocket
-from .process import Process, peak_memory, resident_memory
-from .telemetry import Telemetry
+from lambda_emulator.function import Function
+from lambda_emulator.platform.extensions import Extensions
+from lambda_emulator.platform.logs import FrameReader, LineReader, LogPipe, Logs, LogSocket
+from lambda_emulator.platform.process import Process, peak_memory, resident_memory
+from lambda_emulator.platform.telemetry import Telemetry
 
 _LOG_SOCKET = "_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET"
 _MEMORY_CHECK = 0.05

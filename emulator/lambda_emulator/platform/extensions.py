@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from .process import Process, describe_exit
+from lambda_emulator.platform.process import Process, describe_exit
 
 MOST_EXTENSIONS = 10
 _EXTERNAL_EVENTS = {"INVOKE", "SHUTDOWN"}

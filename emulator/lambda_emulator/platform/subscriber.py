@@ -10,8 +10,8 @@ from collections import deque
 from datetime import UTC, datetime
 from typing import Protocol
 
-from .http_client import Client
-from .subscription import Subscription
+from lambda_emulator.http_client import Client
+from lambda_emulator.platform.subscription import Subscription
 
 # So many full batches may wait for a subscriber; after that events are dropped.
 _BACKLOG = 10

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from lambda_emulator.faults import STALE, Fault, RandomFaults
+from lambda_emulator.http.faults import STALE, Fault, RandomFaults
 from lambda_emulator.threaded import ThreadedEmulator
 from support.api_client import PATIENCE, ApiClient
-
-from .conftest import Runs
+from support.emulated import Runs
 
 _NEXT = b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: x\r\n\r\n"
 

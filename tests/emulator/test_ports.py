@@ -16,9 +16,9 @@ import httpx
 import pytest
 
 from lambda_emulator import strict_json
-from lambda_emulator.function_url import http_event
-from lambda_emulator.http import Request, Response, Server
-from lambda_emulator.screening import Hosts, Limits
+from lambda_emulator.apis.function_url import http_event
+from lambda_emulator.http.screening import Hosts, Limits
+from lambda_emulator.http.server import Request, Response, Server
 from lambda_emulator.threaded import ThreadedEmulator
 from support.api_client import PATIENCE, ApiClient, StreamingPost
 

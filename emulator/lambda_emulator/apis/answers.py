@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from .http import Response
+from lambda_emulator.http.server import Response
 
 JSON = (("content-type", "application/json"),)
 _OK = b'{"status":"OK"}\n'

@@ -12,10 +12,9 @@ import pytest
 from lambda_emulator.emulator import InitFailed
 from lambda_emulator.function import SnapStart
 from lambda_emulator.threaded import ThreadedEmulator
+from support.emulated import HANDLERS, Runs
 from support.lifecycle import wait_for_log
 from support.managed import WAYS, begin, managed, wait_for_polls, wait_until
-
-from .conftest import Runs
 
 _EVENTS: list[object] = [
     None,
@@ -232,7 +231,7 @@ def test_nothing_is_left_behind(run: Runs) -> None:
     with ThreadedEmulator(
         command=[*run.command, "plain.describe"],
         handler="plain.describe",
-        task_root=Path(__file__).parent / "handlers",
+        task_root=HANDLERS,
     ) as emulator:
         pid = emulator.invoke({}).json()["pid"]
     assert not Path(f"/proc/{pid}").exists()

@@ -10,11 +10,11 @@ import math
 import time
 from typing import TYPE_CHECKING, Any
 
-from .function import Function
-from .invocation import Failure, Invocation
+from lambda_emulator.function import Function
+from lambda_emulator.invocation import Failure, Invocation
 
 if TYPE_CHECKING:
-    from .environment import Environment
+    from lambda_emulator.environment import Environment
 
 Record = dict[str, Any]
 

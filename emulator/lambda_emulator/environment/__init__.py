@@ -21,19 +21,27 @@ from collections.abc import Callable, Coroutine
 from enum import Enum
 from typing import Any
 
-from . import platform_events
-from .extensions import ExtensionFailed, Extensions
-from .faults import Faults
-from .function import Function
-from .http import Connection, Server
-from .invocation import Failure, Invocation
-from .logs import LogRecord, Logs
-from .process import describe_exit
-from .routes import Router, classify
-from .sandbox import Sandbox
-from .screening import Hosts
-from .state import MANAGED, ON_DEMAND, SNAP_START, Call, Machine, NotAllowed, State
-from .telemetry import Telemetry
+from lambda_emulator.apis.router import Router, classify
+from lambda_emulator.environment.state import (
+    MANAGED,
+    ON_DEMAND,
+    SNAP_START,
+    Call,
+    Machine,
+    NotAllowed,
+    State,
+)
+from lambda_emulator.function import Function
+from lambda_emulator.http.faults import Faults
+from lambda_emulator.http.screening import Hosts
+from lambda_emulator.http.server import Connection, Server
+from lambda_emulator.invocation import Failure, Invocation
+from lambda_emulator.platform import events as platform_events
+from lambda_emulator.platform.extensions import ExtensionFailed, Extensions
+from lambda_emulator.platform.logs import LogRecord, Logs
+from lambda_emulator.platform.process import describe_exit
+from lambda_emulator.platform.sandbox import Sandbox
+from lambda_emulator.platform.telemetry import Telemetry
 
 _RESTORE_TIMEOUT = 10.0
 _MANAGED_INIT_TIMEOUT = 900.0

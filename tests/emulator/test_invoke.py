@@ -20,11 +20,10 @@ import botocore.exceptions  # type: ignore[import-untyped]
 import httpx
 import pytest
 
-from lambda_emulator import eventstream
+from lambda_emulator.apis import eventstream
 from lambda_emulator.threaded import ThreadedEmulator
 from support.api_client import ApiClient, StreamingPost
-
-from .conftest import Runs
+from support.emulated import Runs
 
 HTTP_RESPONSE = "application/vnd.awslambda.http-integration-response"
 

@@ -20,8 +20,8 @@ from http import HTTPStatus
 
 import h11
 
-from .faults import Fault, Faults
-from .screening import Hosts, Limits, Rejected, screen
+from lambda_emulator.http.faults import Fault, Faults
+from lambda_emulator.http.screening import Hosts, Limits, Rejected, screen
 
 # A runtime may send an X-Ray cause of up to 1 MiB in one header.
 _NO_LIMITS = Limits(headers=4 * 1024 * 1024)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from . import strict_json
+from lambda_emulator import strict_json
 
 TELEMETRY_SCHEMAS = ("2022-07-01", "2022-12-13", "2025-01-29")
 LOGS_SCHEMAS = ("2020-08-15", "2021-03-18")

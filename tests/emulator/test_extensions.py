@@ -17,8 +17,7 @@ import pytest
 
 from lambda_emulator.threaded import ThreadedEmulator
 from support.api_client import PATIENCE, ApiClient
-
-from .conftest import ROOT, Runs
+from support.emulated import ROOT, Runs
 
 _EXTENSION = """#!{python}
 import json, os, sys, time

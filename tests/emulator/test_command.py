@@ -14,8 +14,7 @@ import pytest
 from lambda_emulator.emulator import Emulator
 from lambda_emulator.function import SnapStart
 from lambda_emulator.threaded import ThreadedEmulator
-
-from .conftest import HANDLERS, ROOT
+from support.emulated import HANDLERS, ROOT
 
 _ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "emulator")}
 _COMMAND = [sys.executable, "-m", "lambda_emulator"]

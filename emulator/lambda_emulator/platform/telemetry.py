@@ -13,11 +13,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from . import strict_json
-from .function import Function
-from .logs import LogRecord, Logs
-from .subscriber import Subscriber, encode_event
-from .subscription import Subscription
+from lambda_emulator import strict_json
+from lambda_emulator.function import Function
+from lambda_emulator.platform.logs import LogRecord, Logs
+from lambda_emulator.platform.subscriber import Subscriber, encode_event
+from lambda_emulator.platform.subscription import Subscription
 
 _FLUSH = 0.3
 

@@ -9,7 +9,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from .logs import LogPipe
+from lambda_emulator.platform.logs import LogPipe
 
 
 class Process:

@@ -14,12 +14,12 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from . import strict_json
-from .http import BodyTooLarge, Disconnected, InvalidHead, Request, Response
-from .invocation import INTEGRATION_RESPONSE, StreamReply
+from lambda_emulator import strict_json
+from lambda_emulator.http.server import BodyTooLarge, Disconnected, InvalidHead, Request, Response
+from lambda_emulator.invocation import INTEGRATION_RESPONSE, StreamReply
 
 if TYPE_CHECKING:
-    from .emulator import Emulator
+    from lambda_emulator.emulator import Emulator
 
 _LARGEST_REQUEST = 6 * 1024 * 1024
 _PRELUDE_END = b"\x00" * 8

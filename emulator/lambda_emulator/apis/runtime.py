@@ -13,13 +13,19 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from . import answers
-from .http import BodyTooLarge, Disconnected, DisconnectedAfterwards, Request, Response
-from .invocation import Failure, Invocation
-from .state import Call, NotAllowed
+from lambda_emulator.apis import answers
+from lambda_emulator.environment.state import Call, NotAllowed
+from lambda_emulator.http.server import (
+    BodyTooLarge,
+    Disconnected,
+    DisconnectedAfterwards,
+    Request,
+    Response,
+)
+from lambda_emulator.invocation import Failure, Invocation
 
 if TYPE_CHECKING:
-    from .environment import Environment
+    from lambda_emulator.environment import Environment
 
 _ERROR_TYPE = "lambda-runtime-function-error-type"
 _ERROR_BODY = "lambda-runtime-function-error-body"
@@ -110,7 +116,7 @@ class RuntimeApi:
     async def _answer(
         self, request: Request, response: Response, request_id: str, call: Call
     ) -> None:
-        from .environment import RequestTimedOut, UnknownRequest
+        from lambda_emulator.environment import RequestTimedOut, UnknownRequest
 
         try:
             invocation = self._environment.begin_answer(request_id, call)

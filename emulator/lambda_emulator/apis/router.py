@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import answers
-from .extensions_api import ExtensionsApi
-from .http import Request, Response
-from .runtime_api import RuntimeApi
-from .telemetry_api import TelemetryApi
+from lambda_emulator.apis import answers
+from lambda_emulator.apis.extensions import ExtensionsApi
+from lambda_emulator.apis.runtime import RuntimeApi
+from lambda_emulator.apis.telemetry import TelemetryApi
+from lambda_emulator.http.server import Request, Response
 
 if TYPE_CHECKING:
-    from .environment import Environment
+    from lambda_emulator.environment import Environment
 
 
 class Router:

@@ -1,0 +1,1 @@
+"""What clients may ask: Lambda's APIs for runtimes and extensions, and the two for callers."""

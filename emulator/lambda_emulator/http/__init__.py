@@ -1,0 +1,1 @@
+"""An HTTP server whose answers can go wrong on purpose."""

@@ -1,0 +1,1 @@
+"""What surrounds a function: its processes, its extensions, what they write, and its telemetry."""

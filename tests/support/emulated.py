@@ -1,0 +1,38 @@
+"""Functions on the emulator, with the runtimes that are tested there."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from lambda_emulator.threaded import ThreadedEmulator
+
+ROOT = Path(__file__).resolve().parents[2]
+HANDLERS = ROOT / "tests" / "emulator" / "handlers"
+
+RUNTIMES = {
+    "lambda_runtime": [sys.executable, "-S", str(ROOT / "bootstrap")],
+    "awslambdaric": [sys.executable, "-m", "awslambdaric"],
+}
+
+
+class Runs:
+    """Starts emulators for a runtime and ends them with the test."""
+
+    def __init__(self, command: list[str]) -> None:
+        self.command = command
+        self._emulators: list[ThreadedEmulator] = []
+
+    def __call__(self, handler: str, **arguments: Any) -> ThreadedEmulator:
+        arguments.setdefault("task_root", HANDLERS)
+        command = [*self.command, handler]
+        emulator = ThreadedEmulator(command=command, handler=handler, **arguments)
+        emulator.__enter__()
+        self._emulators.append(emulator)
+        return emulator
+
+    def stop(self) -> None:
+        """End them all."""
+        for emulator in self._emulators:
+            emulator.__exit__(None, None, None)
