@@ -16,6 +16,7 @@ from typing import Any
 
 from lambda_emulator.apis.function_url import FunctionUrl
 from lambda_emulator.apis.invoke import InvokeApi
+from lambda_emulator.apis.router import Router, classify
 from lambda_emulator.environment import Environment
 from lambda_emulator.function import Function
 from lambda_emulator.http.faults import Faults
@@ -121,12 +122,15 @@ class Emulator:
 
     async def _add_environments(self) -> None:
         for number in range(self._concurrency):
-            hosts = Hosts(self._allowed_hosts, single_label=True)
-            environment = Environment(self.function, self.faults, Logs(), self._dispatch, hosts)
+            environment = Environment(self.function, Logs(), self._dispatch, self._serve)
             if self._on_log is not None:
                 environment.logs.listeners.append(self._on_log)
             self.environments.append(environment)
             await environment.open(self._host, 0 if number else self._runtime_api_port)
+
+    def _serve(self, environment: Environment) -> Server:
+        hosts = Hosts(self._allowed_hosts, single_label=True)
+        return Server(Router(environment).handle, self.faults, classify, hosts=hosts)
 
     # where it listens
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+_MANAGED_INIT_SECONDS = 900.0
+
 
 @dataclass(frozen=True)
 class SnapStart:
@@ -78,6 +80,13 @@ class Function:
         for name, value in self.environment.items():
             if not (isinstance(name, str) and isinstance(value, str)):
                 raise TypeError(f"environment: {name!r}: {value!r} is not a pair of strings")
+
+    @property
+    def init_limit(self) -> float | None:
+        """Seconds that init may take; None for a runtime that is started by hand."""
+        if not self.command:
+            return None
+        return _MANAGED_INIT_SECONDS if self.max_concurrency else self.init_timeout
 
     @property
     def arn(self) -> str:

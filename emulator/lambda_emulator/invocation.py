@@ -138,7 +138,6 @@ class Invocation:
 
     __slots__ = (
         "answered",
-        "answering",
         "client_context",
         "cognito_identity",
         "deadline_ms",
@@ -181,7 +180,6 @@ class Invocation:
         self.stream = StreamReply(self.request_id) if streaming else None
         self.timer: asyncio.TimerHandle | None = None
         self.answered = False
-        self.answering = False
         self.failure: Failure | None = None
         self.produced = 0
         self.deadline_ms = 0

@@ -78,7 +78,7 @@ def test_they_run_at_the_same_time(way: str) -> None:
         emulator.start()
         wait_for_polls(emulator, 4)
         begun = [begin(emulator, {"number": number, "seconds": 0.5}) for number in range(4)]
-        wait_until(lambda: len(emulator.emulator.environment._running) == 4)
+        wait_until(lambda: len(emulator.emulator.environment.running) == 4)
         assert [each.result(10).json()["number"] for each in begun] == [0, 1, 2, 3]
 
 
@@ -214,7 +214,7 @@ def test_asgi_applications_share_one_event_loop() -> None:
         emulator.start()
         wait_for_polls(emulator, 4)
         replies = [begin(emulator, event) for _ in range(4)]
-        wait_until(lambda: len(emulator.emulator.environment._running) == 4)
+        wait_until(lambda: len(emulator.emulator.environment.running) == 4)
         told = [reply.result(10).json()["body"].split() for reply in replies]
         assert [name for name, _ in told] == [reply.result().request_id for reply in replies]
         assert len({pid for _, pid in told}) == 1

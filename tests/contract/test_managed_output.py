@@ -141,7 +141,7 @@ def test_deadline_exceeded_can_be_raised_in_each(way: str) -> None:
         slow = [
             begin(emulator, {"number": number, "seconds": 20, "step": 0.01}) for number in range(3)
         ]
-        wait_until(lambda: len(emulator.emulator.environment._running) == 3)
+        wait_until(lambda: len(emulator.emulator.environment.running) == 3)
         assert emulator.invoke({"number": 3}).json()["number"] == 3
         for reply in (each.result(10) for each in slow):
             assert reply.json()["errorType"] == "DeadlineExceeded", reply.payload

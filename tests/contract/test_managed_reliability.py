@@ -76,7 +76,7 @@ def test_whatever_a_handler_raises_is_answered(way: str, act: str, error: str) -
         emulator.start()
         wait_for_polls(emulator, 4)
         beside = [begin(emulator, {"number": number, "seconds": 0.3}) for number in range(3)]
-        wait_until(lambda: len(emulator.emulator.environment._running) == 3)
+        wait_until(lambda: len(emulator.emulator.environment.running) == 3)
         failed = emulator.invoke({"number": 3, "act": act})
         document = failed.json()
         assert document["errorType"] == error
@@ -369,7 +369,7 @@ def test_sigterm_lets_invocations_end(way: str) -> None:
         emulator.start()
         wait_for_polls(emulator, 4)
         begun = [begin(emulator, {"number": number, "seconds": 0.12}) for number in range(3)]
-        wait_until(lambda: len(emulator.emulator.environment._running) == 3)
+        wait_until(lambda: len(emulator.emulator.environment.running) == 3)
         os.kill(supervisor_of(emulator), signal.SIGTERM)
         assert [each.result(10).json()["number"] for each in begun] == [0, 1, 2]
         wait_until(lambda: "exit status 0" in lines(emulator))
@@ -383,7 +383,7 @@ def test_what_takes_too_long_is_interrupted_after_sigterm(way: str) -> None:
         emulator.start()
         wait_for_polls(emulator, 4)
         begun = [begin(emulator, {"number": number, "seconds": 30}) for number in range(3)]
-        wait_until(lambda: len(emulator.emulator.environment._running) == 3)
+        wait_until(lambda: len(emulator.emulator.environment.running) == 3)
         began = time.monotonic()
         os.kill(supervisor_of(emulator), signal.SIGTERM)
         replies = [each.result(10) for each in begun]
@@ -403,7 +403,7 @@ def test_another_sigterm_changes_nothing(way: str) -> None:
         emulator.start()
         wait_for_polls(emulator, 4)
         begun = begin(emulator, {"number": 1, "seconds": 0.12})
-        wait_until(lambda: len(emulator.emulator.environment._running) == 1)
+        wait_until(lambda: len(emulator.emulator.environment.running) == 1)
         for _ in range(3):
             os.killpg(emulator.emulator.environment.sandbox.pid or 0, signal.SIGTERM)
             time.sleep(0.01)

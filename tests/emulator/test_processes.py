@@ -353,7 +353,7 @@ def test_what_is_under_way_at_a_restart_is_answered(way: str) -> None:
         emulator.start()
         wait_for_polls(emulator, 8)
         replies = [begin(emulator, {"number": number, "seconds": 0.1}) for number in range(8)]
-        wait_until(lambda: len(emulator.emulator.environment._running) == 8)
+        wait_until(lambda: len(emulator.emulator.environment.running) == 8)
         emulator.restart()
         answered = [reply.result(10) for reply in replies]
     assert [reply.function_error for reply in answered] == [None] * 8

@@ -69,8 +69,8 @@ def wait_until(condition: Callable[[], object], what: str = "", seconds: float =
 
 def wait_for_polls(emulator: ThreadedEmulator, polls: int) -> None:
     """Until so many events are being asked for."""
-    waiting = emulator.emulator.environment._polls
-    wait_until(lambda: len(waiting) >= polls, f"{len(waiting)} polls")
+    environment = emulator.emulator.environment
+    wait_until(lambda: len(environment.polls) >= polls, f"not {polls} polls in time")
 
 
 def records(emulator: ThreadedEmulator) -> list[dict[str, Any]]:

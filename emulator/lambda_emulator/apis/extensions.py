@@ -6,15 +6,12 @@ Source: AWS, 'Using the Lambda Extensions API to create extensions'.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
 from lambda_emulator import strict_json
 from lambda_emulator.apis import answers
+from lambda_emulator.environment import Environment
 from lambda_emulator.http.server import Request, Response
 from lambda_emulator.platform.extensions import Refused
-
-if TYPE_CHECKING:
-    from lambda_emulator.environment import Environment
 
 _IDENTIFIER = "lambda-extension-identifier"
 _ERROR_TYPE = "lambda-extension-function-error-type"

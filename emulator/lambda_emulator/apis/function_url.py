@@ -11,15 +11,13 @@ import json
 import time
 import uuid
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qsl
 
 from lambda_emulator import strict_json
 from lambda_emulator.http.server import BodyTooLarge, Disconnected, InvalidHead, Request, Response
 from lambda_emulator.invocation import INTEGRATION_RESPONSE, StreamReply
-
-if TYPE_CHECKING:
-    from lambda_emulator.emulator import Emulator
+from lambda_emulator.invoker import Invoker
 
 _LARGEST_REQUEST = 6 * 1024 * 1024
 _PRELUDE_END = b"\x00" * 8
@@ -35,8 +33,8 @@ class BadResponse(Exception):
 class FunctionUrl:
     """What listens at the function URL. `buffered` collects a stream before it is sent on."""
 
-    def __init__(self, emulator: Emulator, *, buffered: bool) -> None:
-        self._emulator = emulator
+    def __init__(self, invoker: Invoker, *, buffered: bool) -> None:
+        self._invoker = invoker
         self._buffered = buffered
 
     async def handle(self, request: Request, response: Response) -> None:
@@ -46,9 +44,9 @@ class FunctionUrl:
         except BodyTooLarge:
             await _refuse(response, 413, "Request Entity Too Large")
             return
-        event = http_event(request, body, self._emulator.function.account_id)
+        event = http_event(request, body, self._invoker.function.account_id)
         try:
-            async with self._emulator.stream(
+            async with self._invoker.stream(
                 event, trace_id=request.header("x-amzn-trace-id")
             ) as reply:
                 await self._answer(request, response, reply)

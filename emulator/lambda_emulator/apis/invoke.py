@@ -9,16 +9,13 @@ import base64
 import binascii
 import json
 import re
-from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote
 
 from lambda_emulator import strict_json
 from lambda_emulator.apis import eventstream
 from lambda_emulator.http.server import BodyTooLarge, Disconnected, Request, Response
 from lambda_emulator.invocation import Reply, StreamReply
-
-if TYPE_CHECKING:
-    from lambda_emulator.emulator import Emulator
+from lambda_emulator.invoker import Invoker
 
 _INVOKE = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
 _STREAM = re.compile(r"/2021-11-15/functions/([^/]+)/response-streaming-invocations")
@@ -42,8 +39,8 @@ class ApiError(Exception):
 class InvokeApi:
     """What listens at the emulator's endpoint."""
 
-    def __init__(self, emulator: Emulator) -> None:
-        self._emulator = emulator
+    def __init__(self, invoker: Invoker) -> None:
+        self._invoker = invoker
 
     async def handle(self, request: Request, response: Response) -> None:
         """Serve one call."""
@@ -69,7 +66,7 @@ class InvokeApi:
         await handler(request, response)
 
     def _check_name(self, name: str, request: Request) -> None:
-        function = self._emulator.function
+        function = self._invoker.function
         match = _NAME.fullmatch(name)
         qualifier = parse_qs(request.query).get("Qualifier", [match[2] if match else None])[0]
         known = match is not None and match[1] == function.name
@@ -87,17 +84,17 @@ class InvokeApi:
             await response.send(204, [], b"")
             return
         if kind == "Event":
-            self._emulator.send(event, **options)
+            self._invoker.send(event, **options)
             await response.send(202, [], b"")
             return
-        reply = await self._emulator.invoke(event, **options)
+        reply = await self._invoker.invoke(event, **options)
         await response.send(200, self._headers(reply), reply.payload)
 
     def _headers(self, reply: Reply) -> list[tuple[str, str]]:
         headers = [
             ("content-type", "application/json"),
             ("x-amzn-requestid", reply.request_id),
-            ("x-amz-executed-version", self._emulator.function.version),
+            ("x-amz-executed-version", self._invoker.function.version),
         ]
         if reply.function_error is not None:
             headers.append(("x-amz-function-error", reply.function_error))
@@ -114,7 +111,7 @@ class InvokeApi:
         if kind == "DryRun":
             await response.send(204, [], b"")
             return
-        async with self._emulator.stream(event, **options) as reply:
+        async with self._invoker.stream(event, **options) as reply:
             await reply.started()
             await response.start(200, self._stream_headers(reply))
             try:
@@ -130,7 +127,7 @@ class InvokeApi:
         return [
             ("content-type", eventstream.CONTENT_TYPE),
             ("x-amzn-requestid", reply.request_id),
-            ("x-amz-executed-version", self._emulator.function.version),
+            ("x-amz-executed-version", self._invoker.function.version),
         ]
 
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from lambda_emulator.apis import answers
 from lambda_emulator.apis.extensions import ExtensionsApi
 from lambda_emulator.apis.runtime import RuntimeApi
 from lambda_emulator.apis.telemetry import TelemetryApi
+from lambda_emulator.environment import Environment
 from lambda_emulator.http.server import Request, Response
-
-if TYPE_CHECKING:
-    from lambda_emulator.environment import Environment
 
 
 class Router:

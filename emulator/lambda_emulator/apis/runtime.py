@@ -10,11 +10,11 @@ import binascii
 import json
 import re
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from lambda_emulator.apis import answers
-from lambda_emulator.environment.state import Call, NotAllowed
+from lambda_emulator.environment import Environment
+from lambda_emulator.environment.state import Call, NotAllowed, RequestTimedOut, UnknownRequest
 from lambda_emulator.http.server import (
     BodyTooLarge,
     Disconnected,
@@ -23,9 +23,6 @@ from lambda_emulator.http.server import (
     Response,
 )
 from lambda_emulator.invocation import Failure, Invocation
-
-if TYPE_CHECKING:
-    from lambda_emulator.environment import Environment
 
 _ERROR_TYPE = "lambda-runtime-function-error-type"
 _ERROR_BODY = "lambda-runtime-function-error-body"
@@ -116,8 +113,6 @@ class RuntimeApi:
     async def _answer(
         self, request: Request, response: Response, request_id: str, call: Call
     ) -> None:
-        from lambda_emulator.environment import RequestTimedOut, UnknownRequest
-
         try:
             invocation = self._environment.begin_answer(request_id, call)
         except UnknownRequest:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from lambda_emulator.apis import answers
+from lambda_emulator.environment import Environment
 from lambda_emulator.http.server import Request, Response
 from lambda_emulator.platform.extensions import Refused
 from lambda_emulator.platform.subscription import Invalid, Subscription
-
-if TYPE_CHECKING:
-    from lambda_emulator.environment import Environment
 
 _LARGEST_BODY = 256 * 1024
 

@@ -1,81 +1,57 @@
-"""An execution environment: the processes, the Runtime API they talk to, and the phases of its
+"""An execution environment: its processes, the Runtime API that they talk to, and the phases of its
 life.
 
-Theory of operation ------------------- An environment is a slot. It is COLD until an invocation is
-assigned to it (or `start` is called), then INIT, then READY: invocations wait in `_pending` until
-the runtime polls and all extensions are ready, are delivered to a poll, and end when the runtime
-and the extensions have polled again. Whatever goes wrong (an exit, a timeout, an extension's
-crash) ends in `_reset`: the current invocation is answered with the error, the shutdown sequence
-runs, and the slot is COLD again.
+An environment is COLD until an invocation is assigned to it (or ``start`` is called), then INIT,
+then READY. Invocations wait until the runtime polls and all extensions are ready, and are then
+delivered to a poll. They end when the runtime and the extensions have polled again; on managed
+instances they end with their answer. Whatever goes wrong (an exit, a timeout, an extension's crash)
+ends in ``_reset``: the invocations are answered with the error, the shutdown sequence runs, and the
+environment is COLD again.
 
-There is no loop that drives this. Calls on the Runtime API, exits of processes and timers change
-the state, and each change ends by asking `_advance` what is possible now.
+No loop drives this. Calls on the Runtime API, exits of processes and timers change the state, and
+each change ends by asking ``_advance`` what is possible now. ``delivery`` knows which invocation
+goes to which poll; ``init`` and ``snapshot`` know what lies before the first one.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections import deque
 from collections.abc import Callable, Coroutine
-from enum import Enum
 from typing import Any
 
-from lambda_emulator.apis.router import Router, classify
-from lambda_emulator.environment.state import (
-    MANAGED,
-    ON_DEMAND,
-    SNAP_START,
-    Call,
-    Machine,
-    NotAllowed,
-    State,
-)
+from lambda_emulator.environment.changes import Changes
+from lambda_emulator.environment.delivery import Poll, delivery_for
+from lambda_emulator.environment.init import Init
+from lambda_emulator.environment.reports import Reports
+from lambda_emulator.environment.snapshot import Snapshot
+from lambda_emulator.environment.state import Call, Phase, State
 from lambda_emulator.function import Function
-from lambda_emulator.http.faults import Faults
-from lambda_emulator.http.screening import Hosts
 from lambda_emulator.http.server import Connection, Server
 from lambda_emulator.invocation import Failure, Invocation
-from lambda_emulator.platform import events as platform_events
+from lambda_emulator.platform import events
 from lambda_emulator.platform.extensions import ExtensionFailed, Extensions
-from lambda_emulator.platform.logs import LogRecord, Logs
+from lambda_emulator.platform.logs import Logs
 from lambda_emulator.platform.process import describe_exit
 from lambda_emulator.platform.sandbox import Sandbox
 from lambda_emulator.platform.telemetry import Telemetry
 
-_RESTORE_TIMEOUT = 10.0
-_MANAGED_INIT_TIMEOUT = 900.0
-# What the processes had sent before they were ended is read so long.
+# How long what the processes sent before their end is read.
 _DRAIN_SECONDS = 0.1
 
 
-class Phase(Enum):
-    """Where an environment is in its life."""
-
-    COLD = "cold"
-    INIT = "init"
-    READY = "ready"
-    RESET = "reset"
-
-
-class UnknownRequest(Exception):
-    """The request id is not that of an invocation which is under way."""
-
-
-class RequestTimedOut(Exception):
-    """The invocation has been answered with a timeout already (managed instances)."""
-
-
 class Environment:
-    """One execution environment. `idle` is called whenever it may take another invocation."""
+    """One execution environment.
+
+    `idle` is called whenever it may take another invocation. `serve` makes the server of its
+    Runtime API.
+    """
 
     def __init__(
         self,
         function: Function,
-        faults: Faults,
         logs: Logs,
         idle: Callable[[], None],
-        hosts: Hosts,
+        serve: Callable[[Environment], Server],
     ) -> None:
         self.function = function
         self.logs = logs
@@ -84,39 +60,26 @@ class Environment:
         self.sandbox = Sandbox(
             function, logs, self.telemetry, self.extensions, self._runtime_exited
         )
-        self.server = Server(Router(self).handle, faults, classify, hosts=hosts)
         self.phase = Phase.COLD
         self.starts = 0
         self._idle = idle
-        self._machine = Machine(self._table)
-        self._pending: deque[Invocation] = deque()
-        self._running: dict[str, Invocation] = {}
-        self._polls: deque[tuple[asyncio.Future[Invocation], Connection]] = deque()
-        self._expired: deque[str] = deque(maxlen=10_000)
-        self._init_done: asyncio.Future[Failure | None] | None = None
-        self._init_error: Failure | None = None
-        self._init_started = 0.0
-        self._cold_milliseconds: float | None = None
-        self._restore: asyncio.Future[None] | None = None
-        self._restored: asyncio.Future[Failure | None] | None = None
-        self._snapshot: asyncio.Task[None] | None = None
+        self._delivery = delivery_for(function)
+        self._reports = Reports(function, logs, self.telemetry, self.sandbox)
+        self._changes = Changes()
+        self._init: Init | None = None
+        self._reported_error: Failure | None = None
+        self._snapshot: Snapshot | None = None
+        self._frozen: asyncio.Task[None] | None = None
         self._reset_over = asyncio.Event()
-        self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[object]] = set()
-
-    @property
-    def _table(self) -> dict[tuple[State, Call], State]:
-        if self.function.max_concurrency:
-            return MANAGED
-        return ON_DEMAND if self.function.snap_start is None else SNAP_START
+        self.server = serve(self)
 
     # what the emulator asks
 
     @property
     def available(self) -> bool:
         """Whether another invocation may be assigned."""
-        taken = len(self._pending) + len(self._running)
-        return self.phase is not Phase.RESET and taken < max(1, self.function.max_concurrency)
+        return self.phase is not Phase.RESET and self._delivery.has_room
 
     @property
     def warm(self) -> bool:
@@ -126,7 +89,17 @@ class Environment:
     @property
     def state(self) -> State:
         """The state of the runtime as Lambda sees it."""
-        return self._machine.state
+        return self._delivery.machine.state
+
+    @property
+    def polls(self) -> tuple[Poll, ...]:
+        """The runtime's calls of ``next`` that wait for an event."""
+        return tuple(self._delivery.polls)
+
+    @property
+    def running(self) -> tuple[Invocation, ...]:
+        """The invocations that the runtime has and that have not ended."""
+        return tuple(self._delivery.running.values())
 
     async def open(self, host: str, port: int = 0) -> None:
         """Listen on a port for the Runtime API."""
@@ -137,27 +110,26 @@ class Environment:
         if self.phase is Phase.COLD:
             self.phase = Phase.INIT
             return await self._cold_start()
-        return None if self._init_done is None else await asyncio.shield(self._init_done)
+        return None if self._init is None else await asyncio.shield(self._init.done)
 
     def assign(self, invocation: Invocation) -> None:
         """Take an invocation; it is delivered as soon as the runtime is ready for it."""
-        self._pending.append(invocation)
+        self._delivery.pending.append(invocation)
         if self.phase is Phase.COLD:
             self.phase = Phase.INIT
             self._spawn(self._cold_start())
-        elif self.function.max_concurrency and self.phase is Phase.READY:
-            # All polls may be taken, or their workers dead: the caller does not wait for ever.
+            return
+        if self.phase is Phase.READY and not self._delivery.exclusive:
+            # All polls may be taken, or their workers dead: the caller must not wait for ever.
             self._set_timer(invocation)
-            self._advance()
-        else:
-            self._advance()
+        self._advance()
 
     async def shutdown(self, reason: str = "spindown") -> None:
-        """The shutdown sequence; the environment is cold afterwards."""
+        """Run the shutdown sequence; the environment is cold afterwards."""
         await self._recover(reason)
 
     async def close(self) -> None:
-        """The shutdown sequence, and the end of the environment."""
+        """Run the shutdown sequence and stop listening."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -170,17 +142,9 @@ class Environment:
 
     # init
 
-    @property
-    def _init_timeout(self) -> float | None:
-        if not self.function.command:
-            return None  # whoever plays the runtime comes when it pleases
-        return (
-            _MANAGED_INIT_TIMEOUT if self.function.max_concurrency else self.function.init_timeout
-        )
-
     async def _cold_start(self) -> Failure | None:
-        failure = await self._initialise(self._init_timeout)
-        if failure is not None and failure.error_type == "Sandbox.Timedout" and self._pending:
+        failure = await self._initialise(self.function.init_limit)
+        if failure is not None and failure.error_type == "Sandbox.Timedout" and self._cold_id:
             # Init is tried a second time, now as part of the invocation and under its timeout.
             self.phase = Phase.INIT
             failure = await self._initialise(self.function.timeout)
@@ -190,305 +154,185 @@ class Environment:
         return failure
 
     def _fail_pending(self, failure: Failure) -> None:
-        while self._pending:
-            self._pending.popleft().fail(failure, self.logs.tail())
+        pending = self._delivery.pending
+        while pending:
+            pending.popleft().fail(failure, self.logs.tail())
 
     async def _initialise(self, timeout: float | None) -> Failure | None:
-        loop = asyncio.get_running_loop()
         self.starts += 1
-        self._machine = Machine(self._table)
-        self._init_error = None
-        self._init_started = time.monotonic()
-        self._init_done = loop.create_future()
-        self._restore = self._restored = None
+        self._delivery.start()
+        self._reported_error = None
+        self._init = init = Init()
+        snap_start = self.function.snap_start
+        self._snapshot = None if snap_start is None else Snapshot(snap_start)
         self.extensions.open = True
         self.telemetry.begin()
-        self.logs.start_tail()
-        self.telemetry.platform("platform.initStart", platform_events.init_start, self)
-        try:
-            async with asyncio.timeout(timeout):
-                await self._launch_and_wait()
-            failure = self._init_done.result()
-        except TimeoutError:
-            failure = Failure.of(
-                "Sandbox.Timedout", f"Task timed out after {timeout:.2f} seconds", self._cold_id
-            )
-        except ExtensionFailed as error:
-            failure = Failure.of(error.error_type, str(error), self._cold_id)
-        except OSError as error:
-            failure = Failure.of("Runtime.InvalidEntrypoint", f"fork/exec {error}", self._cold_id)
-        except Exception as error:
-            # What was configured cannot be started: whoever invokes the function is to hear of it.
-            text = f"{type(error).__name__}: {error}"
-            failure = Failure.of("Runtime.InvalidEntrypoint", text, self._cold_id)
-        self._report_init(failure)
-        if failure is not None:
+        self._reports.init_started(self.server.address)
+        failure = await init.run(
+            self.sandbox,
+            self.extensions,
+            self._changes,
+            self.server.address,
+            timeout=timeout,
+            request_id=self._cold_id,
+        )
+        self._reports.init_done(init.milliseconds, failure)
+        if failure is None:
+            self._initialised()
+        else:
             await self._reset("failure")
-            return failure
-        self._initialised()
-        return None
+        return failure
 
     @property
     def _cold_id(self) -> str:
-        return self._pending[0].request_id if self._pending else ""
-
-    async def _launch_and_wait(self) -> None:
-        assert self._init_done is not None
-        if self.function.extensions is not None:
-            await self.sandbox.launch_extensions(self.server.address)
-            done = self._init_done
-            await self._until(lambda: self.extensions.registered or done.done())
-        if self.function.command and not self._init_done.done():
-            await self.sandbox.launch_runtime(self.server.address)
-        await asyncio.shield(self._init_done)
-
-    def _report_init(self, failure: Failure | None) -> None:
-        milliseconds = (time.monotonic() - self._init_started) * 1000
-        self._cold_milliseconds = milliseconds
-        self.telemetry.platform(
-            "platform.initRuntimeDone", platform_events.init_runtime_done, self, failure
-        )
-        self.telemetry.platform(
-            "platform.initReport", platform_events.init_report, self, milliseconds, failure
-        )
+        """The request id of the invocation that waits for the init."""
+        return self._delivery.pending[0].request_id if self._delivery.pending else ""
 
     def _initialised(self) -> None:
         self.extensions.open = False
         self.phase = Phase.READY
         self.telemetry.close_subscriptions()
-        if self.function.snap_start is not None:
-            self._snapshot = asyncio.create_task(self._snapshot_and_restore())
+        if self._snapshot is not None:
+            self._frozen = asyncio.create_task(self._freeze_and_restore(self._snapshot))
         else:
             self._advance()
 
     # SnapStart
 
     async def restore_next(self) -> None:
-        """GET restore/next: returns when the environment is restored. Raises NotAllowed."""
-        self._machine.call(Call.RESTORE_NEXT)
-        self._restore = asyncio.get_running_loop().create_future()
+        """GET restore/next: return when the environment is restored. Raises NotAllowed."""
+        self._delivery.machine.call(Call.RESTORE_NEXT)
+        assert self._snapshot is not None
+        held = self._snapshot.hold()
         self._advance()
-        await self._restore
+        await held
 
     def restore_failed(self, failure: Failure) -> None:
         """POST restore/error. Raises NotAllowed."""
-        self._machine.call(Call.RESTORE_ERROR)
-        self._init_error = failure
-        if not self.function.command and self._restored is not None:
-            self._restored.set_result(failure)
+        self._delivery.machine.call(Call.RESTORE_ERROR)
+        self._reported_error = failure
+        if not self.function.command and self._snapshot is not None:
+            self._snapshot.finish(failure)
 
-    async def _snapshot_and_restore(self) -> None:
-        """Freeze; wait for the pause to pass and for an invocation; restore."""
-        snap_start = self.function.snap_start
-        assert snap_start is not None
-        self.sandbox.freeze()
-        if snap_start.drop_connections:
-            self._drop_idle_connections()
-        await asyncio.sleep(snap_start.pause)
-        await self._until(lambda: bool(self._pending))
-        self.sandbox.thaw()
-        failure = await self._wait_restored()
-        self._snapshot = None
+    async def _freeze_and_restore(self, snapshot: Snapshot) -> None:
+        await snapshot.freeze(
+            self.sandbox, self.server, self._changes, lambda: bool(self._delivery.pending)
+        )
+        self._reports.restore_started(self.server.address)
+        failure = await snapshot.restore(self._delivery.machine, self._cold_id)
+        self._reports.restore_done(snapshot.milliseconds, failure)
+        self._frozen = None
         if failure is None:
             self._advance()
         else:
             self._fail_pending(failure)
             self._spawn(self._recover("failure"))
 
-    async def _wait_restored(self) -> Failure | None:
-        started = time.monotonic()
-        self.telemetry.platform("platform.restoreStart", platform_events.restore_start, self)
-        self._restored = asyncio.get_running_loop().create_future()
-        if self._restore is None:
-            # A runtime without hooks polls for its first event instead of asking to be restored.
-            self._restored.set_result(None)
-        else:
-            self._machine.state = State.RESTORING
-            self._restore.set_result(None)
-        try:
-            async with asyncio.timeout(_RESTORE_TIMEOUT):
-                failure = await self._restored
-        except TimeoutError:
-            failure = Failure.of("Sandbox.Timedout", "Restore timed out", self._cold_id)
-        milliseconds = (time.monotonic() - started) * 1000
-        self.telemetry.platform(
-            "platform.restoreRuntimeDone", platform_events.restore_runtime_done, failure
-        )
-        self.telemetry.platform(
-            "platform.restoreReport", platform_events.restore_report, milliseconds, failure
-        )
-        return failure
-
-    def _drop_idle_connections(self) -> None:
-        for connection in list(self.server.connections):
-            if not connection.busy:
-                connection.end("close")
-
     # the Runtime API's calls
 
     async def next(self, connection: Connection) -> Invocation:
-        """GET next: waits for an invocation. Raises NotAllowed."""
-        self._machine.call(Call.NEXT)
-        if self._machine.state is State.RUNNING:
-            return next(iter(self._running.values()))
-        poll: asyncio.Future[Invocation] = asyncio.get_running_loop().create_future()
-        self._polls.append((poll, connection))
-        if self._restored is not None and not self._restored.done():
-            self._restored.set_result(None)
+        """GET next: wait for an invocation. Raises NotAllowed."""
+        event = self._delivery.poll(connection)
+        if self._snapshot is not None:
+            self._snapshot.finish(None)
         self._advance()
-        return await poll
+        return await event
 
     def begin_answer(self, request_id: str, call: Call) -> Invocation:
         """POST response or error begins. Raises UnknownRequest, RequestTimedOut and NotAllowed."""
-        invocation = self._running.get(request_id)
-        if invocation is None:
-            if request_id in self._expired:
-                raise RequestTimedOut
-            raise UnknownRequest
-        self._machine.call(call)
-        if self.function.max_concurrency:
-            if invocation.answering:
-                raise NotAllowed(State.RESPONSE_SENT, call)
-            invocation.answering = True
-        return invocation
+        return self._delivery.begin_answer(request_id, call)
 
     def abandon_answer(self, invocation: Invocation) -> None:
-        """The answer broke off before any of it was passed on: the runtime may try again."""
-        invocation.answering = False
-        if self._machine.state is State.RESPONDING:
-            self._machine.state = State.RUNNING
+        """Forget an answer of which nothing was passed on: the runtime may try again."""
+        self._delivery.abandon_answer(invocation)
 
     def answer_broken(self, invocation: Invocation) -> None:
-        """The answer broke off in its body."""
-        self.abandon_answer(invocation)
-        if self.function.max_concurrency:
-            # The environment goes on, and the runtime may not know of it; so it is no try for more.
-            self._fail_alone(invocation, "Runtime.TruncatedResponse", "the response broke off")
+        """Note that the answer broke off in its body."""
+        self._delivery.abandon_answer(invocation)
+        failure = self._delivery.broken_answer(invocation)
+        if failure is not None:
+            self.answer_failure(invocation, failure)
 
     def delivery_failed(self, invocation: Invocation) -> None:
-        """The event broke off on its way to the runtime."""
-        if self.function.max_concurrency:
-            self._fail_alone(invocation, "Runtime.Unknown", "the event could not be delivered")
-
-    def _fail_alone(self, invocation: Invocation, error_type: str, message: str) -> None:
-        """Fail the invocation and nothing beside it, as managed instances do."""
-        self.answer_failure(invocation, Failure.of(error_type, message, invocation.request_id))
+        """Note that the event broke off on its way to the runtime."""
+        failure = self._delivery.broken_event(invocation)
+        if failure is not None:
+            self.answer_failure(invocation, failure)
 
     def answer(
         self, invocation: Invocation, payload: bytes, content_type: str, *, streamed: bool = False
     ) -> None:
-        """The invocation has succeeded."""
+        """Answer an invocation that has succeeded."""
         if not invocation.answered:
-            invocation.succeed(
-                payload, content_type, self._log_tail(invocation, None), streamed=streamed
-            )
+            log_tail = self._reports.log_tail(invocation)
+            invocation.succeed(payload, content_type, log_tail, streamed=streamed)
             self._answered(invocation, None)
 
     def answer_failure(self, invocation: Invocation, failure: Failure) -> None:
-        """The invocation has failed."""
+        """Answer an invocation that has failed."""
         if not invocation.answered:
-            invocation.fail(failure, self._log_tail(invocation, failure))
+            invocation.fail(failure, self._reports.log_tail(invocation))
             self._answered(invocation, failure)
 
     def _answered(self, invocation: Invocation, failure: Failure | None) -> None:
-        if self.function.report_lines:
-            self._announce(platform_events.end_lines(self, invocation, self._cold_milliseconds))
-        if self.telemetry.active:
-            self.telemetry.platform(
-                "platform.runtimeDone", platform_events.runtime_done, invocation, failure
-            )
-        if self._machine.state is State.RESPONDING:
-            self._machine.state = State.RESPONSE_SENT
-        elif self.function.max_concurrency:
+        self._reports.answered(invocation, failure)
+        if self._delivery.answered(invocation):
             self._end(invocation)
             self._idle()
 
     def init_failed(self, failure: Failure) -> None:
         """POST init/error. Raises NotAllowed."""
-        self._machine.call(Call.INIT_ERROR)
-        self._init_error = failure
+        self._delivery.machine.call(Call.INIT_ERROR)
+        self._reported_error = failure
         if not self.function.command:
             self._finish_init(failure)
 
     # what happens between calls
 
-    async def _until(self, condition: Callable[[], bool]) -> None:
-        while not condition():
-            self._changed.clear()
-            await self._changed.wait()
-
     def _advance(self) -> None:
         """Do what has become possible."""
-        self._changed.set()
+        self._changes.tell()
         if self.phase is Phase.INIT:
-            if self._runtime_initialised and self.extensions.ready:
+            if self._delivery.runtime_initialised and self.extensions.ready:
                 self._finish_init(None)
         elif self.phase is Phase.READY:
-            self._end_invocation()
+            self._end_finished()
             self._deliver()
 
-    @property
-    def _runtime_initialised(self) -> bool:
-        return self._machine.state in (State.READY, State.RESTORE_READY)
-
     def _finish_init(self, failure: Failure | None) -> None:
-        self._changed.set()
-        if self._init_done is not None and not self._init_done.done():
-            self._init_done.set_result(failure)
+        self._changes.tell()
+        if self._init is not None:
+            self._init.finish(failure)
 
-    def _end_invocation(self) -> None:
-        if (
-            self._machine.state is State.READY
-            and self._running
-            and not self.function.max_concurrency
-        ):
-            (invocation,) = self._running.values()
-            if invocation.answered and self.extensions.ready:
-                self._end(invocation)
-                if self.function.freeze and not self._pending:
-                    self.sandbox.freeze()
-                self._idle()
+    def _end_finished(self) -> None:
+        invocation = self._delivery.finished()
+        if invocation is not None and self.extensions.ready:
+            self._end(invocation)
+            if self.function.freeze and not self._delivery.pending:
+                self.sandbox.freeze()
+            self._idle()
 
     def _end(self, invocation: Invocation) -> None:
-        self._running.pop(invocation.request_id, None)
+        self._delivery.end(invocation)
         if invocation.timer is not None:
             invocation.timer.cancel()
             invocation.timer = None
-        if self.telemetry.active:
-            self.telemetry.platform(
-                "platform.report", platform_events.report, self, invocation, self._cold_milliseconds
-            )
-        self._cold_milliseconds = None
+        self._reports.ended(invocation)
 
     def _deliver(self) -> None:
-        if self._snapshot is not None:
+        if self._frozen is not None:
             return
-        managed = bool(self.function.max_concurrency)
-        while self._pending and self._polls and (managed or not self._running):
-            poll, connection = self._polls.popleft()
-            if poll.done() or (managed and connection.closed):
-                continue
+        while (matched := self._delivery.match()) is not None:
+            poll, invocation = matched
             self.sandbox.thaw()
-            invocation = self._pending.popleft()
             self._begin(invocation)
-            poll.set_result(invocation)
+            poll.event.set_result(invocation)
 
     def _begin(self, invocation: Invocation) -> None:
         invocation.set_deadline(self.function.timeout)
-        self._running[invocation.request_id] = invocation
         self._set_timer(invocation)
-        if not self.function.max_concurrency:
-            self._machine.state = State.RUNNING
-            if self._cold_milliseconds is None:
-                self.logs.start_tail()
-            if len(self.extensions):
-                self.extensions.invoke(platform_events.invoke_event(self.function, invocation))
-        if self.function.report_lines:
-            self._announce(platform_events.start_line(self.function, invocation))
-        if self.telemetry.active:
-            self.telemetry.platform(
-                "platform.start", platform_events.start, self.function, invocation
-            )
+        self.extensions.invoke(events.invoke_event(self.function, invocation))
+        self._reports.started(invocation, exclusive=self._delivery.exclusive)
 
     def _set_timer(self, invocation: Invocation) -> None:
         if invocation.timer is not None:
@@ -496,62 +340,40 @@ class Environment:
         loop = asyncio.get_running_loop()
         invocation.timer = loop.call_later(self.function.timeout, self._timed_out, invocation)
 
-    def _log_tail(self, invocation: Invocation, failure: Failure | None) -> bytes | None:
-        self.sandbox.drain()
-        if not invocation.log_tail_wanted:
-            return None
-        begin = platform_events.start_line(self.function, invocation)
-        end = platform_events.end_lines(self, invocation, self._cold_milliseconds)
-        whole = b"%b\n%b%b\n" % (begin.encode(), self.logs.tail(), end.encode())
-        return whole[-4096:]
-
-    def _announce(self, text: str) -> None:
-        self.logs.announce(LogRecord("platform", text, time.time()))
-
     # what goes wrong
 
     def _timed_out(self, invocation: Invocation) -> None:
         text = f"Task timed out after {self.function.timeout:.2f} seconds"
+        self._reports.timed_out(invocation, text)
+        goes_on = self._delivery.expire(invocation)
         failure = Failure.of("Sandbox.Timedout", text, invocation.request_id)
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())
-        self.logs.emit(
-            LogRecord("platform", f"{stamp}Z {invocation.request_id} {text}", time.time())
-        )
         self.answer_failure(invocation, failure)
-        if self.function.max_concurrency:
-            if invocation in self._pending:
-                self._pending.remove(invocation)
-            self._end(invocation)
-            self._expired.append(invocation.request_id)
-            self._idle()
-        else:
+        if not goes_on:
             self._spawn(self._recover("timeout"))
 
     def _runtime_exited(self, code: int) -> None:
         if self.phase is Phase.RESET:
             return
-        if self._init_error is not None:
-            failure = self._init_error
-        elif code == 0:
-            text = "Runtime exited without providing a reason"
-            failure = self._failure("Runtime.ExitError", text)
-        else:
+        if self._reported_error is not None:
+            self._failed(self._reported_error)
+            return
+        text = "Runtime exited without providing a reason"
+        if code != 0:
             text = f"Runtime exited with error: {describe_exit(code)}"
-            failure = self._failure("Runtime.ExitError", text)
-        self._failed(failure)
+        self._failed(self._failure("Runtime.ExitError", text))
 
     def _failure(self, error_type: str, message: str) -> Failure:
-        current = next(iter(self._running), self._cold_id)
-        return Failure.of(error_type, message, current)
+        request_id = next(iter(self._delivery.running), self._cold_id)
+        return Failure.of(error_type, message, request_id)
 
     def _failed(self, failure: Failure) -> None:
-        """The environment cannot go on."""
+        """End a life that cannot go on."""
         if self.phase is Phase.INIT:
             self._finish_init(failure)
-        elif self._restored is not None and not self._restored.done():
-            self._restored.set_result(failure)
+        elif self._snapshot is not None and self._snapshot.is_restoring:
+            self._snapshot.finish(failure)
         else:
-            for invocation in list(self._running.values()):
+            for invocation in self.running:
                 self.answer_failure(invocation, failure)
             self._spawn(self._recover("failure"))
 
@@ -564,14 +386,14 @@ class Environment:
     async def _recover(self, reason: str) -> None:
         """Shut down, and begin anew if invocations have been assigned meanwhile."""
         await self._reset(reason)
-        if self.phase is Phase.COLD and (self._pending or not self.function.command):
+        if self.phase is Phase.COLD and (self._delivery.pending or not self.function.command):
             self.phase = Phase.INIT
             self._spawn(self._cold_start())
         else:
             self._idle()
 
     async def _reset(self, reason: str) -> None:
-        """Shutdown sequence, then cold: nothing of this life is left."""
+        """Run the shutdown sequence; nothing of this life is left afterwards."""
         if self.phase is Phase.RESET:
             await self._reset_over.wait()
             return
@@ -579,21 +401,18 @@ class Environment:
         self._reset_over.clear()
         failure = self._failure("Runtime.ExitError", "environment was shut down")
         self._finish_init(failure)
-        if self._snapshot is not None:
-            self._snapshot.cancel()
-            self._snapshot = None
+        if self._frozen is not None:
+            self._frozen.cancel()
+            self._frozen = None
         # The runtime may still answer within its part of the shutdown window.
         await self.sandbox.stop(reason)
-        if self._running:
+        if self.running:
             await self.server.drain(_DRAIN_SECONDS)
-        for invocation in list(self._running.values()):
+        for invocation in self.running:
             self.answer_failure(invocation, failure)
             self._end(invocation)
-        for poll, _ in self._polls:
-            poll.cancel()
-        self._polls.clear()
-        for connection in list(self.server.connections):
-            connection.end("reset")
+        self._delivery.cancel_polls()
+        self.server.reset_connections()
         await self.telemetry.stop()
         self.phase = Phase.COLD
         self._reset_over.set()

@@ -10,6 +10,15 @@ from __future__ import annotations
 from enum import Enum
 
 
+class Phase(Enum):
+    """Where an environment is in its life."""
+
+    COLD = "cold"
+    INIT = "init"
+    READY = "ready"
+    RESET = "reset"
+
+
 class State(Enum):
     """Where a runtime is in its life; the names are those of the real service's error messages."""
 
@@ -35,9 +44,11 @@ class Call(Enum):
     RESTORE_ERROR = "restore/error"
 
 
+Table = dict[tuple[State, Call], State]
+
 # RUNNING + NEXT: the service hands out the same invocation again, so that a runtime whose
 # connection broke while the event was on its way can fetch it once more.
-ON_DEMAND: dict[tuple[State, Call], State] = {
+ON_DEMAND: Table = {
     (State.STARTED, Call.NEXT): State.READY,
     (State.STARTED, Call.INIT_ERROR): State.INIT_ERROR,
     (State.READY, Call.NEXT): State.READY,
@@ -47,7 +58,7 @@ ON_DEMAND: dict[tuple[State, Call], State] = {
     (State.RESPONSE_SENT, Call.NEXT): State.READY,
 }
 
-SNAP_START: dict[tuple[State, Call], State] = {
+SNAP_START: Table = {
     **ON_DEMAND,
     (State.STARTED, Call.RESTORE_NEXT): State.RESTORE_READY,
     (State.RESTORE_READY, Call.RESTORE_NEXT): State.RESTORE_READY,
@@ -57,8 +68,8 @@ SNAP_START: dict[tuple[State, Call], State] = {
 }
 
 # With several invocations at once the runtime as a whole is only started or ready; each
-# invocation is answered once, which `Environment` checks by its request id.
-MANAGED: dict[tuple[State, Call], State] = {
+# invocation is answered once, which ``Managed`` checks by its request id.
+MANAGED: Table = {
     (State.STARTED, Call.NEXT): State.READY,
     (State.STARTED, Call.INIT_ERROR): State.INIT_ERROR,
     (State.READY, Call.NEXT): State.READY,
@@ -77,10 +88,18 @@ class NotAllowed(Exception):
         )
 
 
+class UnknownRequest(Exception):
+    """The request id is not that of an invocation which is under way."""
+
+
+class RequestTimedOut(Exception):
+    """The invocation has been answered with a timeout already (managed instances)."""
+
+
 class Machine:
     """A state and the table that says where it may go."""
 
-    def __init__(self, table: dict[tuple[State, Call], State]) -> None:
+    def __init__(self, table: Table) -> None:
         self._table = table
         self.state = State.STARTED
 

@@ -3,7 +3,7 @@
 One `Connection` is one accepted socket. The transport hands bytes to h11 as they come; one task per
 connection pulls h11's events out, so a handler reads like straight code: take the request, read its
 body, send an answer. Nothing is read from the socket while a handler has bytes it has not asked for
-yet (`_HIGH_WATER`), and a writer waits while the peer does not read: back-pressure runs through in
+yet, and a writer waits while the peer does not read: back-pressure runs through in
 both directions. Everything that leaves goes through `transmit`, the one place where a `Fault` can
 spoil it. A connection that waits for its client waits no longer than its server's `Limits` say.
 """
@@ -21,6 +21,7 @@ from http import HTTPStatus
 import h11
 
 from lambda_emulator.http.faults import Fault, Faults
+from lambda_emulator.http.flow_control import FlowControl
 from lambda_emulator.http.screening import Hosts, Limits, Rejected, screen
 
 # A runtime may send an X-Ray cause of up to 1 MiB in one header.
@@ -30,7 +31,6 @@ Headers = Iterable[tuple[str, str]]
 Handler = Callable[["Request", "Response"], Awaitable[None]]
 Classify = Callable[[str, str], str]
 
-_HIGH_WATER = 256 * 1024
 # A client that is refused while it sends needs so long to read why; closing at once would reset it.
 _LINGER_SECONDS = 2.0
 _NO_BODY = (204, 205, 304)
@@ -204,11 +204,7 @@ class Connection(asyncio.Protocol):
         )
         self.closed = False
         self.busy = False
-        self._unread = 0
         self._sent = 0
-        self._paused = False
-        self._readable: asyncio.Future[None] | None = None
-        self._writable: asyncio.Future[None] | None = None
         # Until when the client may take for what it is to send now, on the loop's clock.
         self._deadline: float | None = None
         self._between_requests = True
@@ -222,6 +218,7 @@ class Connection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._loop = asyncio.get_running_loop()
+        self._flow = FlowControl(transport)
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._server.connections.add(self)
         # Which may outlast the connection: whoever waits for an event does not notice its end.
@@ -236,39 +233,27 @@ class Connection(asyncio.Protocol):
             self._between_requests = False
             self._set_deadline(self._limits.request)
         self.protocol.receive_data(data)
-        self._unread += len(data)
-        if self._unread > _HIGH_WATER and not self._paused:
-            self._paused = True
-            self._transport.pause_reading()
-        self._wake_reader()
+        self._flow.received(len(data))
 
     def eof_received(self) -> bool:
         """The client has ended its side; True keeps ours open for its answer."""
         if self._limits.half_close and self.protocol.their_state is not h11.ERROR:
             self.protocol.receive_data(b"")
-        self._wake_reader()
+        self._flow.wake_reader()
         return self._limits.half_close
 
-    def _wake_reader(self) -> None:
-        if self._readable is not None and not self._readable.done():
-            self._readable.set_result(None)
-
     def pause_writing(self) -> None:
-        self._writable = self._loop.create_future()
+        self._flow.pause_writing()
 
     def resume_writing(self) -> None:
-        if self._writable is not None and not self._writable.done():
-            self._writable.set_result(None)
-        self._writable = None
+        self._flow.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
         if self._last_resort is not None:
             self._last_resort.cancel()
         self._server.connections.discard(self)
-        for waiter in (self._readable, self._writable):
-            if waiter is not None and not waiter.done():
-                waiter.set_result(None)
+        self._flow.release()
 
     # the handler's side
 
@@ -300,26 +285,14 @@ class Connection(asyncio.Protocol):
         self._deadline = None if seconds is None else self._loop.time() + seconds
 
     async def _more(self) -> None:
-        self._unread = 0
-        if self._paused:
-            self._paused = False
-            self._transport.resume_reading()
         if self.closed:
             raise Disconnected
-        self._readable = self._loop.create_future()
-        await self._within_deadline(self._readable)
-        if self.closed and not self._unread:
-            raise Disconnected
-
-    async def _within_deadline(self, waiter: asyncio.Future[None]) -> None:
-        if self._deadline is None:
-            await waiter
-            return
         try:
-            async with asyncio.timeout_at(self._deadline):
-                await waiter
+            await self._flow.more(self._deadline)
         except TimeoutError:
             raise ClientTooSlow from None
+        if self.closed and not self._flow.has_unread:
+            raise Disconnected
 
     async def transmit(self, data: bytes, fault: Fault | None, *, last: bool = False) -> None:
         """Send bytes of an answer, spoiled as `fault` says; waits while the peer does not read."""
@@ -327,15 +300,9 @@ class Connection(asyncio.Protocol):
             self._write(data)
         else:
             await self._transmit_spoiled(fault.spoil_head(data, self._sent), fault, last)
-        if self._writable is not None:
-            await self._until_read(self._writable)
-            if self.closed:
-                raise Disconnected
-
-    async def _until_read(self, waiter: asyncio.Future[None]) -> None:
         try:
-            async with asyncio.timeout(self._limits.write):
-                await waiter
+            if await self._flow.drained(self._limits.write) and self.closed:
+                raise Disconnected
         except TimeoutError:
             self.end("reset")
             raise Disconnected from None
@@ -500,6 +467,17 @@ class Server:
         if self._faults is None or self._classify is None or not self._faults.armed:
             return None
         return self._faults.pick(self._classify(method, target.partition("?")[0]))
+
+    def close_idle_connections(self) -> None:
+        """Close the connections on which no request is under way."""
+        for connection in list(self.connections):
+            if not connection.busy:
+                connection.end("close")
+
+    def reset_connections(self) -> None:
+        """Reset every connection."""
+        for connection in list(self.connections):
+            connection.end("reset")
 
     async def drain(self, seconds: float) -> None:
         """Wait for clients that have ended, `seconds` at most: what they sent last is read."""

@@ -8,56 +8,51 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lambda_emulator.function import Function
 from lambda_emulator.invocation import Failure, Invocation
-
-if TYPE_CHECKING:
-    from lambda_emulator.environment import Environment
 
 Record = dict[str, Any]
 
 RUNTIME_VERSION_ARN = "arn:aws:lambda:{region}::runtime:emulator"
 
 
-def init_start(environment: Environment) -> Record:
-    """platform.initStart"""
-    function = environment.function
+def init_start(function: Function, address: str) -> Record:
+    """``platform.initStart``; the Runtime API's address tells one environment from another."""
     return {
         "initializationType": function.initialization_type,
         "phase": "init",
         "functionName": function.name,
         "functionVersion": function.version,
-        "instanceId": environment.server.address,
+        "instanceId": address,
         "instanceMaxMemory": function.memory_size * 1024 * 1024,
     }
 
 
-def init_runtime_done(environment: Environment, failure: Failure | None) -> Record:
-    """platform.initRuntimeDone"""
+def init_runtime_done(function: Function, failure: Failure | None) -> Record:
+    """``platform.initRuntimeDone``"""
     return {
-        "initializationType": environment.function.initialization_type,
+        "initializationType": function.initialization_type,
         "phase": "init",
         **_status(failure),
     }
 
 
-def init_report(environment: Environment, milliseconds: float, failure: Failure | None) -> Record:
-    """platform.initReport"""
+def init_report(function: Function, milliseconds: float, failure: Failure | None) -> Record:
+    """``platform.initReport``"""
     return {
-        **init_runtime_done(environment, failure),
+        **init_runtime_done(function, failure),
         "metrics": {"durationMs": round(milliseconds, 3)},
     }
 
 
-def restore_start(environment: Environment) -> Record:
-    """platform.restoreStart"""
-    function = environment.function
+def restore_start(function: Function, address: str) -> Record:
+    """``platform.restoreStart``"""
     return {
         "functionName": function.name,
         "functionVersion": function.version,
-        "instanceId": environment.server.address,
+        "instanceId": address,
         "instanceMaxMemory": function.memory_size * 1024 * 1024,
         "runtimeVersion": "emulator",
         "runtimeVersionArn": RUNTIME_VERSION_ARN.format(region=function.region),
@@ -65,17 +60,17 @@ def restore_start(environment: Environment) -> Record:
 
 
 def restore_runtime_done(failure: Failure | None) -> Record:
-    """platform.restoreRuntimeDone"""
+    """``platform.restoreRuntimeDone``"""
     return _status(failure)
 
 
 def restore_report(milliseconds: float, failure: Failure | None) -> Record:
-    """platform.restoreReport"""
+    """``platform.restoreReport``"""
     return {**_status(failure), "metrics": {"durationMs": round(milliseconds, 3)}}
 
 
 def start(function: Function, invocation: Invocation) -> Record:
-    """platform.start"""
+    """``platform.start``"""
     return {
         "requestId": invocation.request_id,
         "version": function.version,
@@ -84,7 +79,7 @@ def start(function: Function, invocation: Invocation) -> Record:
 
 
 def runtime_done(invocation: Invocation, failure: Failure | None) -> Record:
-    """platform.runtimeDone"""
+    """``platform.runtimeDone``"""
     return {
         "requestId": invocation.request_id,
         **_status(failure),
@@ -96,12 +91,16 @@ def runtime_done(invocation: Invocation, failure: Failure | None) -> Record:
     }
 
 
-def report(environment: Environment, invocation: Invocation, cold: float | None) -> Record:
-    """platform.report; `cold` is the init's duration if this was the first invocation."""
+def report(function: Function, invocation: Invocation, memory: int, cold: float | None) -> Record:
+    """``platform.report``
+
+    `memory` is the most bytes the runtime has used, `cold` the duration of the init if this was the
+    first invocation.
+    """
     return {
         "requestId": invocation.request_id,
         **_status(invocation.failure),
-        "metrics": _metrics(environment, invocation, cold),
+        "metrics": _metrics(function, invocation, memory, cold),
         **_tracing(invocation),
     }
 
@@ -124,10 +123,10 @@ def start_line(function: Function, invocation: Invocation) -> str:
     return f"START RequestId: {invocation.request_id} Version: {function.version}"
 
 
-def end_lines(environment: Environment, invocation: Invocation, cold: float | None) -> str:
+def end_lines(function: Function, invocation: Invocation, memory: int, cold: float | None) -> str:
     """The two lines that the platform logs after those of the function."""
     request_id = invocation.request_id
-    metrics = _metrics(environment, invocation, cold)
+    metrics = _metrics(function, invocation, memory, cold)
     init = "" if cold is None else f"Init Duration: {cold:.2f} ms\t"
     return (
         f"END RequestId: {request_id}\nREPORT RequestId: {request_id}\t"
@@ -138,13 +137,13 @@ def end_lines(environment: Environment, invocation: Invocation, cold: float | No
     )
 
 
-def _metrics(environment: Environment, invocation: Invocation, cold: float | None) -> Record:
+def _metrics(function: Function, invocation: Invocation, memory: int, cold: float | None) -> Record:
     elapsed = _elapsed(invocation)
     metrics: Record = {
         "durationMs": round(elapsed, 3),
         "billedDurationMs": math.ceil(elapsed + (cold or 0.0)),
-        "memorySizeMB": environment.function.memory_size,
-        "maxMemoryUsedMB": environment.sandbox.peak_memory() // (1024 * 1024),
+        "memorySizeMB": function.memory_size,
+        "maxMemoryUsedMB": memory // (1024 * 1024),
     }
     if cold is not None:
         metrics["initDurationMs"] = round(cold, 3)
@@ -152,6 +151,8 @@ def _metrics(environment: Environment, invocation: Invocation, cold: float | Non
 
 
 def _elapsed(invocation: Invocation) -> float:
+    if not invocation.delivered_at:
+        return 0.0  # it has timed out before any poll could have it
     return (time.monotonic() - invocation.delivered_at) * 1000
 
 

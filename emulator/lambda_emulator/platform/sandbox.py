@@ -74,7 +74,9 @@ class Sandbox:
             await self._extensions.launch(self._function.extensions, launch)
 
     async def launch_runtime(self, address: str) -> None:
-        """Start the runtime. Raises OSError if it cannot be started."""
+        """Start the runtime, if the function has a command. Raises OSError if it cannot be."""
+        if not self._function.command:
+            return
         variables = self._function.runtime_environment(address)
         pipes = [LogPipe(LineReader("function", self._logs.emit))]
         if self._function.log_fd:

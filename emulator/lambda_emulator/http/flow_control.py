@@ -1,0 +1,81 @@
+"""Back-pressure on one connection, in both directions."""
+
+from __future__ import annotations
+
+import asyncio
+
+# So many bytes may wait for a handler before the socket is read no further.
+_HIGH_WATER = 256 * 1024
+
+
+class FlowControl:
+    """Reads no further while the handler is behind, and writes no further while the client is."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._unread = 0
+        self._reading_paused = False
+        self._readable: asyncio.Future[None] | None = None
+        self._writable: asyncio.Future[None] | None = None
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether bytes have come since the handler last waited for some."""
+        return self._unread > 0
+
+    # the transport's side
+
+    def received(self, size: int) -> None:
+        """Count bytes that have come; reading stops when too many wait."""
+        self._unread += size
+        if self._unread > _HIGH_WATER and not self._reading_paused:
+            self._reading_paused = True
+            self._transport.pause_reading()
+        self.wake_reader()
+
+    def wake_reader(self) -> None:
+        """Let the handler look again at what there is."""
+        _finish(self._readable)
+
+    def pause_writing(self) -> None:
+        """The client does not read: ``drained`` waits from now on."""
+        self._writable = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        """The client has read enough."""
+        _finish(self._writable)
+        self._writable = None
+
+    def release(self) -> None:
+        """The connection is lost: nobody waits for it any longer."""
+        _finish(self._readable)
+        _finish(self._writable)
+
+    # the handler's side
+
+    async def more(self, deadline: float | None) -> None:
+        """Wait for bytes. Raises TimeoutError at `deadline` on the loop's clock."""
+        self._unread = 0
+        if self._reading_paused:
+            self._reading_paused = False
+            self._transport.resume_reading()
+        self._readable = self._loop.create_future()
+        if deadline is None:
+            await self._readable
+        else:
+            async with asyncio.timeout_at(deadline):
+                await self._readable
+
+    async def drained(self, seconds: float | None) -> bool:
+        """Whether it had to wait for the client to read. Raises TimeoutError after `seconds`."""
+        if self._writable is None:
+            return False
+        async with asyncio.timeout(seconds):
+            await self._writable
+        return True
+
+
+def _finish(waiter: asyncio.Future[None] | None) -> None:
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)
