@@ -10,62 +10,76 @@ from collections import deque
 from datetime import UTC, datetime
 from typing import Protocol
 
-from lambda_emulator.http_client import Client
 from lambda_emulator.platform.subscription import Subscription
 
 # So many full batches may wait for a subscriber; after that events are dropped.
 _BACKLOG = 10
 _RETRY = 0.1
 _ATTEMPTS = 3
+# Seconds that a subscriber may take for a batch.
+_TIMEOUT = 5.0
 
 
 class Destination(Protocol):
-    """Where batches go. `deliver` raises OSError when nobody takes them."""
+    """Where batches go. ``deliver`` raises OSError when nobody takes them."""
 
     async def deliver(self, events: list[bytes]) -> None:
         """Send one batch of encoded events."""
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Drop the connection."""
 
 
 class HttpDestination:
-    """A JSON array a batch, by POST."""
+    """A JSON array a batch, by POST; `timeout` in seconds for each step of it."""
 
-    def __init__(self, subscription: Subscription) -> None:
-        self._client = Client(subscription.host, subscription.port)
-        self._path = subscription.path
+    def __init__(self, subscription: Subscription, timeout: float = _TIMEOUT) -> None:
+        # Takes 0.1 s to load, and few functions have telemetry.
+        import httpx
+
+        host = f"[{subscription.host}]" if ":" in subscription.host else subscription.host
+        self._url = f"http://{host}:{subscription.port}{subscription.path}"
+        # Never TLS, and nothing that lies between: neither certificates nor proxies are looked for.
+        self._client = httpx.AsyncClient(timeout=timeout, trust_env=False, verify=False)
+        self._error = httpx.HTTPError
 
     async def deliver(self, events: list[bytes]) -> None:
         """Send one batch; any status but 2xx counts as not delivered."""
-        status = await self._client.post(self._path, b"[" + b",".join(events) + b"]")
-        if not 200 <= status < 300:
-            raise OSError(f"the subscriber answered {status}")
+        body = b"[" + b",".join(events) + b"]"
+        headers = {"content-type": "application/json"}
+        try:
+            answer = await self._client.post(self._url, content=body, headers=headers)
+        except self._error as error:
+            raise OSError(f"no valid answer from {self._url}: {error!r}") from error
+        if not answer.is_success:
+            raise OSError(f"the subscriber answered {answer.status_code}")
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Drop the connection."""
-        self._client.close()
+        await self._client.aclose()
 
 
 class TcpDestination:
-    """One JSON object a line."""
+    """One JSON object a line; `timeout` in seconds for each batch."""
 
-    def __init__(self, subscription: Subscription) -> None:
+    def __init__(self, subscription: Subscription, timeout: float = _TIMEOUT) -> None:
+        self._timeout = timeout
         self._address = (subscription.host, subscription.port)
         self._writer: asyncio.StreamWriter | None = None
 
     async def deliver(self, events: list[bytes]) -> None:
         """Send one batch."""
-        if self._writer is None:
-            _, self._writer = await asyncio.open_connection(*self._address)
-        self._writer.write(b"".join(event + b"\n" for event in events))
         try:
-            await self._writer.drain()
+            async with asyncio.timeout(self._timeout):
+                if self._writer is None:
+                    _, self._writer = await asyncio.open_connection(*self._address)
+                self._writer.write(b"".join(event + b"\n" for event in events))
+                await self._writer.drain()
         except OSError:
-            self.close()
+            await self.close()
             raise
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Drop the connection."""
         if self._writer is not None:
             self._writer.close()
@@ -158,7 +172,7 @@ class Subscriber:
         """End; what has not been delivered is lost."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
-        self._destination.close()
+        await self._destination.close()
 
 
 def encode_event(kind: str, record: object, when: float) -> bytes:
