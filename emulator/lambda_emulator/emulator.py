@@ -17,7 +17,7 @@ from typing import Any
 from lambda_emulator.apis.function_url import FunctionUrl
 from lambda_emulator.apis.invoke import InvokeApi
 from lambda_emulator.apis.router import Router, classify
-from lambda_emulator.environment import Environment
+from lambda_emulator.environment.environment import Environment
 from lambda_emulator.function import Function
 from lambda_emulator.http.faults import Faults
 from lambda_emulator.http.screening import Hosts, Limits

@@ -9,7 +9,7 @@ import json
 
 from lambda_emulator import strict_json
 from lambda_emulator.apis import answers
-from lambda_emulator.environment import Environment
+from lambda_emulator.environment.environment import Environment
 from lambda_emulator.http.server import Request, Response
 from lambda_emulator.platform.extensions import Refused
 

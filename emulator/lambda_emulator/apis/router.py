@@ -6,7 +6,7 @@ from lambda_emulator.apis import answers
 from lambda_emulator.apis.extensions import ExtensionsApi
 from lambda_emulator.apis.runtime import RuntimeApi
 from lambda_emulator.apis.telemetry import TelemetryApi
-from lambda_emulator.environment import Environment
+from lambda_emulator.environment.environment import Environment
 from lambda_emulator.http.server import Request, Response
 
 

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from urllib.parse import unquote
 
 from lambda_emulator.apis import answers
-from lambda_emulator.environment import Environment
+from lambda_emulator.environment.environment import Environment
 from lambda_emulator.environment.state import Call, NotAllowed, RequestTimedOut, UnknownRequest
 from lambda_emulator.http.server import (
     BodyTooLarge,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lambda_emulator.apis import answers
-from lambda_emulator.environment import Environment
+from lambda_emulator.environment.environment import Environment
 from lambda_emulator.http.server import Request, Response
 from lambda_emulator.platform.extensions import Refused
 from lambda_emulator.platform.subscription import Invalid, Subscription
