@@ -1,4 +1,4 @@
-"""`lambda-emulator`: run a function behind Lambda's APIs until Ctrl-C."""
+"""``lambda-emulator``: run a function behind Lambda's APIs until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BOOTSTRAP = Path(__file__).resolve().parents[2] / "bootstrap"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Run the command line; return the exit status."""
     words = sys.argv[1:] if arguments is None else arguments
     end = words.index("--") if "--" in words else len(words)
     parser = _parser()

@@ -1,8 +1,11 @@
 """The emulator as a library: a function, its environments, and the ways to call it.
 
-async with Emulator(command=[sys.executable, "-m", "awslambdaric", "app.handler"],
-task_root=folder) as emulator: reply = await emulator.invoke({"hello": "world"}) assert
-reply.json() == "hello world"
+::
+
+    command = [sys.executable, "-m", "awslambdaric", "app.handler"]
+    async with Emulator(command=command, task_root=folder) as emulator:
+        reply = await emulator.invoke({"hello": "world"})
+        assert reply.json() == "hello world"
 """
 
 from __future__ import annotations
@@ -32,14 +35,14 @@ from lambda_emulator.invocation import (
 )
 from lambda_emulator.platform.logs import LogRecord, Logs
 
-# AWS's endpoints answer 400 to too large a head.
+# AWS's API endpoints answer 400 when the headers are too large.
 _INVOKE_LIMITS = Limits(too_large=400, idle=60.0, request=30.0, write=60.0, half_close=True)
-# As Lambda's own: 10 KB of headers, 8 KB of path and query.
+# Lambda's own limits: 10 KB of headers, 8 KB of path and query.
 _URL_LIMITS = Limits(8192, 10_240, idle=60.0, request=30.0, write=60.0, half_close=True)
 
 
 class InitFailed(Exception):
-    """The function cannot be initialised; `failure` is what it reported."""
+    """The function cannot be initialised; ``failure`` is what it reported."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(f"{failure.error_type}: {failure.payload.decode('utf-8', 'replace')}")
@@ -49,15 +52,15 @@ class InitFailed(Exception):
 class Emulator:
     """One function behind Lambda's APIs.
 
-    `concurrency` is the number of environments; further invocations wait in a queue. `host` is the
-    address everything listens on, `api_port` and `url_port` the ports of the invoke API and of the
-    function URL (0: a free one), `runtime_api_port` that of the first environment's Runtime API.
-    `allowed_hosts` are names by which all of these may be called besides loopback and `host`.
-    `faults` are put on order for the Runtime, Extensions and Telemetry APIs. `url_mode` is the
-    function URL's invoke mode, RESPONSE_STREAM or BUFFERED. `on_log` is called with every log
-    record. All other arguments are those of `Function`.
+    ``concurrency`` is the number of environments; further invocations wait in a queue. ``host`` is
+    the address that everything listens on. ``api_port`` and ``url_port`` are the ports of the
+    Invoke API and of the function URL (0: a free one), ``runtime_api_port`` is that of the first
+    environment's Runtime API. ``allowed_hosts`` are further names by which clients may call these
+    ports. ``faults`` are planned for the Runtime, Extensions and Telemetry APIs. ``url_mode`` is
+    the function URL's invoke mode, RESPONSE_STREAM or BUFFERED. ``on_log`` is called with every log
+    record. All other arguments are those of ``Function``.
 
-    Raises ValueError for values that cannot be.
+    Raises ValueError for impossible values.
     """
 
     def __init__(
@@ -136,7 +139,7 @@ class Emulator:
 
     @property
     def endpoint(self) -> str:
-        """The URL for `aws lambda … --endpoint-url` and for boto3's endpoint_url."""
+        """The URL for ``aws lambda … --endpoint-url`` and for boto3's endpoint_url."""
         return f"http://{self._api.address}"
 
     @property
@@ -146,7 +149,7 @@ class Emulator:
 
     @property
     def runtime_api(self) -> str:
-        """host:port of the first environment's Runtime API, for a runtime started by hand."""
+        """``host:port`` of the first environment's Runtime API, for a runtime started by hand."""
         return self.environments[0].server.address
 
     @property
@@ -174,8 +177,8 @@ class Emulator:
     async def invoke(self, event: object, **options: Any) -> Reply:
         """Invoke and wait for the whole answer.
 
-        `event` is sent as it is if it is bytes, as JSON otherwise. The options are those of
-        `Invocation`. A trace id is made up unless one is given ("" for none).
+        ``event`` is sent unchanged if it is bytes, otherwise as JSON. The options are those of
+        ``Invocation``. Without a trace id one is made up ("" for none).
         """
         return await self.submit(event, **options).outcome
 
@@ -196,7 +199,7 @@ class Emulator:
         outcome.add_done_callback(self._events.discard)
 
     def submit(self, event: object, **options: Any) -> Invocation:
-        """Queue an invocation; its `outcome` will be the reply."""
+        """Queue an invocation; its ``outcome`` is a future of the reply."""
         if options.get("trace_id") is None:
             options["trace_id"] = new_trace_id()
         invocation = Invocation(encode_event(event), **options)
@@ -224,7 +227,7 @@ class Emulator:
     # the end
 
     async def restart(self, reason: str = "spindown") -> None:
-        """The shutdown sequence for every environment; the next invocations find cold ones."""
+        """Run every environment's shutdown sequence; the next invocations find cold ones."""
         await asyncio.gather(*(environment.shutdown(reason) for environment in self.environments))
         self._dispatch()
 

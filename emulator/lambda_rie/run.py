@@ -1,4 +1,4 @@
-"""Run a function once cold and once warm under RIE, and show what came of it: ``make run``."""
+"""Run a function once cold and once warm under RIE, and show the results: ``make run``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TIMED_OUT = b"Task timed out after "
 
 
 class UsageError(Exception):
-    """What was asked for cannot be run; the message says what to change."""
+    """The function cannot be run; the message says what to change."""
 
 
 class FunctionError(Exception):
@@ -52,7 +52,7 @@ def checkout(request: Request, environment: Mapping[str, str]) -> Rie:
 
 
 def main(arguments: Sequence[str] | None = None, on: Runtime = checkout) -> int:
-    """Run the function that the arguments name, on the runtime `on`.
+    """Run the function that the arguments name, on the runtime ``on``.
 
     The exit status: 0 if it succeeded twice, 1 if the function failed, 2 if it could not be run.
     """
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None, on: Runtime = checkout) -> int:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    # Once: make passes on what the terminal sent already, and the emulator must still be stopped.
+    # Only once: make repeats the signal of the terminal, and RIE must still be stopped.
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.SIG_IGN)
     raise KeyboardInterrupt

@@ -127,8 +127,8 @@ def test_pieces_at_offsets_add_up(data: bytes, offsets: list[int], sent: int) ->
 def test_headers_are_edited_in_the_head_only() -> None:
     fault = Fault(without=["A"], headers=[("C", "3")])
     head = b"HTTP/1.1 200 OK\r\na: 1\r\nb: 2\r\n\r\na: body"
-    assert fault.spoil_head(head, 0) == b"HTTP/1.1 200 OK\r\nb: 2\r\nC: 3\r\n\r\na: body"
-    assert fault.spoil_head(b"a: body", 40) == b"a: body"
+    assert fault.edit_head(head, 0) == b"HTTP/1.1 200 OK\r\nb: 2\r\nC: 3\r\n\r\na: body"
+    assert fault.edit_head(b"a: body", 40) == b"a: body"
 
 
 @given(st.binary(max_size=1000))

@@ -156,5 +156,5 @@ def test_hooks_at_the_end(folder: Path, way: str) -> None:
         while len(served) < (1 if way in SHARED else 4):
             events = [{"number": number, "seconds": 0.02} for number in range(4)]
             served |= {answer["pid"] for answer in invoke_many(rie, events, 4)}
-        rie.leave()
+        rie.terminate()
         assert {int(pid) for pid in told.read_text().split()} == served

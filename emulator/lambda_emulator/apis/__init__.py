@@ -1,1 +1,1 @@
-"""What clients may ask: Lambda's APIs for runtimes and extensions, and the two for callers."""
+"""Lambda's APIs: those for runtimes and extensions, and the two for callers."""

@@ -1,4 +1,4 @@
-"""The JSON answers that the Runtime, Extensions and Telemetry APIs have in common."""
+"""Answers that the Runtime, Extensions and Telemetry APIs have in common."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ _OK = b'{"status":"OK"}\n'
 
 
 async def accepted(response: Response) -> None:
-    """202, as every accepted report gets."""
+    """Answer 202, as to every accepted report."""
     await response.send(202, JSON, _OK)
 
 
 async def error(response: Response, status: int, error_type: str, message: str) -> None:
-    """An error with its type and message."""
+    """Answer with an error's type and message."""
     body = json.dumps({"errorMessage": message, "errorType": error_type}).encode() + b"\n"
     await response.send(status, JSON, body)
 
 
 async def forbidden(response: Response, error_type: str, message: str) -> None:
-    """403."""
+    """Answer 403."""
     await error(response, 403, error_type, message)
 
 
 async def not_found(response: Response) -> None:
-    """404, for a path that no API has."""
+    """Answer 404: no API has this path."""
     await response.send(
         404, (("content-type", "text/plain; charset=utf-8"),), b"404 page not found\n"
     )
 
 
 async def not_allowed(response: Response) -> None:
-    """405, for a method that the path does not have."""
+    """Answer 405: the path does not have this method."""
     await response.send(405, (), b"")

@@ -1,8 +1,9 @@
-"""The framing of `InvokeWithResponseStream`: AWS's event stream encoding.
+"""The framing of ``InvokeWithResponseStream``: AWS's event stream encoding.
 
-A message is: total length and length of the headers (u32 each), CRC-32 of those eight bytes, the
-headers, the payload, CRC-32 of all before; big-endian. A header is: length of the name (u8), name,
-type 7 (string), length (u16), value. Source: AWS, 'Event stream encoding'.
+A message consists of the total length and the length of the headers (u32 each), the CRC-32 of these
+eight bytes, the headers, the payload, and the CRC-32 of everything before; all are big-endian. A
+header consists of the length of its name (u8), the name, the type 7 (string), the length of its
+value (u16), and the value. Source: AWS, 'Event stream encoding'.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ _STRING = 7
 
 
 def payload_chunk(data: bytes) -> bytes:
-    """A piece of the function's response."""
+    """The message with a piece of the function's response."""
     return encode(
         {
             ":message-type": "event",
@@ -30,7 +31,7 @@ def payload_chunk(data: bytes) -> bytes:
 def invoke_complete(
     error_code: str | None, error_details: str | None, log_tail: bytes | None
 ) -> bytes:
-    """The end of the response; `log_tail` is base64 already."""
+    """The message at the end of the response; ``log_tail`` is base64."""
     body: dict[str, str] = {}
     if error_code is not None:
         body["ErrorCode"] = error_code
@@ -46,7 +47,7 @@ def invoke_complete(
 
 
 def encode(headers: dict[str, str], payload: bytes) -> bytes:
-    """One message."""
+    """The bytes of one message."""
     block = b"".join(_header(name, value) for name, value in headers.items())
     prelude = struct.pack(">II", 16 + len(block) + len(payload), len(block))
     message = prelude + struct.pack(">I", zlib.crc32(prelude)) + block + payload

@@ -1,5 +1,5 @@
-"""A function URL: HTTP in, payload format 2.0 to the function, its response back out, streamed or
-whole.
+"""A function URL: turns an HTTP request into an event of payload format 2.0, and the function's
+response, streamed or whole, into an HTTP response.
 
 Source: AWS, 'Invoking Lambda function URLs' and 'Response streaming for Lambda functions'.
 """
@@ -22,16 +22,16 @@ from lambda_emulator.invoker import Invoker
 _LARGEST_REQUEST = 6 * 1024 * 1024
 _PRELUDE_END = b"\x00" * 8
 _LARGEST_PRELUDE = 1024 * 1024
-# Framing belongs to this server; what the function says about it is not passed on.
+# Framing is this server's own business, so drop what the function says about it.
 _HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "keep-alive", "date"}
 
 
 class BadResponse(Exception):
-    """The function's response is not what a function URL understands."""
+    """A response of the function that a function URL does not understand."""
 
 
 class FunctionUrl:
-    """What listens at the function URL. `buffered` collects a stream before it is sent on."""
+    """The handler of the function URL; ``buffered`` collects a stream before sending it."""
 
     def __init__(self, invoker: Invoker, *, buffered: bool) -> None:
         self._invoker = invoker
@@ -126,7 +126,7 @@ def _joined(pairs: list[tuple[str, str]]) -> dict[str, str]:
 
 
 def _text(body: bytes, content_type: str) -> tuple[str, bool]:
-    """The body for the event, and whether it had to be base64: all that is not known to be text."""
+    """The event's body, and whether it is base64, as everything is that is not known as text."""
     kind = content_type.partition(";")[0].strip().lower()
     textual = kind.startswith("text/") or kind in (
         "application/json",
@@ -143,7 +143,7 @@ def _text(body: bytes, content_type: str) -> tuple[str, bool]:
 
 
 async def _pass_on(response: Response, reply: StreamReply) -> None:
-    """Stream the response: the head as soon as it is known, every chunk when it comes."""
+    """Send the head as soon as it is known, and every chunk when it comes."""
     chunks = aiter(reply)
     status, headers, rest = 200, [("content-type", reply.content_type)], b""
     if reply.content_type == INTEGRATION_RESPONSE:
@@ -217,7 +217,7 @@ def _plain(value: object) -> str:
 
 
 def _proxy_response(payload: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
-    """A buffered response: with a statusCode it is HTTP, without one it is the body."""
+    """A buffered response as HTTP; without a ``statusCode`` it is the body itself."""
     answer = _decode(payload)
     if not isinstance(answer, dict) or "statusCode" not in answer:
         body = _encode(answer) if isinstance(answer, str) else payload

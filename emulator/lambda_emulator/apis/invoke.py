@@ -1,4 +1,4 @@
-"""The invoke side of the Lambda service, for boto3, the AWS CLI and plain HTTP clients.
+"""The Invoke API of the Lambda service, for boto3, the AWS CLI and plain HTTP clients.
 
 Source: AWS, 'Invoke' and 'InvokeWithResponseStream' in the Lambda API reference.
 """
@@ -28,7 +28,7 @@ _NAME = re.compile(r"(?:arn:[^:]+:lambda:[^:]*:\d*:function:|\d+:function:)?([^:
 
 
 class ApiError(Exception):
-    """An error of the service itself, with its HTTP status and its name."""
+    """An error of the service itself: its HTTP status, its name, and str()."""
 
     def __init__(self, status: int, name: str, message: str) -> None:
         super().__init__(message)
@@ -37,7 +37,7 @@ class ApiError(Exception):
 
 
 class InvokeApi:
-    """What listens at the emulator's endpoint."""
+    """The handler of the emulator's endpoint."""
 
     def __init__(self, invoker: Invoker) -> None:
         self._invoker = invoker
@@ -120,7 +120,7 @@ class InvokeApi:
                 await response.write(_completion(reply))
                 await response.finish()
             except Disconnected:
-                # Leaving the block tells the runtime that nobody reads any more.
+                # The end of this block tells the runtime that nobody reads any more.
                 return
 
     def _stream_headers(self, reply: StreamReply) -> list[tuple[str, str]]:
@@ -166,7 +166,7 @@ def _options(request: Request) -> dict[str, object]:
 
 
 def _choice(request: Request, name: str, values: tuple[str, ...]) -> str:
-    """The value of a header that has only these; the first of them when it is absent."""
+    """The value of a header, which must be one of ``values``; the first of them by default."""
     value = request.header(name) or values[0]
     if value not in values:
         text = f"{name}: {value[:100]!r} is none of {', '.join(values)}"

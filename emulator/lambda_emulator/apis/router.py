@@ -11,7 +11,7 @@ from lambda_emulator.http.server import Request, Response
 
 
 class Router:
-    """What listens at AWS_LAMBDA_RUNTIME_API."""
+    """The handler of everything at AWS_LAMBDA_RUNTIME_API."""
 
     def __init__(self, environment: Environment) -> None:
         runtime = RuntimeApi(environment)
@@ -25,7 +25,7 @@ class Router:
         }
 
     async def handle(self, request: Request, response: Response) -> None:
-        """Hand the request to its API; 404 for a path that none has."""
+        """Pass the request to its API; answer 404 if there is none."""
         for prefix, handler in self._apis.items():
             if request.path.startswith(prefix):
                 await handler(request, response, request.path[len(prefix) :])
@@ -34,7 +34,7 @@ class Router:
 
 
 def classify(method: str, path: str) -> str:
-    """The name by which faults call an exchange: the last words of its path."""
+    """The name that a ``Fault`` has for this exchange: the last words of the path."""
     words = path.strip("/").split("/")
     if words[-1] in ("next", "error") and words[-2:-1] in (
         ["init"],

@@ -1,4 +1,4 @@
-"""The Runtime API: what a runtime asks, and what it is told.
+"""The Runtime API: the runtime asks for events and sends answers.
 
 Source: AWS, 'Using the Lambda runtime API'.
 """
@@ -48,7 +48,7 @@ class RuntimeApi:
             self._routes["restore/error"] = ("POST", self._restore_error)
 
     async def handle(self, request: Request, response: Response, path: str) -> None:
-        """Serve one call; `path` is what follows /2018-06-01/runtime/."""
+        """Serve one call; ``path`` is what follows /2018-06-01/runtime/."""
         try:
             await self._route(request, response, path)
         except NotAllowed as error:
@@ -146,7 +146,7 @@ class RuntimeApi:
             )
 
     async def _body(self, request: Request, invocation: Invocation) -> bytes | None:
-        """The answer's body; None when it is too large, of which the caller has been told."""
+        """The answer's body; None if it is too large, in which case the invocation has failed."""
         limit = self._function.response_limit
         try:
             return await request.body(limit)
@@ -209,7 +209,7 @@ class RuntimeApi:
                 else:
                     parts.append(chunk)
         except BrokenPipeError:
-            # The caller is gone. The runtime learns it from its connection.
+            # The caller is gone: reset the connection to tell the runtime.
             self._environment.answer(invocation, b"", content_type, streamed=True)
             response.abort()
             raise Disconnected from None
@@ -252,7 +252,7 @@ def _failure(request: Request, payload: bytes) -> Failure:
 
 
 def _known_type(error_type: str | None) -> str:
-    """The error type as the platform reports it: only types of a certain form are passed on."""
+    """The error type as the platform reports it: types of an unknown form become Unknown."""
     if error_type is not None and _KNOWN_TYPE.fullmatch(error_type):
         return error_type
     return "Function.Unknown" if (error_type or "").startswith("Function.") else "Runtime.Unknown"
@@ -264,7 +264,7 @@ def _too_large(limit: int) -> Failure:
 
 
 def _trailing_failure(trailers: dict[str, str]) -> Failure | None:
-    """The error in a stream's trailers; its body is base64."""
+    """The error in a stream's trailers, whose body is base64; None if there is none."""
     error_type = trailers.get(_ERROR_TYPE)
     if error_type is None:
         return None

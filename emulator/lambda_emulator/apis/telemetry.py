@@ -1,4 +1,4 @@
-"""Subscriptions to telemetry over HTTP, by the Telemetry API and by the older Logs API."""
+"""The Telemetry API and the older Logs API: extensions subscribe to telemetry."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from lambda_emulator.apis import answers
 from lambda_emulator.environment.environment import Environment
 from lambda_emulator.http.server import Request, Response
 from lambda_emulator.platform.extensions import Refused
-from lambda_emulator.platform.subscription import Invalid, Subscription
+from lambda_emulator.platform.subscription import InvalidSubscription, Subscription
 
 _LARGEST_BODY = 256 * 1024
 
 
 class TelemetryApi:
-    """PUT /2022-07-01/telemetry and PUT /2020-08-15/logs of one environment."""
+    """``PUT /2022-07-01/telemetry`` and ``PUT /2020-08-15/logs`` of one environment."""
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
 
     async def handle_telemetry(self, request: Request, response: Response, path: str) -> None:
-        """A subscription by the Telemetry API."""
+        """Serve one call of the Telemetry API."""
         await self._handle(request, response, path, "telemetry")
 
     async def handle_logs(self, request: Request, response: Response, path: str) -> None:
-        """A subscription by the Logs API."""
+        """Serve one call of the Logs API."""
         await self._handle(request, response, path, "logs")
 
     async def _handle(self, request: Request, response: Response, path: str, api: str) -> None:
@@ -43,7 +43,7 @@ class TelemetryApi:
         except Refused as error:
             await answers.forbidden(response, error.error_type, str(error))
             return
-        except Invalid as error:
+        except InvalidSubscription as error:
             await answers.error(response, 400, "ValidationError", str(error))
             return
         if not self._environment.telemetry.open:

@@ -1,4 +1,4 @@
-"""Waiting for a condition that calls, exits and timers may make true."""
+"""Wait until a condition holds that calls, exits and timers may change."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 
 class Changes:
-    """Tells those who wait whenever something has changed."""
+    """Wakes everybody who waits for a condition whenever something has changed."""
 
     def __init__(self) -> None:
         self._changed = asyncio.Event()
 
-    def tell(self) -> None:
-        """Something has changed: the conditions are looked at again."""
+    def notify(self) -> None:
+        """Check the conditions again: something has changed."""
         self._changed.set()
 
     async def until(self, condition: Callable[[], bool]) -> None:

@@ -31,7 +31,7 @@ _EXPIRED_KEPT = 10_000
 
 
 class Poll(NamedTuple):
-    """A runtime's call of ``next`` that waits for its event, and the connection it came by."""
+    """A call of ``next`` that waits for its event, and the connection that it came on."""
 
     event: asyncio.Future[Invocation]
     connection: Connection
@@ -40,8 +40,8 @@ class Poll(NamedTuple):
 class Delivery(ABC):
     """The invocations of one environment, the polls that wait for them, and the runtime's state.
 
-    `pending` wait for a poll, `running` have been handed out and have not ended. `exclusive` tells
-    whether an invocation has the environment to itself.
+    Invocations in ``pending`` wait for a poll; those in ``running`` have been delivered and have
+    not ended. ``exclusive`` tells whether an invocation has the environment to itself.
     """
 
     exclusive: bool
@@ -117,7 +117,7 @@ class Delivery(ABC):
 
     @abstractmethod
     def answered(self, invocation: Invocation) -> bool:
-        """Note that the caller has the answer; whether this ends the invocation."""
+        """Note that the caller has the answer. Return whether this ends the invocation."""
 
     def finished(self) -> Invocation | None:
         """The invocation that ends because the runtime has polled again."""
@@ -125,14 +125,14 @@ class Delivery(ABC):
 
     @abstractmethod
     def expire(self, invocation: Invocation) -> bool:
-        """Note that the invocation has timed out; whether the environment goes on."""
+        """Note that the invocation has timed out. Return whether the environment goes on."""
 
-    def end(self, invocation: Invocation) -> bool:
-        """Remove an invocation; whether it was running."""
-        return self.running.pop(invocation.request_id, None) is not None
+    def end(self, invocation: Invocation) -> None:
+        """Remove an invocation that has ended."""
+        self.running.pop(invocation.request_id, None)
 
     def cancel_polls(self) -> None:
-        """Drop the polls of a runtime that is no more."""
+        """Drop the polls of a runtime that has ended."""
         for poll in self.polls:
             poll.event.cancel()
         self.polls.clear()
@@ -188,7 +188,7 @@ class OnDemand(Delivery):
         return next((one for one in self.running.values() if one.answered), None)
 
     def expire(self, invocation: Invocation) -> bool:
-        """The environment ends with its invocation."""
+        """Let the environment end with its invocation."""
         return False
 
 
@@ -232,20 +232,20 @@ class Managed(Delivery):
         )
 
     def answered(self, invocation: Invocation) -> bool:
-        """The invocation ends with its answer."""
+        """End the invocation with its answer."""
         return True
 
     def expire(self, invocation: Invocation) -> bool:
-        """Refuse what may still come as an answer; the others go on."""
+        """Refuse an answer that still comes; the other invocations go on."""
         if invocation in self.pending:
             self.pending.remove(invocation)
         self._expired.append(invocation.request_id)
         return True
 
-    def end(self, invocation: Invocation) -> bool:
-        """Remove an invocation; whether it was running."""
+    def end(self, invocation: Invocation) -> None:
+        """Remove an invocation that has ended."""
         self._answering.discard(invocation.request_id)
-        return super().end(invocation)
+        super().end(invocation)
 
 
 def delivery_for(function: Function) -> Delivery:

@@ -35,14 +35,14 @@ from lambda_emulator.platform.process import describe_exit
 from lambda_emulator.platform.sandbox import Sandbox
 from lambda_emulator.platform.telemetry import Telemetry
 
-# How long what the processes sent before their end is read.
+# Seconds to read what the processes sent before their end.
 _DRAIN_SECONDS = 0.1
 
 
 class Environment:
     """One execution environment.
 
-    `idle` is called whenever it may take another invocation. `serve` makes the server of its
+    ``idle`` is called whenever it may take another invocation. ``serve`` makes the server of its
     Runtime API.
     """
 
@@ -290,8 +290,8 @@ class Environment:
     # what happens between calls
 
     def _advance(self) -> None:
-        """Do what has become possible."""
-        self._changes.tell()
+        """End, deliver or finish whatever is possible now."""
+        self._changes.notify()
         if self.phase is Phase.INIT:
             if self._delivery.runtime_initialised and self.extensions.ready:
                 self._finish_init(None)
@@ -300,7 +300,7 @@ class Environment:
             self._deliver()
 
     def _finish_init(self, failure: Failure | None) -> None:
-        self._changes.tell()
+        self._changes.notify()
         if self._init is not None:
             self._init.finish(failure)
 

@@ -12,7 +12,7 @@ from lambda_emulator.platform.sandbox import Sandbox
 
 
 class Init:
-    """An initialisation that is under way or over; `done` has its error, or None."""
+    """An initialisation; ``done`` is a future of its error, or of None."""
 
     def __init__(self) -> None:
         self.done: asyncio.Future[Failure | None] = asyncio.get_running_loop().create_future()
@@ -20,11 +20,11 @@ class Init:
 
     @property
     def milliseconds(self) -> float:
-        """How long it has taken by now."""
+        """Its duration so far."""
         return (time.monotonic() - self._started) * 1000
 
     def finish(self, failure: Failure | None) -> None:
-        """End it; what comes later changes nothing."""
+        """End it, unless it has ended already."""
         if not self.done.done():
             self.done.set_result(failure)
 
@@ -40,7 +40,8 @@ class Init:
     ) -> Failure | None:
         """Start the processes and wait until it is finished; the error if it fails.
 
-        `address` is that of the Runtime API, `timeout` in seconds; the error names `request_id`.
+        ``address`` is that of the Runtime API, ``timeout`` in seconds; the error names
+        ``request_id``.
         """
         try:
             async with asyncio.timeout(timeout):

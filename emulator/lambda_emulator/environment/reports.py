@@ -15,7 +15,7 @@ _LONGEST_TAIL = 4096
 
 
 class Reports:
-    """The reports of one environment; its first invocation's include the duration of the init."""
+    """The reports of one environment; that of its first invocation has the init's duration too."""
 
     def __init__(
         self, function: Function, logs: Logs, telemetry: Telemetry, sandbox: Sandbox
@@ -61,7 +61,7 @@ class Reports:
     # invocations
 
     def started(self, invocation: Invocation, *, exclusive: bool) -> None:
-        """Tell that the runtime has the event; `exclusive`: the log from here on is its own."""
+        """Tell that the runtime has the event, and from here on the log if it is ``exclusive``."""
         if exclusive and self._cold_milliseconds is None:
             self._logs.start_tail()
         if self._function.report_lines:

@@ -35,7 +35,7 @@ class Snapshot:
 
     @property
     def milliseconds(self) -> float:
-        """How long the restore has taken by now."""
+        """The duration of the restore so far."""
         return (time.monotonic() - self._restore_began) * 1000
 
     def hold(self) -> asyncio.Future[None]:
@@ -55,7 +55,7 @@ class Snapshot:
         sandbox.thaw()
 
     async def restore(self, machine: Machine, request_id: str) -> Failure | None:
-        """Answer the call that is held and wait for the runtime's first poll; the error if any."""
+        """Answer the held call and wait for the runtime's first poll; the error if it fails."""
         self._restore_began = time.monotonic()
         self._restored = asyncio.get_running_loop().create_future()
         if self._held is None:

@@ -1,8 +1,8 @@
 """The states of a runtime as Lambda sees it, and which call takes it from one to the next.
 
-A call that is not in the table is refused with 403 `InvalidStateTransition`. Facts: AWS, 'Using the
-Lambda runtime API' and 'Lambda execution environment lifecycle', and what the Runtime Interface
-Emulator answers.
+A call that is not in the table is refused with 403 ``InvalidStateTransition``. Sources: AWS, 'Using
+the Lambda runtime API' and 'Lambda execution environment lifecycle', and the answers of the Runtime
+Interface Emulator.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from enum import Enum
 
 
 class Phase(Enum):
-    """Where an environment is in its life."""
+    """The phase of an environment's life."""
 
     COLD = "cold"
     INIT = "init"
@@ -20,7 +20,7 @@ class Phase(Enum):
 
 
 class State(Enum):
-    """Where a runtime is in its life; the names are those of the real service's error messages."""
+    """The state of a runtime; the values are those in the real service's error messages."""
 
     STARTED = "Started"
     INIT_ERROR = "InitError"
@@ -34,7 +34,7 @@ class State(Enum):
 
 
 class Call(Enum):
-    """What a runtime may ask of the Runtime API."""
+    """A call on the Runtime API."""
 
     NEXT = "next"
     RESPONSE = "response"
@@ -79,7 +79,7 @@ MANAGED: Table = {
 
 
 class NotAllowed(Exception):
-    """The call is not allowed in the state the runtime is in; str() says which."""
+    """A call that the runtime's state does not allow; str() says which."""
 
     def __init__(self, state: State, call: Call) -> None:
         super().__init__(
@@ -89,7 +89,7 @@ class NotAllowed(Exception):
 
 
 class UnknownRequest(Exception):
-    """The request id is not that of an invocation which is under way."""
+    """No invocation with this request id is running."""
 
 
 class RequestTimedOut(Exception):
@@ -104,7 +104,7 @@ class Machine:
         self.state = State.STARTED
 
     def call(self, call: Call) -> None:
-        """Take the transition of `call`. Raises NotAllowed."""
+        """Take the transition of ``call``. Raises NotAllowed."""
         try:
             self.state = self._table[self.state, call]
         except KeyError:

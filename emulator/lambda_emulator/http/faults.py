@@ -1,4 +1,4 @@
-"""Faults on order: what goes wrong with an exchange on the Runtime API, declared, not programmed.
+"""Faults: declare what is to go wrong with an exchange on the Runtime API.
 
     emulator.faults.add(Fault(call="next", cut=40, end="reset"))        # reset after 40 bytes
     emulator.faults.add(Fault(call="response", status=500))             # refuse
@@ -19,24 +19,24 @@ from typing import Literal
 End = Literal["close", "reset"]
 
 STALE = sys.maxsize
-"""As `cut`: the whole answer is sent and the kept-alive connection then closed without a word."""
+"""As ``cut``: send the whole answer, then close the kept-alive connection without notice."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One way in which one exchange goes wrong.
+    """One way in which an exchange goes wrong.
 
-    Which exchange: the one named `call` (None: any), after `skip` of them went well, `times` times
-    over (None: for ever).
+    It strikes the exchange named ``call`` (None: any), after ``skip`` that go well, ``times`` times
+    (None: always).
 
-    What happens, every part optional and all of them combinable: `status` answers this status with
-    `body`; the call is read but not carried out. `without` and `headers` take headers out of the
-    answer and put others in; the bytes of a name or value are sent as they stand, right or wrong.
-    `split` sends the answer in pieces of that many bytes, or cut at those offsets; `delay` seconds
-    pass after each piece. `cut` ends the connection when that many bytes of the answer are sent
-    (an answer that is shorter is sent whole first: `STALE` leaves a stale keep-alive);
-    `cut_request` ends it when that many bytes of the request's body were read (0: as soon as the
-    head is) and the call is not carried out. `end` says how: "close" or "reset".
+    Everything else is optional and can be combined. ``status`` answers with this status and
+    ``body``; the call is read but not carried out. ``without`` removes headers from the answer and
+    ``headers`` adds some, byte for byte, valid or not. ``split`` sends the answer in pieces of that
+    many bytes, or cuts it at those offsets; ``delay`` seconds pass after each piece. ``cut`` ends
+    the connection after that many bytes of the answer; a shorter answer is sent whole first
+    (``STALE`` leaves a stale keep-alive). ``cut_request`` ends it after that many bytes of the
+    request's body (0: after the head), and the call is not carried out. ``end`` is "close" or
+    "reset".
     """
 
     call: str | None = None
@@ -52,7 +52,7 @@ class Fault:
     cut_request: int | None = None
     end: End = "close"
 
-    def spoil_head(self, data: bytes, sent: int) -> bytes:
+    def edit_head(self, data: bytes, sent: int) -> bytes:
         """The bytes with the answer's headers edited, if these are the answer's first bytes."""
         if sent or not (self.without or self.headers):
             return data
@@ -63,7 +63,7 @@ class Fault:
         return b"\r\n".join(lines) + blank + body
 
     def pieces(self, data: bytes, sent: int) -> Iterator[bytes]:
-        """The bytes, `sent` bytes into the answer, in the pieces that `split` asks for."""
+        """The bytes, ``sent`` bytes into the answer, in the pieces that ``split`` asks for."""
         if isinstance(self.split, int):
             size = self.split or max(1, len(data))
             yield from (data[start : start + size] for start in range(0, len(data), size))
@@ -78,39 +78,39 @@ class Fault:
 
 
 class Faults:
-    """The faults on order; each exchange suffers the first one that fits it."""
+    """The planned faults; each exchange suffers the first one that fits it."""
 
     def __init__(self) -> None:
-        self._waiting: list[_Waiting] = []
+        self._planned: list[_Planned] = []
 
     @property
     def armed(self) -> bool:
         """Whether any fault may still strike."""
-        return bool(self._waiting)
+        return bool(self._planned)
 
     def add(self, *faults: Fault) -> None:
-        """Put faults on order, after those that are."""
-        self._waiting.extend(_Waiting(fault) for fault in faults)
+        """Plan faults, after those that are planned already."""
+        self._planned.extend(_Planned(fault) for fault in faults)
 
     def clear(self) -> None:
         """Forget every fault."""
-        self._waiting.clear()
+        self._planned.clear()
 
     def pick(self, call: str) -> Fault | None:
-        """The fault for the exchange that begins now, which is thereby used up."""
-        for waiting in self._waiting:
-            if waiting.fits(call):
-                if waiting.spent:
-                    self._waiting.remove(waiting)
-                return waiting.fault
+        """The fault for the exchange that begins now; it is used up."""
+        for planned in self._planned:
+            if planned.fits(call):
+                if planned.spent:
+                    self._planned.remove(planned)
+                return planned.fault
         return None
 
 
 class RandomFaults(Faults):
     """Faults by chance, the same for the same seed and sequence of calls.
 
-    `rate` is the share of exchanges that are spoiled, 0 to 1. `span` bounds the byte at which an
-    answer is cut or split. Faults put on order by `add` still come first.
+    ``rate`` is the share of exchanges that go wrong, 0 to 1. ``span`` bounds the byte at which an
+    answer is cut or split. Faults planned by ``add`` come first.
     """
 
     def __init__(self, seed: int, rate: float, span: int = 600) -> None:
@@ -147,8 +147,8 @@ class RandomFaults(Faults):
         return Fault(split=[dice.randrange(self._span) for _ in range(dice.randrange(1, 6))])
 
 
-class _Waiting:
-    """A fault on order and how many exchanges it has let pass or struck."""
+class _Planned:
+    """A planned fault and the number of exchanges that it fitted."""
 
     def __init__(self, fault: Fault) -> None:
         self.fault = fault

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-# So many bytes may wait for a handler before the socket is read no further.
+# Bytes that may wait for a handler before reading from the socket stops.
 _HIGH_WATER = 256 * 1024
 
 
@@ -35,27 +35,27 @@ class FlowControl:
         self.wake_reader()
 
     def wake_reader(self) -> None:
-        """Let the handler look again at what there is."""
+        """Wake the handler: something has changed."""
         _finish(self._readable)
 
     def pause_writing(self) -> None:
-        """The client does not read: ``drained`` waits from now on."""
+        """Make ``drained`` wait: the client does not read."""
         self._writable = self._loop.create_future()
 
     def resume_writing(self) -> None:
-        """The client has read enough."""
+        """Let ``drained`` return: the client has read."""
         _finish(self._writable)
         self._writable = None
 
     def release(self) -> None:
-        """The connection is lost: nobody waits for it any longer."""
+        """Wake everybody who waits: the connection is lost."""
         _finish(self._readable)
         _finish(self._writable)
 
     # the handler's side
 
     async def more(self, deadline: float | None) -> None:
-        """Wait for bytes. Raises TimeoutError at `deadline` on the loop's clock."""
+        """Wait for bytes. Raises TimeoutError at ``deadline`` on the loop's clock."""
         self._unread = 0
         if self._reading_paused:
             self._reading_paused = False
@@ -68,7 +68,7 @@ class FlowControl:
                 await self._readable
 
     async def drained(self, seconds: float | None) -> bool:
-        """Whether it had to wait for the client to read. Raises TimeoutError after `seconds`."""
+        """Wait for a slow client; whether that was necessary. Raises TimeoutError."""
         if self._writable is None:
             return False
         async with asyncio.timeout(seconds):

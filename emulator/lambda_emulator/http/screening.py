@@ -1,5 +1,4 @@
-"""What a request's head must be before anything is done for it: a path, of bounded size, and meant
-for this emulator.
+"""Check a request's head before anything is done for it: its size, its target and its origin.
 
 A page in a browser can send requests to any address of this machine. It can even read the answers
 if its own name is made to point here (DNS rebinding). Only a foreign ``Host`` or ``Origin`` betrays
@@ -17,7 +16,7 @@ from urllib.parse import urlsplit
 
 import h11
 
-# So many spellings of an allowed authority are looked at once.
+# The number of allowed authorities that need no second check.
 _MOST_REMEMBERED = 100
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(?::\d*)?")
 
@@ -26,10 +25,10 @@ _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(?::\d*)?")
 class Limits:
     """What a client may ask of a server.
 
-    `target` and `headers` are bytes, of the path with its query and of all header lines.
-    `too_large` is the status for headers beyond that. `idle`, `request` and `write` are seconds: to
-    begin a request, to complete it, and to take a full buffer of the answer; None: no limit.
-    `half_close` lets a client end its side and still have its answer.
+    ``target`` is the largest size of path and query in bytes, ``headers`` that of all headers, and
+    ``too_large`` the status beyond it. ``idle``, ``request`` and ``write`` are the seconds that a
+    client may take to begin a request, to complete it, and to read what is ready for it (None: no
+    limit). With ``half_close`` a client may close its side and still gets its answer.
     """
 
     target: int = 64 * 1024
@@ -42,7 +41,7 @@ class Limits:
 
 
 class Rejected(Exception):
-    """A request that nothing is done for: the status it is answered with, and str() says why."""
+    """A request that is answered with ``status`` and nothing else; str() says why."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -50,11 +49,11 @@ class Rejected(Exception):
 
 
 class Hosts:
-    """The names by which a server may be called.
+    """The names by which clients may call a server.
 
-    Those are the loopback names, the address it listens on (every address, if that is all of
-    them), and `more`. `single_label` allows names without a dot as well, which nobody on the
-    internet can own: runtimes may put anything into ``Host``.
+    These are the loopback names, the address it listens on (any address if it listens on all), and
+    ``more``. ``single_label`` also allows names without a dot, which nobody on the internet can
+    own: some runtimes put such a name into ``Host``.
     """
 
     def __init__(self, more: Collection[str] = (), *, single_label: bool = False) -> None:
@@ -92,7 +91,7 @@ class Hosts:
 
 
 def screen(request: h11.Request, limits: Limits, hosts: Hosts) -> str:
-    """The path and query that are asked for. Raises Rejected."""
+    """The path and query of a request. Raises Rejected."""
     size = sum(len(name) + len(value) + 4 for name, value in request.headers)
     if size > limits.headers:
         raise Rejected(limits.too_large, f"the headers are longer than {limits.headers} bytes")
@@ -118,7 +117,7 @@ def _check_source(request: h11.Request, hosts: Hosts) -> None:
 
 
 def _is_embedded(values: dict[bytes, str]) -> bool:
-    """Whether a page of another site loads this as an image, script or frame of its own."""
+    """Whether a page of another site embeds this as an image, script or frame."""
     if values.get(b"sec-fetch-site") != "cross-site":
         return False
     return values.get(b"sec-fetch-dest") != "document"
@@ -130,7 +129,7 @@ def _advice(authority: str) -> str:
 
 
 def _path(target: str, hosts: Hosts) -> str:
-    """The target without scheme and authority, with which a client asks a proxy."""
+    """The target without the scheme and authority that clients send to a proxy."""
     if target.startswith("/"):
         return target
     scheme, found, rest = target.partition("://")

@@ -1,11 +1,10 @@
 """An HTTP/1.1 server over asyncio, parsed by h11.
 
-One `Connection` is one accepted socket. The transport hands bytes to h11 as they come; one task per
-connection pulls h11's events out, so a handler reads like straight code: take the request, read its
-body, send an answer. Nothing is read from the socket while a handler has bytes it has not asked for
-yet, and a writer waits while the peer does not read: back-pressure runs through in
-both directions. Everything that leaves goes through `transmit`, the one place where a `Fault` can
-spoil it. A connection that waits for its client waits no longer than its server's `Limits` say.
+One ``Connection`` is one accepted socket. The transport passes bytes to h11 as they come. One task
+per connection takes h11's events, so a handler is straight code: take the request, read its body,
+send an answer. ``FlowControl`` stops reading while the handler is behind, and writing while the
+client is. Everything that is sent goes through ``transmit``, the one place where a ``Fault`` can
+change it. A connection waits for its client no longer than the server's ``Limits`` allow.
 """
 
 from __future__ import annotations
@@ -31,21 +30,21 @@ Headers = Iterable[tuple[str, str]]
 Handler = Callable[["Request", "Response"], Awaitable[None]]
 Classify = Callable[[str, str], str]
 
-# A client that is refused while it sends needs so long to read why; closing at once would reset it.
+# Time for a rejected client to read the reason; closing at once would reset its connection.
 _LINGER_SECONDS = 2.0
 _NO_BODY = (204, 205, 304)
 
 
 class Disconnected(Exception):
-    """The peer closed the connection, or a fault did, before the exchange was over."""
+    """The peer, or a fault, closed the connection before the end of the exchange."""
 
 
 class DisconnectedAfterwards(Disconnected):
-    """A fault closed the connection when all of the answer had been sent."""
+    """A fault closed the connection after the whole answer."""
 
 
 class BodyTooLarge(Exception):
-    """The body is longer than the caller of `Request.body` allows."""
+    """The body is longer than the caller of ``Request.body`` allows."""
 
 
 class ClientTooSlow(Exception):
@@ -57,7 +56,7 @@ class InvalidHead(ValueError):
 
 
 class Request:
-    """One request: `method`, `path` and `query` as they were sent, and the body as it arrives."""
+    """One request: ``method``, ``path`` and ``query`` as they were sent, and the body."""
 
     __slots__ = (
         "_fault",
@@ -95,7 +94,7 @@ class Request:
         return {name: ", ".join(texts) for name, texts in values.items()}
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The body piece by piece; afterwards `trailers` is filled. Raises Disconnected."""
+        """The body in pieces as they arrive, then ``trailers``. Raises Disconnected."""
         while True:
             event = await self.connection.next_event()
             if isinstance(event, h11.Data):
@@ -111,7 +110,7 @@ class Request:
                 raise Disconnected
 
     async def body(self, limit: int) -> bytes:
-        """The whole body. Raises BodyTooLarge beyond `limit` bytes, and Disconnected."""
+        """The whole body. Raises BodyTooLarge beyond ``limit`` bytes, and Disconnected."""
         parts: list[bytes] = []
         size = 0
         async for chunk in self.chunks():
@@ -122,7 +121,7 @@ class Request:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def check_cut(self) -> None:
-        """Ends the connection here if a fault says to read no further."""
+        """End the connection here if a fault says so."""
         fault = self._fault
         if (
             fault is not None
@@ -134,10 +133,10 @@ class Request:
 
 
 class Response:
-    """The answer to one request: either `send`, or `start`, `write` …, `finish`.
+    """The answer to one request: either ``send``, or ``start``, ``write`` …, ``finish``.
 
-    What may have no body gets none, whatever it is given: an answer to HEAD, and the statuses 204,
-    205 and 304. `closing` announces that the connection is closed afterwards.
+    Answers to HEAD and those with status 204, 205 or 304 are sent without their body. ``closing``
+    announces that the connection is closed afterwards.
     """
 
     __slots__ = ("_bodyless", "_closing", "_connection", "_fault", "_head", "started")
@@ -153,7 +152,7 @@ class Response:
         self.started = False
 
     async def send(self, status: int, headers: Headers, body: bytes) -> None:
-        """A whole answer with its Content-Length. Raises InvalidHead."""
+        """Send a whole answer with its Content-Length. Raises InvalidHead."""
         if status in _NO_BODY and not self._head:
             body = b""
         data = self._begin(status, headers, (b"content-length", b"%d" % len(body)))
@@ -164,7 +163,7 @@ class Response:
         await self._connection.transmit(data, self._fault, last=True)
 
     async def start(self, status: int, headers: Headers) -> None:
-        """The head of an answer whose length is not known yet. Raises InvalidHead."""
+        """Send the head of an answer whose length is not known yet. Raises InvalidHead."""
         framing = (b"content-length", b"0") if status == 205 else (b"transfer-encoding", b"chunked")
         await self._connection.transmit(self._begin(status, headers, framing), self._fault)
 
@@ -178,18 +177,18 @@ class Response:
         return self._connection.protocol.send(head) or b""
 
     async def write(self, chunk: bytes) -> None:
-        """A piece of the body; waits while the peer does not read. Raises Disconnected."""
+        """Send a piece of the body; wait while the client does not read. Raises Disconnected."""
         if chunk and not self._bodyless:
             data = self._connection.protocol.send(h11.Data(data=chunk)) or b""
             await self._connection.transmit(data, self._fault)
 
     async def finish(self) -> None:
-        """The end of the body."""
+        """Send the end of the body."""
         data = self._connection.protocol.send(h11.EndOfMessage()) or b""
         await self._connection.transmit(data, self._fault, last=True)
 
     def abort(self) -> None:
-        """Break off: the peer sees that the body is incomplete."""
+        """Reset the connection, so that the client sees an incomplete body."""
         self._connection.end("reset")
 
 
@@ -205,12 +204,12 @@ class Connection(asyncio.Protocol):
         self.closed = False
         self.busy = False
         self._sent = 0
-        # Until when the client may take for what it is to send now, on the loop's clock.
+        # The loop's time at which the client must have sent what is awaited from it.
         self._deadline: float | None = None
         self._between_requests = True
         self._method = "GET"
         self._refused = False
-        self._last_resort: asyncio.TimerHandle | None = None
+        self._abort_timer: asyncio.TimerHandle | None = None
 
     # asyncio's side
 
@@ -221,7 +220,7 @@ class Connection(asyncio.Protocol):
         self._flow = FlowControl(transport)
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._server.connections.add(self)
-        # Which may outlast the connection: whoever waits for an event does not notice its end.
+        # The task may outlast the connection: a handler that waits for an event does not notice.
         task = self._loop.create_task(self._serve())
         self._server.tasks.add(task)
         task.add_done_callback(self._server.tasks.discard)
@@ -236,7 +235,7 @@ class Connection(asyncio.Protocol):
         self._flow.received(len(data))
 
     def eof_received(self) -> bool:
-        """The client has ended its side; True keeps ours open for its answer."""
+        """Note that the client has closed its side; True keeps ours open for the answer."""
         if self._limits.half_close and self.protocol.their_state is not h11.ERROR:
             self.protocol.receive_data(b"")
         self._flow.wake_reader()
@@ -250,8 +249,8 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
-        if self._last_resort is not None:
-            self._last_resort.cancel()
+        if self._abort_timer is not None:
+            self._abort_timer.cancel()
         self._server.connections.discard(self)
         self._flow.release()
 
@@ -270,12 +269,12 @@ class Connection(asyncio.Protocol):
                 return event
             self._check_line_ends()
             if self.protocol.they_are_waiting_for_100_continue:
-                go_on = h11.InformationalResponse(status_code=100, headers=[])
-                self._transport.write(self.protocol.send(go_on) or b"")
+                interim = h11.InformationalResponse(status_code=100, headers=[])
+                self._transport.write(self.protocol.send(interim) or b"")
             await self._more()
 
     def _check_line_ends(self) -> None:
-        """Refuse a bare line feed in a chunked body, where h11 would wait for ever for the CR."""
+        """Reject a bare line feed in a chunked body: h11 would wait for its CR for ever."""
         if self.protocol.their_state is h11.SEND_BODY:
             rest, _ = self.protocol.trailing_data
             if b"\n" in rest.replace(b"\r\n", b""):
@@ -295,11 +294,11 @@ class Connection(asyncio.Protocol):
             raise Disconnected
 
     async def transmit(self, data: bytes, fault: Fault | None, *, last: bool = False) -> None:
-        """Send bytes of an answer, spoiled as `fault` says; waits while the peer does not read."""
+        """Send bytes of an answer as ``fault`` says; wait while the client does not read."""
         if fault is None:
             self._write(data)
         else:
-            await self._transmit_spoiled(fault.spoil_head(data, self._sent), fault, last)
+            await self._transmit_with_fault(fault.edit_head(data, self._sent), fault, last)
         try:
             if await self._flow.drained(self._limits.write) and self.closed:
                 raise Disconnected
@@ -307,7 +306,7 @@ class Connection(asyncio.Protocol):
             self.end("reset")
             raise Disconnected from None
 
-    async def _transmit_spoiled(self, data: bytes, fault: Fault, last: bool) -> None:
+    async def _transmit_with_fault(self, data: bytes, fault: Fault, last: bool) -> None:
         whole = len(data)
         cut = self._sent + whole + 1 if fault.cut is None else fault.cut
         data = data[: max(0, cut - self._sent)]
@@ -325,7 +324,7 @@ class Connection(asyncio.Protocol):
         self._transport.write(data)
 
     def end(self, how: str) -> None:
-        """Close the connection ("close": what was written still goes out) or reset it ("reset")."""
+        """Close the connection after what was written ("close"), or at once ("reset")."""
         if how == "reset":
             with contextlib.suppress(OSError):
                 linger = struct.pack("ii", 1, 0)
@@ -363,10 +362,10 @@ class Connection(asyncio.Protocol):
         return self._limits.too_large if b"\n" in rest else 414
 
     def _close(self) -> None:
-        """Close when the client has read what was written, or will not."""
+        """Close when the client has read what was written, or after the limit."""
         self._transport.close()
         if not self.closed and self._limits.write is not None:
-            self._last_resort = self._loop.call_later(self._limits.write, self._transport.abort)
+            self._abort_timer = self._loop.call_later(self._limits.write, self._transport.abort)
 
     async def _serve_one(self) -> bool:
         self.busy = False
@@ -412,7 +411,7 @@ class Connection(asyncio.Protocol):
             await self._linger()
 
     async def _linger(self) -> None:
-        """Let the client read why it was refused, and drop what it sends meanwhile."""
+        """Give the client time to read the answer, and drop what it still sends."""
         self._refused = True
         if self._transport.can_write_eof():
             self._transport.write_eof()
@@ -422,10 +421,10 @@ class Connection(asyncio.Protocol):
 
 
 class Server:
-    """Listens on one address and hands every request to `handler`.
+    """Listens on one address and hands every request to ``handler``.
 
-    `classify` names a request by its method and path, the name by which faults choose their
-    victims. `limits` bound what clients may ask, `hosts` says by which names they may call.
+    ``classify`` gives a request the name that a ``Fault`` has for it, by its method and path.
+    ``limits`` bound what clients may ask, ``hosts`` are the names by which they may call.
     """
 
     def __init__(
@@ -458,12 +457,12 @@ class Server:
 
     @property
     def address(self) -> str:
-        """`host:port`, as AWS_LAMBDA_RUNTIME_API wants it."""
+        """``host:port``, as AWS_LAMBDA_RUNTIME_API wants it."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
 
     def pick_fault(self, method: str, target: str) -> Fault | None:
-        """The fault that this request must suffer, if any."""
+        """The fault planned for this request, if any."""
         if self._faults is None or self._classify is None or not self._faults.armed:
             return None
         return self._faults.pick(self._classify(method, target.partition("?")[0]))
@@ -480,14 +479,14 @@ class Server:
             connection.end("reset")
 
     async def drain(self, seconds: float) -> None:
-        """Wait for clients that have ended, `seconds` at most: what they sent last is read."""
+        """Read what clients sent before they ended; wait ``seconds`` at most for their end."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while self.connections:
                     await asyncio.sleep(0.002)
 
     async def stop(self) -> None:
-        """Stop listening, cut every connection and wait for their handlers to end."""
+        """Stop listening, close every connection, and wait for the handlers to end."""
         if self._server is not None:
             self._server.close()
         tasks = list(self.tasks)
@@ -497,7 +496,7 @@ class Server:
 
 
 def _has_two_lengths(request: h11.Request) -> bool:
-    """Whether Content-Length and Transfer-Encoding contradict each other, as in smuggling.
+    """Whether the request has both Content-Length and Transfer-Encoding, as in smuggling.
 
     Transfer-Encoding wins, and the connection is closed after the answer (RFC 9112, 6.1).
     """

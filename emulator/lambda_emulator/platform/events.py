@@ -1,7 +1,7 @@
-"""The records of the platform's own events, for the Telemetry API and for the log's START and
-REPORT lines.
+"""The records of the platform's events, for the Telemetry API and the log's START and REPORT lines.
 
-Shapes: AWS, 'Lambda Telemetry API Event schema reference'. Durations in milliseconds, sizes in MB.
+Durations are in milliseconds, sizes in MB. Source: AWS, 'Lambda Telemetry API Event schema
+reference'.
 """
 
 from __future__ import annotations
@@ -94,8 +94,8 @@ def runtime_done(invocation: Invocation, failure: Failure | None) -> Record:
 def report(function: Function, invocation: Invocation, memory: int, cold: float | None) -> Record:
     """``platform.report``
 
-    `memory` is the most bytes the runtime has used, `cold` the duration of the init if this was the
-    first invocation.
+    ``memory`` is the most that the runtime has used, in bytes. ``cold`` is the duration of the init
+    if this was the first invocation.
     """
     return {
         "requestId": invocation.request_id,
@@ -152,7 +152,7 @@ def _metrics(function: Function, invocation: Invocation, memory: int, cold: floa
 
 def _elapsed(invocation: Invocation) -> float:
     if not invocation.delivered_at:
-        return 0.0  # it has timed out before any poll could have it
+        return 0.0  # it timed out before a poll came
     return (time.monotonic() - invocation.delivered_at) * 1000
 
 

@@ -1,6 +1,6 @@
-"""Extensions: started from a folder, registered, told of invocations and of the shutdown.
+"""Extensions: start them from a folder, register them, send them invocations and the shutdown.
 
-States as the service names them: Started (launched, not registered), Registered, Ready (waiting in
+Their states have the service's names: Started (not registered yet), Registered, Ready (waiting in
 event/next), Running, ExitError, InitError, Exited. Source: AWS, 'Using the Lambda Extensions API'.
 """
 
@@ -26,7 +26,7 @@ Launch = Callable[[str, Path], Awaitable[Process]]
 
 
 class Refused(Exception):
-    """An extension asked for what it may not have: `error_type` and str() go into the 403."""
+    """A call of an extension that is answered with 403, ``error_type`` and str()."""
 
     def __init__(self, error_type: str, message: str) -> None:
         super().__init__(message)
@@ -34,7 +34,7 @@ class Refused(Exception):
 
 
 class ExtensionFailed(Exception):
-    """An extension ended, or reported an error, where it should go on: the environment fails."""
+    """An extension has ended or reported an error: the environment fails with it."""
 
     def __init__(self, error_type: str, message: str) -> None:
         super().__init__(message)
@@ -42,7 +42,7 @@ class ExtensionFailed(Exception):
 
 
 class Extension:
-    """One extension; `process` is None for an internal one."""
+    """One extension; ``process`` is None for an internal one."""
 
     def __init__(self, name: str, process: Process | None) -> None:
         self.id = str(uuid.uuid4())
@@ -65,11 +65,11 @@ class Extension:
 
     @property
     def failed(self) -> bool:
-        """Whether it is out of the game."""
+        """Whether it has ended or reported an error."""
         return self.state in ("InitError", "ExitError", "Exited")
 
-    def tell(self, event: bytes) -> None:
-        """Hand it an event, now or when it next asks."""
+    def send(self, event: bytes) -> None:
+        """Send an event, now or when the extension next asks for one."""
         if self._poll is not None and not self._poll.done():
             self.state = "Running"
             self._poll.set_result(event)
@@ -77,19 +77,19 @@ class Extension:
             self._event = event
 
     def poll(self) -> asyncio.Future[bytes]:
-        """It asks for its next event, which may be there already."""
+        """Take a call of event/next; the event may be there already."""
         self.state = "Ready"
         self._poll = asyncio.get_running_loop().create_future()
         if self._event is not None:
             event, self._event = self._event, None
-            self.tell(event)
+            self.send(event)
         return self._poll
 
 
 class Extensions:
     """The extensions of one environment.
 
-    `changed` is called when one polls; `failed` when one fails.
+    ``changed`` is called when one polls, ``failed`` when one fails.
     """
 
     def __init__(
@@ -148,7 +148,7 @@ class Extensions:
         self._failed(ExtensionFailed("Extension.Crash", describe_exit(code)))
 
     def register(self, name: str, events: list[Any], *, managed: bool) -> Extension:
-        """Registration of an external extension by its file's name, else of an internal one.
+        """Register an external extension by its file's name, or else an internal one.
 
         Raises Refused.
         """
@@ -201,7 +201,7 @@ class Extensions:
         raise Refused("Extension.UnknownExtensionIdentifier", f"Unknown extension {wanted}")
 
     async def next(self, extension: Extension) -> bytes:
-        """event/next. Raises Refused when the extension has failed."""
+        """Wait for the extension's next event. Raises Refused when the extension has failed."""
         if extension.failed:
             raise _illegal(extension, "Ready")
         poll = extension.poll()
@@ -209,7 +209,7 @@ class Extensions:
         return await poll
 
     def report_error(self, extension: Extension, error_type: str, state: str) -> None:
-        """init/error or exit/error: the environment fails with it. Raises Refused."""
+        """Take a report of init/error or exit/error. Raises Refused."""
         legal = {"InitError": ("Registered",), "ExitError": ("Registered", "Ready", "Running")}
         if extension.state not in legal[state]:
             raise _illegal(extension, state)
@@ -217,14 +217,14 @@ class Extensions:
         self._failed(ExtensionFailed(f"Extension.{state}", error_type))
 
     def invoke(self, event: dict[str, object]) -> None:
-        """Tell of an invocation those that subscribed to it."""
+        """Send an invocation to the extensions that subscribed to it."""
         encoded = json.dumps(event).encode()
         for extension in self._all:
             if "INVOKE" in extension.events:
-                extension.tell(encoded)
+                extension.send(encoded)
 
     async def shutdown(self, reason: str, window: float) -> None:
-        """Tell who wants to know of the shutdown, wait `window` seconds at most, kill the rest."""
+        """Send the shutdown to its subscribers, wait ``window`` seconds at most, kill the rest."""
         deadline = time.monotonic() + window
         event = {
             "eventType": "SHUTDOWN",
@@ -232,16 +232,16 @@ class Extensions:
             "shutdownReason": reason,
         }
         encoded = json.dumps(event).encode()
-        patient = [one for one in self._all if one.external and "SHUTDOWN" in one.events]
-        for extension in patient:
-            extension.tell(encoded)
-        for extension in patient:
+        subscribers = [one for one in self._all if one.external and "SHUTDOWN" in one.events]
+        for extension in subscribers:
+            extension.send(encoded)
+        for extension in subscribers:
             assert extension.process is not None
             await extension.process.ended_within(deadline - time.monotonic())
         await self.kill()
 
     async def kill(self) -> None:
-        """SIGKILL to every one of them; none is known afterwards."""
+        """Kill and forget them all."""
         for extension in self._all:
             extension.state = "Exited"
             if extension.process is not None:
@@ -259,7 +259,7 @@ class Extensions:
                 extension.process.freeze()
 
     def thaw(self) -> None:
-        """Let their processes go on."""
+        """Let their processes continue."""
         for extension in self._all:
             if extension.process is not None:
                 extension.process.thaw()

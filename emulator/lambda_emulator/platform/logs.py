@@ -1,8 +1,8 @@
-"""What the function and the extensions write: stdout and stderr as lines, the framed log
-descriptor as records.
+"""What the function and its extensions write: stdout and stderr as lines, the framed log descriptor
+as records.
 
-The framed form (`_LAMBDA_TELEMETRY_LOG_FD`) is a 16-byte big-endian header, type, length and
-microseconds, followed by the message; a message may hold newlines and is one record.
+A frame (``_LAMBDA_TELEMETRY_LOG_FD``) is a 16-byte big-endian header of type, length and
+microseconds, followed by the message. A message may have newlines and is one record.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _LEAVE_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class LogRecord:
-    """One log record: who wrote it ("function", an extension's name or "platform"), when, and what.
+    """One log record; ``source`` is "function", "platform" or the name of an extension.
 
-    `level` and `framed` are filled only for records that came through the framed descriptor;
-    `time` is Unix time in seconds.
+    Only records of the framed descriptor have a ``level`` and ``framed``. ``time`` is Unix time in
+    seconds.
     """
 
     source: str
@@ -42,7 +42,7 @@ class LogRecord:
 
 
 class Logs:
-    """Where all records meet: kept (the last 10 000), tailed, and passed on to listeners."""
+    """All records of one environment: the last 10 000 are kept, all are passed to listeners."""
 
     def __init__(self) -> None:
         self.records: deque[LogRecord] = deque(maxlen=_KEPT)
@@ -51,23 +51,23 @@ class Logs:
         self._tail_size = 0
 
     def emit(self, record: LogRecord) -> None:
-        """Take a record in."""
+        """Add a record."""
         self.records.append(record)
         if record.source in ("function", "platform"):
             self._add_to_tail(record.text)
         self.announce(record)
 
     def announce(self, record: LogRecord) -> None:
-        """Tell the listeners of a record that is not part of the log itself."""
+        """Pass the listeners a record that is not part of the log itself."""
         for listener in self.listeners:
             listener(record)
 
     def text(self) -> str:
-        """Every kept record of the function, one a line."""
+        """The function's kept records, one a line."""
         return "\n".join(record.text for record in self.records if record.source == "function")
 
     def start_tail(self) -> None:
-        """An invocation begins: the tail is its own."""
+        """Begin the tail of another invocation."""
         self._tail.clear()
         self._tail_size = 0
 
@@ -83,7 +83,7 @@ class Logs:
 
 
 class LineReader:
-    """Bytes in, one record a line out; a line longer than 1 MiB is broken."""
+    """Turns bytes into one record a line; a line of more than 1 MiB is broken."""
 
     def __init__(self, source: str, emit: Callable[[LogRecord], None]) -> None:
         self._source = source
@@ -91,7 +91,7 @@ class LineReader:
         self._rest = bytearray()
 
     def feed(self, data: bytes) -> None:
-        """Take bytes as they come."""
+        """Read more bytes."""
         first, newline, more = data.partition(b"\n")
         self._rest += first
         lines: list[bytes] = []
@@ -107,16 +107,16 @@ class LineReader:
             self._emit(LogRecord(self._source, line.decode("utf-8", "replace"), now))
 
     def finish(self) -> None:
-        """The writer is gone: what is left is a line too."""
+        """Emit the rest as a line; the writer is gone."""
         if self._rest:
             self.feed(b"\n")
 
 
 class FrameReader:
-    """Bytes in, one record a frame out.
+    """Turns bytes into one record a frame.
 
-    What is no frame ends the reading, as nobody knows where the next one begins: a record of the
-    platform says so, and what follows is dropped.
+    Bytes that are no frame end the reading, as the next frame cannot be found: a record of the
+    platform says so, and everything after them is dropped.
     """
 
     def __init__(self, source: str, emit: Callable[[LogRecord], None]) -> None:
@@ -126,7 +126,7 @@ class FrameReader:
         self._lost = False
 
     def feed(self, data: bytes) -> None:
-        """Take bytes as they come."""
+        """Read more bytes."""
         if self._lost:
             return
         self._rest += data
@@ -155,11 +155,11 @@ class FrameReader:
         self._emit(LogRecord(self._source, text, micros / 1e6, level, framed=True))
 
     def finish(self) -> None:
-        """The writer is gone; a frame that is not whole is lost."""
+        """Drop an incomplete frame; the writer is gone."""
 
 
 class LogPipe:
-    """A pipe whose writing end a process inherits and whose reading end feeds a reader."""
+    """A pipe: a process inherits its writing end, its reading end feeds a reader."""
 
     def __init__(self, reader: LineReader | FrameReader) -> None:
         self._reader = reader
@@ -169,11 +169,11 @@ class LogPipe:
         self._loop.add_reader(self._fd, self.drain)
 
     def close_writer(self) -> None:
-        """The process has its own copy now."""
+        """Close our copy of the writing end; the process has its own."""
         os.close(self.write_fd)
 
     def drain(self) -> None:
-        """Read all that is there: what was written before an answer precedes it in the log."""
+        """Read all that is there, so that the log is complete when an answer is passed on."""
         while self._fd >= 0:
             try:
                 data = os.read(self._fd, _READ)
@@ -194,7 +194,7 @@ class LogPipe:
 
 
 class LogSocket:
-    """The Unix socket at which the workers of a managed instance fetch their stdout and stderr."""
+    """The Unix socket that gives the workers of a managed instance their stdout and stderr."""
 
     def __init__(self, path: str, emit: Callable[[LogRecord], None]) -> None:
         self.path = path
@@ -215,14 +215,14 @@ class LogSocket:
             while data := await reader.read(_READ):
                 lines.feed(data)
         except asyncio.CancelledError:
-            pass  # asyncio's streams would complain that nobody looks at it
+            pass  # asyncio's streams would report an exception that nobody retrieved
         finally:
             lines.finish()
             writer.close()
             self._tasks.discard(task)
 
     async def stop(self) -> None:
-        """Stop listening, when the workers are gone: what they have written is read first."""
+        """Stop listening after the workers have ended; first read what they have written."""
         if self._server is not None:
             self._server.close()
         if self._tasks:

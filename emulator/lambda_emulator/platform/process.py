@@ -1,4 +1,4 @@
-"""A process of the environment: started in a group of its own, watched, signalled, killed."""
+"""A process of an environment, in a process group of its own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lambda_emulator.platform.logs import LogPipe
 class Process:
     """The runtime or an extension.
 
-    Everything it starts is in its process group and ends with it.
+    The processes it starts are in its process group and end with it.
     """
 
     def __init__(self, process: asyncio.subprocess.Process, pipes: Sequence[LogPipe]) -> None:
@@ -32,7 +32,7 @@ class Process:
         output: LogPipe,
         *more: LogPipe,
     ) -> Process:
-        """Start `command`; stdout and stderr go to `output`, further pipes are inherited by number.
+        """Start ``command`` with stdout and stderr to ``output``; other pipes keep their numbers.
 
         Raises OSError if it cannot be started.
         """
@@ -64,7 +64,7 @@ class Process:
 
     @property
     def alive(self) -> bool:
-        """Whether it has not been seen to end."""
+        """Whether it is not known to have ended."""
         return self._process.returncode is None
 
     async def wait(self) -> int:
@@ -86,19 +86,19 @@ class Process:
             os.killpg(self.pid, number)
 
     def freeze(self) -> None:
-        """SIGSTOP to the group."""
+        """Stop the group with SIGSTOP."""
         if not self._frozen:
             self._frozen = True
             self.signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """SIGCONT to the group."""
+        """Continue the group with SIGCONT."""
         if self._frozen:
             self._frozen = False
             self.signal(signal.SIGCONT)
 
     async def kill(self) -> None:
-        """SIGKILL to the group; returns when the process is gone and its output is read."""
+        """Kill the group; return when the process is gone and its output is read."""
         self.signal(signal.SIGKILL)
         await self._process.wait()
         for pipe in self._pipes:
@@ -112,7 +112,7 @@ class Process:
 
 
 def describe_exit(code: int) -> str:
-    """An exit code in the words of the service: "exit status 1", "signal: killed"."""
+    """An exit code in the service's words: "exit status 1", "signal: killed"."""
     if code >= 0:
         return f"exit status {code}"
     names = {

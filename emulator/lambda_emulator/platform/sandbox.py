@@ -1,8 +1,8 @@
-"""The processes of an environment: runtime and extensions, started, frozen, watched and shut down.
+"""The processes of an environment: start, freeze, watch and shut down runtime and extensions.
 
-The shutdown sequence: SIGTERM is for a runtime beside which an extension is registered, otherwise
-SIGKILL comes at once; 2 seconds with external extensions, half a second with internal ones only.
-Source: AWS, 'Lambda execution environment lifecycle'.
+In the shutdown sequence the runtime gets SIGTERM if an extension is registered, and otherwise
+SIGKILL at once. The sequence takes 2 seconds with external extensions, and half a second with only
+internal ones. Source: AWS, 'Lambda execution environment lifecycle'.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _LOG_SOCKET = "_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET"
 _MEMORY_CHECK = 0.05
 _EXTERNAL_WINDOW = 2.0
 _INTERNAL_WINDOW = 0.5
-# The part of the shutdown window that the runtime may use before the extensions have their turn.
+# The runtime's part of the shutdown window; the rest is for the extensions.
 _RUNTIME_SHARE = 0.3
 
 
 class Sandbox:
-    """The processes. `exited` is called with the exit code when the runtime ends by itself."""
+    """The processes; ``exited`` is called with the exit code when the runtime ends by itself."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class Sandbox:
             self._runtime.drain()
 
     def freeze(self) -> None:
-        """SIGSTOP to the runtime and the extensions."""
+        """Stop the runtime and the extensions with SIGSTOP."""
         if self._runtime is not None and not self._frozen:
             self._frozen = True
             self._runtime.drain()
@@ -112,7 +112,7 @@ class Sandbox:
             self._extensions.freeze()
 
     def thaw(self) -> None:
-        """SIGCONT to the runtime and the extensions."""
+        """Continue the runtime and the extensions with SIGCONT."""
         if self._runtime is not None and self._frozen:
             self._frozen = False
             self._extensions.thaw()
@@ -120,7 +120,7 @@ class Sandbox:
 
     async def _watch(self, process: Process) -> None:
         code = await process.wait()
-        # What it had sent before it ended is read first.
+        # First read what it sent before its end.
         await asyncio.sleep(0.01)
         if process is self._runtime:
             self._exited(code)
@@ -136,7 +136,7 @@ class Sandbox:
     # end
 
     async def stop(self, reason: str) -> None:
-        """The shutdown sequence; no process is left."""
+        """Run the shutdown sequence; no process is left."""
         self.thaw()
         window = self._window()
         started = time.monotonic()

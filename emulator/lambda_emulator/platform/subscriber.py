@@ -1,4 +1,4 @@
-"""A subscriber of telemetry: its queue, its batches and the connection that they go out by."""
+"""A subscriber of telemetry: its queue, its batches, and the connection that takes them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Protocol
 
 from lambda_emulator.platform.subscription import Subscription
 
-# So many full batches may wait for a subscriber; after that events are dropped.
+# The full batches that may wait for a subscriber; further events are dropped.
 _BACKLOG = 10
 _RETRY = 0.1
 _ATTEMPTS = 3
@@ -21,7 +21,7 @@ _TIMEOUT = 5.0
 
 
 class Destination(Protocol):
-    """Where batches go. ``deliver`` raises OSError when nobody takes them."""
+    """The receiver of batches; ``deliver`` raises OSError when nobody takes them."""
 
     async def deliver(self, events: list[bytes]) -> None:
         """Send one batch of encoded events."""
@@ -31,15 +31,15 @@ class Destination(Protocol):
 
 
 class HttpDestination:
-    """A JSON array a batch, by POST; `timeout` in seconds for each step of it."""
+    """POSTs each batch as a JSON array; ``timeout`` in seconds for each step."""
 
     def __init__(self, subscription: Subscription, timeout: float = _TIMEOUT) -> None:
-        # Takes 0.1 s to load, and few functions have telemetry.
+        # Imported here: it takes 0.1 s to load, and few functions have telemetry.
         import httpx
 
         host = f"[{subscription.host}]" if ":" in subscription.host else subscription.host
         self._url = f"http://{host}:{subscription.port}{subscription.path}"
-        # Never TLS, and nothing that lies between: neither certificates nor proxies are looked for.
+        # Neither TLS nor a proxy is possible here, so do not look for certificates or settings.
         self._client = httpx.AsyncClient(timeout=timeout, trust_env=False, verify=False)
         self._error = httpx.HTTPError
 
@@ -60,7 +60,7 @@ class HttpDestination:
 
 
 class TcpDestination:
-    """One JSON object a line; `timeout` in seconds for each batch."""
+    """Writes one JSON object a line; ``timeout`` in seconds for each batch."""
 
     def __init__(self, subscription: Subscription, timeout: float = _TIMEOUT) -> None:
         self._timeout = timeout
@@ -105,7 +105,7 @@ class Subscriber:
         self._task = asyncio.create_task(self._run())
 
     def put(self, event: bytes) -> None:
-        """Queue an encoded event, or count it as dropped when too many wait."""
+        """Queue an encoded event, or drop and count it when too many wait."""
         limits = self.subscription
         if (
             len(self._queue) >= _BACKLOG * limits.max_items
@@ -162,20 +162,20 @@ class Subscriber:
         self._dropped_bytes += sum(map(len, batch))
 
     async def flush(self) -> None:
-        """Deliver what waits, now."""
+        """Deliver now what waits in the queue."""
         self._full.set()
         if self._queue:
             self._idle.clear()
         await self._idle.wait()
 
     async def stop(self) -> None:
-        """End; what has not been delivered is lost."""
+        """End, and drop what has not been delivered."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         await self._destination.close()
 
 
 def encode_event(kind: str, record: object, when: float) -> bytes:
-    """An event as it is delivered; `when` is Unix time in seconds."""
+    """The JSON of an event; ``when`` is Unix time in seconds."""
     stamp = datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
     return json.dumps({"time": stamp, "type": kind, "record": record}).encode()

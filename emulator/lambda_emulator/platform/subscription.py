@@ -1,4 +1,4 @@
-"""What an extension asks for when it subscribes to telemetry, read and checked.
+"""A subscription to telemetry: read and check what an extension asks for.
 
 Source: AWS, 'Lambda Telemetry API reference' and 'Lambda Logs API'.
 """
@@ -16,13 +16,13 @@ LOGS_SCHEMAS = ("2020-08-15", "2021-03-18")
 _TYPES = ("platform", "function", "extension")
 
 
-class Invalid(Exception):
-    """A subscription that cannot be accepted: str() says why."""
+class InvalidSubscription(Exception):
+    """A subscription that cannot be accepted; str() says why."""
 
 
 @dataclass(frozen=True)
 class Subscription:
-    """What an extension subscribed to; sizes in events and bytes, `timeout` in seconds."""
+    """The terms of a subscription; sizes in events and bytes, ``timeout`` in seconds."""
 
     name: str
     api: str
@@ -38,29 +38,29 @@ class Subscription:
 
     @staticmethod
     def parse(name: str, api: str, body: bytes) -> Subscription:
-        """Read the body of PUT /telemetry or PUT /logs; `api` is "telemetry" or "logs".
+        """Read the body of PUT /telemetry or PUT /logs; ``api`` is "telemetry" or "logs".
 
-        Raises Invalid.
+        Raises InvalidSubscription.
         """
         try:
-            wish = strict_json.decode(body)
+            wanted = strict_json.decode(body)
         except ValueError as error:
-            raise Invalid(f"the body is not JSON: {error}") from error
-        if not isinstance(wish, dict):
-            raise Invalid("the body should be a JSON object")
+            raise InvalidSubscription(f"the body is not JSON: {error}") from error
+        if not isinstance(wanted, dict):
+            raise InvalidSubscription("the body should be a JSON object")
         schemas = TELEMETRY_SCHEMAS if api == "telemetry" else LOGS_SCHEMAS
-        schema = wish.get("schemaVersion", LOGS_SCHEMAS[0] if api == "logs" else None)
+        schema = wanted.get("schemaVersion", LOGS_SCHEMAS[0] if api == "logs" else None)
         if schema not in schemas:
-            raise Invalid(f"schemaVersion should be one of {', '.join(schemas)}")
-        types = wish.get("types")
+            raise InvalidSubscription(f"schemaVersion should be one of {', '.join(schemas)}")
+        types = wanted.get("types")
         if not isinstance(types, list) or not types:
-            raise Invalid("types should not be empty")
+            raise InvalidSubscription("types should not be empty")
         if unknown := [kind for kind in types if kind not in _TYPES]:
-            raise Invalid(f"unknown types: {unknown}")
-        buffering = wish.get("buffering") or {}
+            raise InvalidSubscription(f"unknown types: {unknown}")
+        buffering = wanted.get("buffering") or {}
         if not isinstance(buffering, dict):
-            raise Invalid("buffering should be a JSON object")
-        protocol, host, port, path = _destination(wish.get("destination"))
+            raise InvalidSubscription("buffering should be a JSON object")
+        protocol, host, port, path = _destination(wanted.get("destination"))
         return Subscription(
             name,
             api,
@@ -81,23 +81,23 @@ class Subscription:
 def _bounded(buffering: dict[str, Any], name: str, low: int, high: int, *, default: int) -> int:
     value = buffering.get(name, default)
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise Invalid(f"{name} should be a number from {low} to {high}")
+        raise InvalidSubscription(f"{name} should be a number from {low} to {high}")
     return value
 
 
-def _destination(wish: object) -> tuple[str, str, int, str]:
-    if not isinstance(wish, dict):
-        raise Invalid("destination is not provided")
-    protocol = wish.get("protocol", "HTTP")
+def _destination(wanted: object) -> tuple[str, str, int, str]:
+    if not isinstance(wanted, dict):
+        raise InvalidSubscription("destination is not provided")
+    protocol = wanted.get("protocol", "HTTP")
     if protocol == "TCP":
-        port = wish.get("port")
+        port = wanted.get("port")
         if not isinstance(port, int) or isinstance(port, bool) or not 0 < port < 65_536:
-            raise Invalid("TCP port is not provided")
+            raise InvalidSubscription("TCP port is not provided")
         return "TCP", "127.0.0.1", port, ""
     if protocol != "HTTP":
-        raise Invalid("protocol should be HTTP or TCP")
-    url, port = _url(str(wish.get("URI", "")))
-    # In Lambda this name is the sandbox itself, and so is every listener there.
+        raise InvalidSubscription("protocol should be HTTP or TCP")
+    url, port = _url(str(wanted.get("URI", "")))
+    # In Lambda this name is the environment itself, where the listener is.
     host = url.hostname or ""
     if host in ("sandbox", "sandbox.localdomain"):
         host = "127.0.0.1"
@@ -110,7 +110,7 @@ def _url(text: str) -> tuple[SplitResult, int]:
         url = urlsplit(text)
         port = url.port
     except ValueError as error:
-        raise Invalid(f"URI: {error}") from error
+        raise InvalidSubscription(f"URI: {error}") from error
     if not url.hostname or not port:
-        raise Invalid("URI port is not provided")
+        raise InvalidSubscription("URI port is not provided")
     return url, port

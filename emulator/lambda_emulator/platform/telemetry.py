@@ -1,8 +1,7 @@
-"""Telemetry: what happens is recorded, and delivered to the extensions that subscribed.
+"""Telemetry: record what happens and deliver it to the extensions that subscribed.
 
-Until init is over every event is kept, so that an extension which subscribes late in init still
-gets the first ones. A subscriber that does not keep up loses events, and is told how many:
-`platform.logsDropped`.
+Every event of init is kept until its end, so that an extension which subscribes late still gets the
+first ones. A slow subscriber loses events; ``platform.logsDropped`` tells it how many.
 """
 
 from __future__ import annotations
@@ -34,18 +33,18 @@ class Telemetry:
         logs.listeners.append(self._log)
 
     def begin(self) -> None:
-        """Init begins: subscriptions are open and events are kept for those who come later."""
+        """Open the subscriptions and keep events for later subscribers: init begins."""
         self._prelude = []
         self.active = self.open = True
 
     def close_subscriptions(self) -> None:
-        """Init is over."""
+        """Close the subscriptions: init is over."""
         self.open = False
         self._prelude = None
         self.active = bool(self._subscribers)
 
     def subscribe(self, subscription: Subscription) -> None:
-        """Add a subscriber and give it what has happened since init began."""
+        """Add a subscriber and give it the events since init began."""
         subscriber = Subscriber(subscription)
         self._subscribers.append(subscriber)
         for category, kind, record, when in self._prelude or ():
@@ -59,7 +58,7 @@ class Telemetry:
         self.platform(f"platform.{kind}", lambda: record)
 
     def platform(self, kind: str, build: Callable[..., Any], *arguments: object) -> None:
-        """An event of the platform; `build(*arguments)` makes its record, if anyone wants it."""
+        """Emit an event of the platform; ``build(*arguments)`` makes its record if it is needed."""
         if self.active:
             self._emit("platform", kind, build(*arguments), time.time())
 
@@ -89,7 +88,7 @@ class Telemetry:
         subscriber.put(encode_event(kind, record, when))
 
     def _structured(self, record: object) -> object:
-        """With the JSON log format a record that is a JSON object is delivered as one."""
+        """The record as an object, if it is one and the log format is JSON."""
         if self._function.log_format == "JSON" or self._function.max_concurrency:
             with contextlib.suppress(ValueError):
                 decoded = strict_json.decode(str(record).encode())
@@ -97,7 +96,7 @@ class Telemetry:
         return record
 
     def _put_logs(self, subscriber: Subscriber, kind: str, record: object, when: float) -> None:
-        """The Logs API knows fewer events, and an end before the report."""
+        """Deliver what the Logs API knows: fewer events, and ``platform.end`` before the report."""
         if kind.startswith(("platform.init", "platform.restore", "platform.telemetry")):
             return
         if kind == "platform.runtimeDone" and subscriber.subscription.schema == "2020-08-15":
@@ -109,7 +108,7 @@ class Telemetry:
         subscriber.put(encode_event(kind, record, when))
 
     async def flush(self) -> None:
-        """Deliver what waits before the subscribers are told to shut down."""
+        """Deliver what waits, before the subscribers shut down."""
         if self._subscribers:
             flushes = [asyncio.create_task(subscriber.flush()) for subscriber in self._subscribers]
             await asyncio.wait(flushes, timeout=_FLUSH)
