@@ -37,7 +37,7 @@ from lambda_emulator.platform.logs import LogRecord, Logs
 
 # AWS's API endpoints answer 400 when the headers are too large.
 _INVOKE_LIMITS = Limits(too_large=400, idle=60.0, request=30.0, write=60.0, half_close=True)
-# Lambda's own limits: 10 KB of headers, 8 KB of path and query.
+# 10 KB of headers, as API Gateway's HTTP APIs take, and 8 KB of path and query.
 _URL_LIMITS = Limits(8192, 10_240, idle=60.0, request=30.0, write=60.0, half_close=True)
 
 

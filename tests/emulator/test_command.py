@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,6 +20,7 @@ from support.emulated import HANDLERS, ROOT
 
 _ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "emulator")}
 _COMMAND = [sys.executable, "-m", "lambda_emulator"]
+BOOTSTRAP = ROOT / "bootstrap"
 _PORTS = ["--port", "0", "--url-port", "0"]
 
 
@@ -119,3 +122,20 @@ def test_extensions_are_found_from_where_the_command_is_run() -> None:
         process.wait()
     assert "[lifecycle] lifecycle: function is initialised" in printed
     assert "lifecycle: shutdown, the reason is spindown" in printed
+
+
+def test_the_page(tmp_path: Path) -> None:
+    """Its examples run as they stand, apart from the path of the checkout."""
+    page = (ROOT / "docs" / "emulator.md").read_text().replace('"bootstrap"', f'"{BOOTSTRAP}"')
+    (tmp_path / "app.py").write_text("def handler(event, context):\n    return event['name']\n")
+    first, faults = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    code = f"{first}\nemulator = Emulator(command=RUNTIME)\n{faults}\nprint(emulator.faults.armed)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=_ENVIRONMENT,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.splitlines() == ["Ada None", "b'\"Ada\"'", "True"], done.stderr

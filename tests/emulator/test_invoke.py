@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import subprocess
@@ -295,15 +296,17 @@ def test_url_buffered_responses(
     body: bytes,
     content_type: str,
 ) -> None:
-    client = ApiClient(by_hand.runtime_api)
-    answered_by(lambda request_id, event: client.respond(request_id, json.dumps(payload).encode()))
+    def respond(request_id: str, event: bytes) -> None:
+        with contextlib.closing(ApiClient(by_hand.runtime_api)) as client:
+            client.respond(request_id, json.dumps(payload).encode())
+
+    answered_by(respond)
     answer = httpx.get(by_hand.function_url)
     assert (answer.status_code, answer.content, answer.headers["content-type"]) == (
         status,
         body,
         content_type,
     )
-    client.close()
 
 
 def test_url_function_error(run: Runs) -> None:

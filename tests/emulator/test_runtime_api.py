@@ -298,10 +298,13 @@ def test_a_slow_reader_holds_the_runtime_back(by_hand: ThreadedEmulator, client:
 
 
 def test_the_caller_goes_away(by_hand: ThreadedEmulator, client: ApiClient) -> None:
+    async def abandon(invocation: Invocation) -> None:
+        assert invocation.stream is not None
+        invocation.stream.abandon()
+
     with streaming(by_hand, client) as (post, invocation):
         post.write(b"one")
-        assert invocation.stream is not None
-        by_hand._loop.call_soon_threadsafe(invocation.stream.abandon)
+        by_hand.run(abandon(invocation))
         with pytest.raises(OSError):
             for _ in range(1000):
                 post.write(b"x" * 65536)
