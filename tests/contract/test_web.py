@@ -45,6 +45,7 @@ INTERFACES = {
 
 
 def start(handler: str, **arguments: Any) -> ThreadedEmulator:
+    arguments.setdefault("allowed_hosts", ["example.com"])  # the `Host` of every request
     return ThreadedEmulator(
         command=[sys.executable, "-S", str(ROOT / "bootstrap"), handler],
         handler=handler,
