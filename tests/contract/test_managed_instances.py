@@ -93,6 +93,8 @@ def test_they_run_at_the_same_time(way: str) -> None:
 def test_the_way_follows_from_the_handler(handler: str, way: str, processes: int) -> None:
     for configured in ("", "auto"):
         with managed(configured, handler) as emulator:
+            emulator.start()
+            wait_for_polls(emulator, 4)
             replies = invoke_many(emulator, 40)
             assert len({reply.json()["pid"] for reply in replies}) == processes
             assert {reply.json()["parent"] for reply in replies} != {1}

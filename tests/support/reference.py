@@ -29,7 +29,9 @@ class ReferenceServer:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._client = httpx.Client(timeout=20, trust_env=False)
+        # uvicorn closes the connection after an error, while the next request may be on its way.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        self._client = httpx.Client(timeout=20, trust_env=False, limits=limits)
 
     def __call__(self, request: HttpRequest) -> HttpAnswer:
         """Send the request; the answer without what is the server's own."""
