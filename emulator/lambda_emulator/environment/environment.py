@@ -331,7 +331,8 @@ class Environment:
     def _begin(self, invocation: Invocation) -> None:
         invocation.set_deadline(self.function.timeout)
         self._set_timer(invocation)
-        self.extensions.invoke(events.invoke_event(self.function, invocation))
+        if len(self.extensions):
+            self.extensions.invoke(events.invoke_event(self.function, invocation))
         self._reports.started(invocation, exclusive=self._delivery.exclusive)
 
     def _set_timer(self, invocation: Invocation) -> None:
