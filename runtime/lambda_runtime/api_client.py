@@ -88,7 +88,8 @@ class Invocation:
 
 
 def _milliseconds(value: str | None) -> int:
-    return int(value) if value and value.isascii() and value.isdigit() else 0
+    known = value and len(value) < 18 and value.isascii() and value.isdigit()
+    return int(value) if value and known else 0
 
 
 class BaseLambdaRuntimeClient:

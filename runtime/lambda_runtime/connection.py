@@ -6,6 +6,7 @@ frozen for hours while it waits for a reply, and Lambda's own deadline ends what
 
 import posix
 import sys
+import time
 
 try:
     import _socket
@@ -18,16 +19,25 @@ from lambda_runtime.http1 import (
     UNTIL_CLOSE,
     ProtocolError,
     body_length,
+    check_unfinished,
     chunk_size,
-    parse_fields,
     parse_head,
+    parse_lines,
+    parse_status_line,
     within_bounds,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # Up to here a copy that joins head and body is cheaper than a scatter list.
 _SMALL = 32 * 1024
 _RECEIVE = 64 * 1024
 _PEEK = _socket.MSG_PEEK | _socket.MSG_DONTWAIT
+_STATUS = len(b"HTTP/1.1 202")
+_LOOK_SECONDS = 0.05
+"""How often to look, while the peer takes nothing more of a request, whether it has refused it."""
 
 
 class Disconnected(Exception):
@@ -35,13 +45,17 @@ class Disconnected(Exception):
 
 
 class Reply:
-    """One HTTP reply: ``status``, ``headers`` (names in lower case), ``body``, ``trailers``."""
+    """One HTTP reply: ``status``, ``headers`` (names in lower case), ``body``, ``trailers``.
 
-    __slots__ = ("body", "headers", "status", "trailers")
+    ``closing`` says that nothing more is to be sent on the connection that it came on.
+    """
 
-    def __init__(self, status: int, headers: dict[str, str]) -> None:
+    __slots__ = ("body", "closing", "headers", "status", "trailers")
+
+    def __init__(self, status: int, headers: dict[str, str], closing: bool = False) -> None:
         self.status = status
         self.headers = headers
+        self.closing = closing
         self.body: bytes | bytearray = b""
         self.trailers: dict[str, str] = {}
 
@@ -83,14 +97,15 @@ class Connection:
 
         Another request may follow in the same ``send``; its reply is fetched later. The peer reads
         the requests one after the other, and has lost it if it closes the connection in between.
+        A peer that refuses the request before it has read all of it is not sent the rest.
 
         A connection that is found dead before it took a byte of the request is opened anew, once:
         the request cannot have been seen. Raises OSError when there is no connection to be had,
         Disconnected when it ends before the reply does, ProtocolError when the reply is not HTTP.
         """
         try:
-            self._send(head, body, following)
-            reply = self.receive()
+            whole = self._send(head, body, following)
+            reply = self.receive() if whole else self.receive_refusal()
         except BaseException:
             # Whatever is still under way on this connection belongs to a request given up.
             self.close()
@@ -109,8 +124,7 @@ class Connection:
         return self._keep_or_close(reply)
 
     def _keep_or_close(self, reply: Reply) -> Reply:
-        closing = reply.headers.get("connection", "").lower() == "close"
-        if closing or (self._at != len(self._buffer) and not self.following):
+        if reply.closing or (self._at != len(self._buffer) and not self.following):
             self.close()
         return reply
 
@@ -149,6 +163,58 @@ class Connection:
         self._receive_body(reply)
         self._in_body = False
         return reply
+
+    def receive_refusal(self) -> Reply:
+        """The reply of a peer that has not read the request to its end.
+
+        Raises as ``exchange`` does. The connection breaks off then, perhaps in the middle of the
+        reply's body, which is left at that.
+        """
+        reply = self._receive_head()
+        reply.closing = True
+        try:
+            self._receive_body(reply)
+        except (OSError, Disconnected):
+            pass
+        return reply
+
+    def is_refusing(self) -> bool:
+        """Whether the peer reads no further: it has refused the request, or is gone."""
+        if self._socket is None:
+            return True
+        try:
+            seen = self._socket.recv(_STATUS, _PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return not seen or (len(seen) == _STATUS and seen[9:10] not in (b"1", b"2"))
+
+    def send_rest(self, part: "bytes | memoryview", seconds: float | None) -> bool:
+        """Send on what the kernel did not take at once; False when the peer does not take it all.
+
+        There may be a reply then, which ``receive_refusal`` fetches. Raises TimeoutError when this
+        takes more than so many seconds.
+        """
+        assert self._socket is not None
+        end = None if seconds is None else time.monotonic() + seconds
+        try:
+            while part:
+                try:
+                    self._socket.settimeout(_LOOK_SECONDS)
+                    part = part[self._socket.send(part) :]
+                except TimeoutError:
+                    # With a timeout set, even a call that is not to wait would wait.
+                    self._socket.setblocking(False)
+                    if self.is_refusing():
+                        return False
+                if end is not None and part and time.monotonic() > end:
+                    raise TimeoutError
+        except (BrokenPipeError, ConnectionResetError):
+            return False
+        finally:
+            self._socket.settimeout(None)
+        return True
 
     def is_receiving(self) -> bool:
         """Whether part of a reply has arrived, and the rest is still to be received."""
@@ -206,11 +272,20 @@ class Connection:
             self.close()
         return None
 
-    def _send(self, head: bytes, body: bytes, following: bytes) -> None:
-        small = len(body) < _SMALL
-        message = (head + body + following,) if small else (head, body, following)
-        connection, sent = self.begin(message)
-        _send_rest(connection, message, sent)
+    def _send(self, head: bytes, body: bytes, following: bytes) -> bool:
+        """Send all this, unless the peer refuses it before; whether it has been sent."""
+        if len(body) < _SMALL:
+            message: tuple[bytes, ...] = (head + body + following,)
+            _, sent = self.begin(message)
+            if sent == len(message[0]):
+                return True
+        else:
+            message = (head, body, following)
+            try:
+                _, sent = self.begin(message, _socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                sent = 0
+        return all(self.send_rest(part, self.timeout) for part in unsent(message, sent))
 
     def _more(self) -> None:
         """Add what has arrived to the buffer, dropping from it what has been read."""
@@ -223,30 +298,53 @@ class Connection:
 
     def _receive_head(self) -> Reply:
         while True:
-            status, headers = parse_head(self._block(b"\r\n\r\n"))
+            status, headers, closing = parse_head(self._head())
             if status >= 200:
-                return Reply(status, headers)
+                return Reply(status, headers, closing)
             if status == 101:
                 raise ProtocolError("101 Switching Protocols, though none was asked for")
 
-    def _block(self, end: bytes) -> bytes:
-        """The bytes up to the separator, which is passed over."""
-        while (found := self._buffer.find(end, self._at)) < 0:
-            if len(self._buffer) - self._at > MAX_HEAD:
-                raise ProtocolError(f"more than {MAX_HEAD} bytes of HTTP header")
+    def _head(self) -> bytes:
+        if self._at == len(self._buffer):
             self._more()
-        block = self._buffer[self._at : found]
-        self._at = found + len(end)
-        return block
+        start = self._at
+        if (found := self._buffer.find(b"\r\n\r\n", start)) >= 0:
+            self._at = found + 4
+            return self._buffer[start:found]
+        # It comes in pieces, and of what cannot become a head the rest may never come.
+        first = self._line(b"HTTP/1.")
+        parse_status_line(first.decode("utf-8", "replace"))
+        return b"\r\n".join((first, *self._lines()))
+
+    def _lines(self) -> list[bytes]:
+        """Header or trailer lines up to the blank one, each checked as it comes."""
+        lines: list[bytes] = []
+        size = 0
+        while line := self._line():
+            parse_lines([line])
+            lines.append(line)
+            size += len(line)
+            if size > MAX_HEAD:
+                raise ProtocolError(f"more than {MAX_HEAD} bytes of HTTP header")
+        return lines
+
+    def _line(self, start: bytes = b"") -> bytes:
+        """The bytes up to the end of the line, which is passed over."""
+        while (found := self._buffer.find(b"\r\n", self._at)) < 0:
+            check_unfinished(self._buffer[self._at :], start)
+            self._more()
+        line = self._buffer[self._at : found]
+        self._at = found + 2
+        return line
 
     def _receive_body(self, reply: Reply) -> None:
         length = body_length(reply.status, reply.headers)
         if length == CHUNKED:
             reply.body = self._chunks()
-            reply.trailers = self._trailers()
+            reply.trailers = parse_lines(self._lines())
         elif length == UNTIL_CLOSE:
-            reply.body = self._rest()
-            self.close()
+            reply.closing = True
+            self._receive_rest(reply)
         else:
             reply.body = self._exactly(length)
 
@@ -271,7 +369,7 @@ class Connection:
 
     def _chunks(self) -> bytes | bytearray:
         body: bytes | bytearray = b""
-        while size := chunk_size(self._block(b"\r\n")):
+        while size := chunk_size(self._line()):
             within_bounds(len(body) + size)
             chunk = self._exactly(size)
             if not body:
@@ -280,33 +378,22 @@ class Connection:
                 if isinstance(body, bytes):
                     body = bytearray(body)
                 body += chunk
-            if self._block(b"\r\n"):
+            if self._exactly(2) != b"\r\n":
                 raise ProtocolError("a chunk that is longer than its size says")
         return body
 
-    def _trailers(self) -> dict[str, str]:
-        lines: list[str] = []
-        size = 0
-        while line := self._block(b"\r\n"):
-            size += len(line)
-            if size > MAX_HEAD:
-                raise ProtocolError(f"more than {MAX_HEAD} bytes of HTTP trailers")
-            lines.append(line.decode("utf-8", "replace"))
-        return parse_fields(lines)
-
-    def _rest(self) -> bytearray:
-        body = bytearray(self._buffer[self._at :])
+    def _receive_rest(self, reply: Reply) -> None:
+        reply.body = body = bytearray(self._buffer[self._at :])
         self._buffer, self._at = b"", 0
         assert self._socket is not None
         while received := self._socket.recv(_RECEIVE):
             body += received
             within_bounds(len(body))
-        return body
 
 
-def _send_rest(connection: _socket.socket, message: tuple[bytes, ...], sent: int) -> None:
-    """Send what the kernel did not take at once of a message too large for its buffer."""
+def unsent(message: tuple[bytes, ...], sent: int) -> "Iterator[memoryview]":
+    """What is left of a message's parts after so many bytes."""
     for part in message:
         if sent < len(part):
-            connection.sendall(memoryview(part)[sent:])
+            yield memoryview(part)[sent:]
         sent = max(0, sent - len(part))

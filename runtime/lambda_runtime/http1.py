@@ -2,8 +2,9 @@
 
 Theory of operation
 -------------------
-The other side is Lambda's Runtime API, so only a client's half is needed: requests are formatted,
-replies are parsed. A reply is a *head* (status line and header lines up to a blank line) and a
+The other side is Lambda's Runtime API, so this is a client's half: requests are formatted, replies
+are parsed. (A server's half is in ``extensions.listener``, which reads what the platform sends with
+the same functions.) A reply is a *head* (status line and header lines up to a blank line) and a
 body, whose framing the head decides (RFC 9112, section 6.3)::
 
     1xx, 204, 304                 no body
@@ -12,8 +13,9 @@ body, whose framing the head decides (RFC 9112, section 6.3)::
     neither                       everything until the peer closes
 
 Whoever owns the socket reads bytes and asks these functions what they mean; nothing is kept between
-two calls, so a reply may arrive split at any byte. Whatever is not HTTP is a ``ProtocolError``: a
-byte stream that has lost its framing cannot be trusted with another invocation.
+two calls, so a reply may arrive split at any byte. Whatever is not HTTP is a ``ProtocolError``, as
+soon as no further bytes could make it HTTP, for the peer may not send any: a byte stream that has
+lost its framing cannot be trusted with another invocation.
 """
 
 MAX_HEAD = 256 * 1024
@@ -39,14 +41,16 @@ class ProtocolError(Exception):
     """The peer sent something that is not HTTP/1.1, or that is beyond the bounds set here."""
 
 
-def parse_head(block: bytes) -> tuple[int, dict[str, str]]:
-    """The status and the headers of a head, given without its final blank line.
+def parse_head(block: bytes) -> tuple[int, dict[str, str], bool]:
+    """The status and the headers of a head, given without its final blank line; and whether the
+    peer closes the connection after this reply.
 
     Header names are in lower case. A header that is repeated has its values joined by a comma, as
     RFC 9110, section 5.3 reads it.
     """
     text = block.decode("utf-8", "replace")
     status_line, *lines = text.split("\r\n")
+    is_old = status_line[7:8] == "0"
     if text.count("\n") == text.count("\r") == len(lines) and "\0" not in text:
         # Nearly every head: names seen before, and nothing that could end a line too early.
         parts = [line.split(":", 1) for line in lines]
@@ -56,8 +60,38 @@ def parse_head(block: bytes) -> tuple[int, dict[str, str]]:
             pass  # a name not seen before, or a line without a colon
         else:
             if len(fields) == len(lines):
-                return parse_status_line(status_line), fields
-    return parse_status_line(status_line), parse_fields(lines)
+                return parse_status_line(status_line), fields, closes(fields, is_old)
+    fields = parse_fields(lines)
+    return parse_status_line(status_line), fields, closes(fields, is_old)
+
+
+def closes(headers: dict[str, str], is_old: bool) -> bool:
+    """Whether the sender of a message closes the connection after it (RFC 9112, section 9.3).
+
+    ``is_old`` says that it speaks HTTP/1.0. Framing that another reader may understand otherwise
+    (section 6.1) is no ground for another message.
+    """
+    framed_twice = "transfer-encoding" in headers and (is_old or "content-length" in headers)
+    options = headers.get("connection")
+    if options is None or framed_twice:
+        return is_old or framed_twice
+    tokens = [option.strip(" \t").lower() for option in options.split(",")]
+    return "close" in tokens or (is_old and "keep-alive" not in tokens)
+
+
+def check_unfinished(line: bytes, start: bytes = b"") -> None:
+    """Raise ProtocolError for what no further bytes make a line that begins with ``start``."""
+    if len(line) > MAX_HEAD:
+        raise ProtocolError(f"more than {MAX_HEAD} bytes of HTTP header")
+    if b"\n" in line or b"\r" in line[:-1]:
+        raise ProtocolError(f"a line of HTTP that does not end with CR LF: {line[:80]!r}")
+    if not line.startswith(start[: len(line)]):
+        raise ProtocolError(f"not HTTP/1.1: {line[:80]!r}")
+
+
+def parse_lines(lines: list[bytes]) -> dict[str, str]:
+    """Header or trailer lines as a dictionary, as ``parse_fields`` makes it."""
+    return parse_fields([line.decode("utf-8", "replace") for line in lines])
 
 
 def parse_status_line(line: str) -> int:
@@ -125,7 +159,7 @@ def _content_length(value: str) -> int:
     first, *others = [part.strip(" \t") for part in value.split(",")]
     if not (first.isascii() and first.isdigit()) or any(other != first for other in others):
         raise ProtocolError(f"not a Content-Length: {value[:80]!r}")
-    return within_bounds(int(first) if len(first) < 16 else MAX_BODY + 1)
+    return _number(first, 10)
 
 
 def chunk_size(line: bytes) -> int:
@@ -133,7 +167,12 @@ def chunk_size(line: bytes) -> int:
     digits = line.partition(b";")[0].rstrip(b" \t")
     if not digits or not _HEX.issuperset(digits) or b"\n" in line or b"\r" in line:
         raise ProtocolError(f"not a chunk size: {line[:80]!r}")
-    return within_bounds(int(digits, 16) if len(digits) < 16 else MAX_BODY + 1)
+    return _number(digits.decode(), 16)
+
+
+def _number(digits: str, base: int) -> int:
+    significant = digits.lstrip("0") or "0"
+    return within_bounds(int(significant, base) if len(significant) < 16 else MAX_BODY + 1)
 
 
 def within_bounds(size: int) -> int:

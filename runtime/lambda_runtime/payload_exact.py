@@ -1,8 +1,9 @@
 """Writes every value that has a form in JSON, or says where in it the value is that has none.
 
 What the standard library and awslambdaric write, and beyond that what orjson does: dataclasses,
-enums, dates, times and UUIDs. Loaded when a result holds something other than the built-in types,
-or when orjson takes over.
+enums, dates, times and UUIDs; further durations, attrs classes, and the types of the libraries in
+``payload_libraries``. Loaded when a result holds something other than the built-in types, or when
+orjson takes over.
 """
 
 import builtins
@@ -50,13 +51,23 @@ def encode(value: object) -> str:
     raise FaultException("Runtime.MarshalError", f"Unable to marshal response: {message}")
 
 
+def check(value: object) -> None:
+    """Raise what ``encode`` stops at, to go on from the place where the value stands in a result.
+
+    For a converter that cannot tell where in the value it is.
+    """
+    _encode(value, set())
+
+
 def for_orjson(value: object) -> object:
     """What orjson asks for: a form that it can write of a type that it does not know.
 
-    Raises TypeError where there is none.
+    Whatever is raised where there is none, orjson makes a TypeError of it.
     """
     import orjson
 
+    if type(value) in _converted:
+        return _convert(value)
     if _is_instance(value, "decimal", "Decimal"):
         return orjson.Fragment(_decimal(value))
     if isinstance(value, float):
@@ -71,8 +82,25 @@ def for_orjson(value: object) -> object:
     if isinstance(value, tuple):
         return tuple(value)
     if (text := _time(value)) is not None:
-        return text
-    raise TypeError
+        return None if text == _NAT else text
+    if _is_attrs(value):
+        return {name: getattr(value, name) for name in _field_names(value)}
+    return _convert(value)
+
+
+def duration(ticks: int, per_second: int) -> str:
+    """The ISO 8601 text of a time span: ``P1DT2H3M4.5S``; days are the largest unit."""
+    seconds, rest = divmod(abs(ticks), per_second)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    digits = str(per_second + rest)[1:].rstrip("0")
+    last = f"{seconds}.{digits}S" if digits else f"{seconds}S" if seconds else ""
+    clock = (f"{hours}H" if hours else "") + (f"{minutes}M" if minutes else "") + last
+    day = f"{days}D" if days else ""
+    if not clock and not day:
+        return "PT0S"
+    return f"{'-' if ticks < 0 else ''}P{day}{'T' if clock else ''}{clock}"
 
 
 def _encode(value: "Any", inside: set[int]) -> str:
@@ -85,8 +113,18 @@ def _encode(value: "Any", inside: set[int]) -> str:
         return _number(value)
     if kind is dict or kind is list or kind is tuple:
         return _container(value, inside)
+    if kind in _converted:
+        return _encode(_convert(value), inside)
     return _other(value, inside)
 
+
+_NAT = "NaT"
+"""What pandas' missing time, which is an instance of ``datetime``, has for its text."""
+
+# Types of libraries that have come before: where there is one of them, there are thousands. Those
+# that a function makes anew in every invocation may not pile up.
+_converted: set[type] = set()
+_CONVERTED_LIMIT = 256
 
 _CONSTANTS: dict[object, str] = {None: "null", True: "true", False: "false"}
 
@@ -142,12 +180,12 @@ def _items(value: "list[object] | tuple[object, ...]", inside: set[int]) -> "Ite
 def _key(key: object) -> str:
     if isinstance(key, str) and not _is_instance(key, "enum", "Enum"):
         return encode_basestring(str.__str__(key))
-    if isinstance(key, (dict, list, tuple, *_FROZEN_DICT)) or _is_dataclass(key):
-        raise _Unwritable(f"key of type {type(key).__name__}")
     try:
         text = _encode(key, set())
     except _Unwritable as error:
         raise _Unwritable(f"key of {error.reason.removeprefix('object of ')}") from None
+    if text[0] in "[{":
+        raise _Unwritable(f"key of type {type(key).__name__}")
     return text if text[0] == '"' else f'"{text}"'
 
 
@@ -176,9 +214,9 @@ def _other(value: object, inside: set[int]) -> str:
         return _encode(value._asdict(), inside)  # type: ignore[attr-defined]
     if isinstance(value, (list, tuple)):
         return _container(value, inside)
-    if _is_dataclass(value):
-        return _dataclass(value, inside)
-    return _scalar(value)
+    if _is_dataclass(value) or _is_attrs(value):
+        return _fields(value, inside)
+    return _scalar(value, inside)
 
 
 def _text(value: bytes) -> str:
@@ -188,17 +226,30 @@ def _text(value: bytes) -> str:
         raise _Unwritable("object of type bytes that is not UTF-8") from None
 
 
-def _scalar(value: object) -> str:
+def _scalar(value: object, inside: set[int]) -> str:
     text = _time(value)
     if text is not None:
-        return f'"{text}"'
+        return "null" if text == _NAT else f'"{text}"'
     if _is_instance(value, "uuid", "UUID"):
         return f'"{value}"'
-    raise _Unwritable(f"object of type {type(value).__name__} is not JSON serializable")
+    return _encode(_convert(value), inside)
+
+
+def _convert(value: object) -> object:
+    """The form that a value of some library's type is written in."""
+    from lambda_runtime import payload_libraries
+
+    try:
+        form = payload_libraries.convert(value)
+    except payload_libraries.NoForm as error:
+        raise _Unwritable(str(error)) from None
+    if len(_converted) < _CONVERTED_LIMIT:
+        _converted.add(type(value))
+    return form
 
 
 def _time(value: "Any") -> str | None:
-    """The ISO 8601 text of a date, a time or both; None for anything else.
+    """The ISO 8601 text of a date, a time, both, or a duration; None for anything else.
 
     A time of day in a zone has no meaning without its date, and orjson has no form for it either.
     """
@@ -207,6 +258,10 @@ def _time(value: "Any") -> str | None:
     ):
         text: str = value.isoformat()
         return text
+    if _is_instance(value, "datetime", "timedelta"):
+        micros = (value.days * 86400 + value.seconds) * 10**6 + value.microseconds
+        # pandas' have nanoseconds as well.
+        return duration(micros * 1000 + getattr(value, "nanoseconds", 0), 10**9)
     return None
 
 
@@ -214,12 +269,16 @@ def _is_dataclass(value: object) -> bool:
     return hasattr(type(value), "__dataclass_fields__")
 
 
-def _dataclass(value: object, inside: set[int]) -> str:
+def _is_attrs(value: object) -> bool:
+    return hasattr(type(value), "__attrs_attrs__")
+
+
+def _fields(value: object, inside: set[int]) -> str:
     if id(value) in inside:
         raise _Unwritable(f"circular reference: this {type(value).__name__} holds itself")
     inside.add(id(value))
     parts = []
-    for name in _public_fields(value):
+    for name in _field_names(value):
         try:
             parts.append(f"{encode_basestring(name)}:{_encode(getattr(value, name), inside)}")
         except _Unwritable as error:
@@ -229,9 +288,12 @@ def _dataclass(value: object, inside: set[int]) -> str:
     return "{" + ",".join(parts) + "}"
 
 
-def _public_fields(value: object) -> list[str]:
-    """The names orjson writes: all that do not begin with an underscore."""
+def _field_names(value: object) -> list[str]:
+    """The fields that ``attrs.asdict`` writes, or of a dataclass those that orjson does: all that
+    do not begin with an underscore."""
     kind = type(value)
+    if _is_attrs(value):
+        return [field.name for field in kind.__attrs_attrs__]  # type: ignore[attr-defined]
     if "__slots__" not in kind.__dict__ and hasattr(value, "__dict__"):
         names = list(vars(value))
     else:

@@ -245,12 +245,11 @@ async def _send_async(body: AsyncIterable[Chunk], upload: Upload) -> None:
 
     async def sink(part: bytes) -> None:
         try:
-            await upload.asend(part, watch.loop)
+            await upload.asend(part, watch.loop, watch.start)
         except BaseException:
             # What is left is the generator's to clean up, and not to be cancelled while it does.
             watch.stop()
             raise
-        watch.start()
 
     try:
         async with asyncio.timeout(upload.seconds_left()) as limit:

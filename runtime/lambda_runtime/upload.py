@@ -13,21 +13,21 @@ except ImportError:
     import socket as _socket  # type: ignore[no-redef]
 
 from lambda_runtime import logs
-from lambda_runtime.connection import Connection, Disconnected, Reply
+from lambda_runtime.connection import Connection, Disconnected, Reply, unsent
 from lambda_runtime.errors import FaultException
 from lambda_runtime.http1 import ProtocolError, field_value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _AT_ONCE = _socket.MSG_DONTWAIT | _socket.MSG_NOSIGNAL
-_PEEK = _socket.MSG_PEEK | _socket.MSG_DONTWAIT
-_ACCEPTED = b"HTTP/1.1 202"
 _LAST_CHUNK = b"0\r\n\r\n"
 _RECEIVE = 64 * 1024
 _LONGEST_WAIT = 24 * 3600.0
+_REFUSAL_SECONDS = 1.0
+"""How long the rest of a refusal may take, once it has begun or the connection has broken off."""
 
 
 class Gone(Exception):
@@ -55,7 +55,6 @@ class Upload:
         self._head = head
         self._deadline_ms = deadline_ms
         self._socket: _socket.socket | None = None
-        self._accepted = False
         self._in_chunk = False
         self.started = False
         self.size = 0
@@ -69,9 +68,16 @@ class Upload:
             self._send_slowly(part)
         self._in_chunk = False
 
-    async def asend(self, chunk: bytes, loop: "asyncio.AbstractEventLoop") -> None:
-        """Send a chunk as ``send`` does, the loop's other tasks running while it waits."""
-        for part in self._offer(chunk):
+    async def asend(
+        self, chunk: bytes, loop: "asyncio.AbstractEventLoop", begun: "Callable[[], None]"
+    ) -> None:
+        """Send a chunk as ``send`` does, the loop's other tasks running while it waits.
+
+        Before it waits it calls ``begun``: there is a connection now that can be watched for Gone.
+        """
+        rest = self._offer(chunk)
+        begun()
+        for part in rest:
             await self._asend_rest(part, loop)
         self._in_chunk = False
 
@@ -124,20 +130,8 @@ class Upload:
         Raises SystemExit in a child process, which must not read what is its parent's.
         """
         self._connection.leave_if_inherited()
-        if self._socket is None or self._accepted:
-            return
-        try:
-            seen = self._socket.recv(len(_ACCEPTED), _PEEK)
-        except BlockingIOError:
-            return
-        except OSError:
-            raise Gone from None
-        if not seen:
-            raise Gone
-        if seen == _ACCEPTED:
-            self._accepted = True  # early, but no refusal
-        elif len(seen) == len(_ACCEPTED):
-            raise Gone(self._receive())
+        if self._socket is not None and self._connection.is_refusing():
+            raise self._gone()
 
     def fileno(self) -> int:
         """The connection's descriptor, to be watched for Gone; -1 before the start."""
@@ -175,8 +169,8 @@ class Upload:
         except OSError:
             if not self.started:
                 raise  # there is no Runtime API to speak to
-            raise Gone from None
-        return _unsent(message, sent)
+            raise self._gone() from None
+        return unsent(message, sent)
 
     def _start(self, message: tuple[bytes, ...]) -> int:
         if self.started:
@@ -187,16 +181,14 @@ class Upload:
         return sent
 
     def _send_slowly(self, part: memoryview) -> None:
-        assert self._socket is not None
-        self._socket.settimeout(self.seconds_left())
         try:
-            self._socket.sendall(part)
+            taken = self._connection.send_rest(part, self.seconds_left())
         except TimeoutError:
             raise too_late() from None
         except OSError:
-            raise Gone from None
-        # With a timeout set, even a call that is not to wait would wait.
-        self._socket.setblocking(True)
+            taken = False
+        if not taken:
+            raise self._gone()
 
     async def _asend_rest(self, part: memoryview, loop: "asyncio.AbstractEventLoop") -> None:
         assert self._socket is not None
@@ -204,7 +196,7 @@ class Upload:
         try:
             await loop.sock_sendall(self._socket, part)  # type: ignore[arg-type]
         except OSError:
-            raise Gone from None
+            raise self._gone() from None
 
     def _end(self, message: bytes) -> Reply:
         logs.flush()
@@ -225,6 +217,17 @@ class Upload:
         if reply is None:
             raise Gone
         return reply
+
+    def _gone(self) -> Gone:
+        """What to raise when the Runtime API reads no further, with what it said to that."""
+        assert self._socket is not None
+        try:
+            self._socket.settimeout(_REFUSAL_SECONDS)
+            return Gone(self._connection.receive_refusal())
+        except (OSError, Disconnected, ProtocolError):
+            return Gone()
+        finally:
+            self.abort()
 
     def _receive(self) -> Reply | None:
         """The Runtime API's reply, the last thing on this connection."""
@@ -270,10 +273,3 @@ def too_late() -> FaultException:
         "the invocation's time was up before its stream was at an end: give the function a longer "
         "timeout, or end the stream when context.get_remaining_time_in_millis() gets low",
     )
-
-
-def _unsent(message: tuple[bytes, ...], sent: int) -> "Iterator[memoryview]":
-    for part in message:
-        if sent < len(part):
-            yield memoryview(part)[sent:]
-        sent = max(0, sent - len(part))

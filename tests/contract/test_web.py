@@ -18,8 +18,10 @@ from lambda_emulator.threaded import ThreadedEmulator
 from support.hand_fed import hand_fed, seconds_to
 from support.http_events import (
     EVENTS,
+    REQUEST_AUTHORIZERS,
     HttpAnswer,
     HttpRequest,
+    authorizer,
     function_url,
     http_api_2,
     load_balancer,
@@ -49,6 +51,7 @@ def start(handler: str, **arguments: Any) -> ThreadedEmulator:
     return ThreadedEmulator(
         command=[sys.executable, "-S", str(ROOT / "bootstrap"), handler],
         handler=handler,
+        allowed_hosts=["example.com"],
         **{"task_root": APPS, "timeout": 20, "init_timeout": 30} | arguments,
     )
 
@@ -250,7 +253,7 @@ def test_same_answers_for_its_own_routes(pairs: Pairs, name: str, source: str) -
             ours.headers.remove(("content-type", "application/json"))  # added by the front door
         assert_same(ours, theirs, request)
     # Without multi-value headers a load balancer itself drops all but the last value.
-    if name in SEVERAL and source != "load balancer":
+    if name in SEVERAL and source not in ("load balancer", "lattice"):
         assert_same(function.ask(SEVERAL[name], source), server(SEVERAL[name]), SEVERAL[name])
 
 
@@ -414,6 +417,29 @@ def test_other_events_without_one_are_an_error(pairs: Pairs, event: Any, look: s
     assert "LAMBDA_RUNTIME_EVENT_HANDLER=module.function" in error["errorMessage"]
 
 
+@pytest.mark.parametrize("kind", ["token", *REQUEST_AUTHORIZERS])
+@pytest.mark.parametrize("name", ["fastapi_app.app", "flask_app.app"])
+def test_an_authorizer_is_not_shown_the_page(pairs: Pairs, name: str, kind: str) -> None:
+    error = pairs[name][0].error(authorizer(kind))
+    assert error["errorType"] == "Runtime.NotAnHttpEvent"
+    assert "authorizer, which expects a policy) is not an HTTP request" in error["errorMessage"]
+    assert error["errorMessage"].endswith("LAMBDA_RUNTIME_EVENT_HANDLER=module.function")
+
+
+def test_an_authorizer_may_be_the_event_handler(run: Any) -> None:
+    environment = {"LAMBDA_RUNTIME_EVENT_HANDLER": "plain_apps.on_event"}
+    function = run("flask_app.app", environment=environment)
+    for kind in ("token", *REQUEST_AUTHORIZERS):
+        assert function.invoke(authorizer(kind)) == {"seen": authorizer(kind)}
+
+
+@pytest.mark.parametrize("name", ["fastapi_app.app", "flask_app.app"])
+def test_a_request_that_cannot_be_read_is_an_error(pairs: Pairs, name: str) -> None:
+    error = pairs[name][0].error(rest_api(HttpRequest()) | {"body": {"a": 1}})
+    assert error["errorType"] == "Runtime.MalformedHttpEvent"
+    assert "its 'body' is of type dict, and not str" in error["errorMessage"]
+
+
 def test_an_application_cannot_be_the_event_handler(run: Any) -> None:
     environment = {"LAMBDA_RUNTIME_EVENT_HANDLER": "flask_app.app"}
     error = run("flask_app.app", environment=environment).error({})
@@ -452,6 +478,39 @@ def test_incomplete_responses_are_status_500(run: Any, path: str) -> None:
     answer = read_answer(function.invoke(rest_api(HttpRequest("GET", path))))
     assert (answer.status, answer.body) == (500, b"Internal Server Error")
     assert "RuntimeError" in function.emulator.logs()
+
+
+@pytest.mark.parametrize("name", ["bad_status", "bad_header", "wsgi_bad_status"])
+@pytest.mark.parametrize("source", ["rest api", "function url"])
+def test_responses_that_are_none_are_status_500(run: Any, name: str, source: str) -> None:
+    function = run(f"plain_apps.{name}")
+    for path in ("/whole", "/stream"):
+        answer = function.ask(HttpRequest("GET", path), source)
+        assert (answer.status, answer.body) == (500, b"Internal Server Error")
+    assert "[ERROR]" in function.emulator.logs()
+
+
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [
+        *(("wsgi_bad_status", way) for way in ("", "processes", "preload", "threads")),
+        *(("incomplete", way) for way in ("", "processes", "async")),
+    ],
+)
+def test_the_log_of_a_failure_has_the_request_id(name: str, way: str) -> None:
+    environment = {"AWS_LAMBDA_LOG_FORMAT": "JSON"}
+    arguments: dict[str, Any] = {}
+    if way:
+        environment["LAMBDA_RUNTIME_CONCURRENCY"] = way
+        arguments["max_concurrency"] = 2
+    event = rest_api(HttpRequest("GET", "/silent"))
+    with start(f"plain_apps.{name}", environment=environment, **arguments) as emulator:
+        pending = [emulator.begin(emulator.emulator.invoke(event)) for _ in range(2)]
+        expected = {reply.result(20).request_id for reply in pending}
+    lines = [json.loads(line) for line in emulator.logs().splitlines() if line.startswith("{")]
+    errors = [line["requestId"] for line in lines if line["level"] == "ERROR"]
+    assert set(errors) == expected
+    assert len(errors) == 2
 
 
 def test_background_tasks_end_before_the_environment_may_freeze(run: Any) -> None:

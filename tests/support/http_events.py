@@ -1,7 +1,8 @@
 """One HTTP request as the event of each front door, and the answers read back as HTTP.
 
 The shapes are those of the examples in AWS's documentation: "Working with AWS Lambda proxy
-integrations" (API Gateway), "Invoking Lambda function URLs", "Use Lambda functions as targets".
+integrations" (API Gateway), "Invoking Lambda function URLs", "Use Lambda functions as targets",
+"Lambda functions as targets in VPC Lattice".
 """
 
 from __future__ import annotations
@@ -143,6 +144,43 @@ def load_balancer_multi_value(request: HttpRequest) -> Event:
     return event | {"requestContext": {"elb": {"targetGroupArn": "arn:aws:…:targetgroup/a/b"}}}
 
 
+def lattice_1(request: HttpRequest) -> Event:
+    """VPC Lattice's first version: values joined, the last of several parameters wins."""
+    headers: dict[str, str] = {}
+    for name, value in request.all_headers():
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    body = _body(request)
+    return {
+        "raw_path": request.path,
+        "method": request.method,
+        "headers": headers,
+        "query_string_parameters": dict(_pairs(request.query, False)),
+        "body": body["body"],
+        "is_base64_encoded": body["isBase64Encoded"],
+    }
+
+
+def lattice_2(request: HttpRequest) -> Event:
+    """VPC Lattice's second version: lists of values."""
+    arn = "arn:aws:vpc-lattice:eu-west-1:123456789012"
+    return {
+        "version": "2.0",
+        "path": request.path,
+        "method": request.method,
+        "headers": _lists(request.all_headers()),
+        "queryStringParameters": _lists(_pairs(request.query, False)),
+        **_body(request),
+        "requestContext": {
+            "serviceNetworkArn": f"{arn}:servicenetwork/sn-0bf3f2882e9cc805a",
+            "serviceArn": f"{arn}:service/svc-0a40eebed65f8d69c",
+            "targetGroupArn": f"{arn}:targetgroup/tg-6d0ecf831eec9f09",
+            "identity": {"sourceVpcArn": "arn:aws:ec2:eu-west-1:123456789012:vpc/vpc-0b82"},
+            "region": "eu-west-1",
+            "timeEpoch": "1690497599177430",
+        },
+    }
+
+
 EVENTS: dict[str, Callable[[HttpRequest], Event]] = {
     "rest api": rest_api,
     "http api 1.0": http_api_1,
@@ -150,7 +188,24 @@ EVENTS: dict[str, Callable[[HttpRequest], Event]] = {
     "function url": function_url,
     "load balancer": load_balancer,
     "load balancer, multi-value": load_balancer_multi_value,
+    "lattice": lattice_1,
+    "lattice 2.0": lattice_2,
 }
+
+
+REQUEST_AUTHORIZERS = ("rest api", "http api 1.0", "http api 2.0", "websocket")
+
+
+def authorizer(kind: str) -> Event:
+    """What API Gateway asks an authorizer: of type TOKEN, or REQUEST of one of these APIs."""
+    arn = "arn:aws:execute-api:eu-west-1:123456789012:id/prod/GET/orders"
+    if kind == "token":
+        return {"type": "TOKEN", "methodArn": arn, "authorizationToken": "Bearer x"}
+    request = HttpRequest("GET", "/orders", [("authorization", "Bearer x")])
+    event = websocket("CONNECT", None, "$connect") if kind == "websocket" else EVENTS[kind](request)
+    event.pop("body", None)
+    name = "routeArn" if kind == "http api 2.0" else "methodArn"
+    return {**event, "type": "REQUEST", name: arn, "identitySource": ["Bearer x"]}
 
 
 def websocket(kind: str, body: str | None = None, route: str = "$default") -> Event:

@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -95,3 +96,42 @@ def answering(*pieces: bytes) -> Script:
             accepted.sendall(piece)
 
     return script
+
+
+LARGE = 24 * 1024 * 1024
+"""Bytes of a request that no socket's buffers hold: so it is refused while it is being sent."""
+
+_TOO_LARGE = b"HTTP/1.1 413 Request Entity Too Large\r\nContent-Length: 7\r\n\r\ntoo big"
+_REFUSALS = {
+    "closing": _TOO_LARGE.replace(b"Large\r\n", b"Large\r\nConnection: close\r\n"),
+    "kept open": _TOO_LARGE,
+    "http 1.0": b"HTTP/1.0 413 Request Entity Too Large\r\n\r\ntoo big",
+    "cut short": _TOO_LARGE[:-4],
+}
+REFUSALS = list(_REFUSALS)
+
+
+def _refusing(kind: str) -> Script:
+    """A peer that refuses a request when it has read a little of it, and reads no further."""
+
+    def script(accepted: socket.socket) -> None:
+        accepted.recv(1000)
+        time.sleep(0.05)  # until the client waits for room
+        accepted.sendall(_REFUSALS[kind])
+        if kind == "kept open":
+            # Whoever sends regardless would wait now, and go on when there is room.
+            time.sleep(0.5)
+            assert _drained(accepted) < LARGE, "the request was sent to its end"
+
+    return script
+
+
+def _drained(accepted: socket.socket) -> int:
+    """How many bytes there are up to the connection's end."""
+    total = 0
+    while received := accepted.recv(1024 * 1024):
+        total += len(received)
+    return total
+
+
+REFUSING = [_refusing(kind) for kind in REFUSALS]

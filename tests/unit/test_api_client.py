@@ -68,6 +68,14 @@ def test_an_event_with_a_request_id_only() -> None:
     assert (invocation.deadline_ms, invocation.trace_id, invocation.tenant_id) == (0, None, None)
 
 
+@pytest.mark.parametrize("deadline", ["9" * 5000, "-1", "1e3", "soon", ""])
+def test_a_deadline_that_is_none_is_left_out(deadline: str) -> None:
+    head = "HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: id\r\nContent-Length: 0\r\n"
+    reply = f"{head}Lambda-Runtime-Deadline-Ms: {deadline}\r\n\r\n".encode()
+    with peer(answering(reply)) as address:
+        assert LambdaRuntimeClient(address).wait_next_invocation().deadline_ms == 0
+
+
 @pytest.mark.parametrize(
     ("reply", "message"),
     [

@@ -1,6 +1,7 @@
 """The connection against a peer that is scripted byte by byte."""
 
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -8,7 +9,7 @@ import pytest
 
 from lambda_runtime.connection import Connection, Disconnected, split_address
 from lambda_runtime.http1 import MAX_HEAD, ProtocolError
-from support.peer import Script, answering, peer, request
+from support.peer import LARGE, REFUSALS, REFUSING, Script, answering, peer, request
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -105,12 +106,82 @@ def test_a_request_that_may_have_been_seen_is_not_repeated() -> None:
             connection.exchange(GET)
 
 
-def test_connection_close_is_honoured() -> None:
-    closing = SIZED.replace(b"X-A: 1", b"Connection: close")
+@pytest.mark.parametrize(
+    "closing",
+    [
+        SIZED.replace(b"X-A: 1", b"Connection: close"),
+        SIZED.replace(b"X-A: 1", b"Connection: foo, Close"),
+        SIZED.replace(b"X-A: 1", b"Connection: keep-alive\r\nConnection: CLOSE"),
+        SIZED.replace(b"HTTP/1.1", b"HTTP/1.0"),
+        b"HTTP/1.1 200 OK\r\n\r\nuntil the end",
+    ],
+)
+def test_nothing_is_sent_into_a_connection_that_closes(closing: bytes) -> None:
     with connected(answering(closing), answering(SIZED)) as connection:
         connection.exchange(GET)
         assert connection._socket is None
         connection.exchange(GET)
+
+
+def test_http_1_0_may_be_kept() -> None:
+    kept = SIZED.replace(b"HTTP/1.1", b"HTTP/1.0").replace(b"X-A: 1", b"Connection: keep-alive")
+
+    def script(accepted: socket.socket) -> None:
+        for _ in range(2):
+            request(accepted)
+            accepted.sendall(kept)
+
+    with connected(script) as connection:
+        for _ in range(2):
+            assert connection.exchange(GET).body == b"hello"
+
+
+@pytest.mark.parametrize("following", [b"", GET])
+@pytest.mark.parametrize("refusing", REFUSING, ids=REFUSALS)
+def test_a_refusal_while_a_request_is_being_sent(refusing: Script, following: bytes) -> None:
+    head = b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % LARGE
+    with connected(refusing, answering(SIZED)) as connection:
+        reply = connection.exchange(head, bytes(LARGE), following)
+        assert (reply.status, connection.following) == (413, False)
+        assert connection.exchange(GET).body == b"hello"
+
+
+def test_an_early_acceptance_does_not_end_the_request() -> None:
+    def script(accepted: socket.socket) -> None:
+        accepted.sendall(b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 202 Accepted\r\n")
+        assert len(request(accepted)) > LARGE
+        accepted.sendall(b"Content-Length: 0\r\n\r\n")
+
+    head = b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % LARGE
+    with connected(script) as connection:
+        assert connection.exchange(head, bytes(LARGE)).status == 202
+        assert connection._socket is not None
+
+
+def test_a_peer_that_takes_its_time_is_no_refusal() -> None:
+    def script(accepted: socket.socket) -> None:
+        taken = 0
+        while taken < LARGE:
+            if taken < LARGE // 10:
+                time.sleep(0.15)
+            received = accepted.recv(1024 * 1024)
+            assert received, "the request breaks off"
+            taken += len(received)
+        accepted.sendall(SIZED)
+
+    head = b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % LARGE
+    with connected(script) as connection:
+        assert connection.exchange(head, bytes(LARGE)).body == b"hello"
+
+
+def test_a_peer_that_just_goes_away_is_no_refusal() -> None:
+    def script(accepted: socket.socket) -> None:
+        accepted.recv(1000)
+
+    head = b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % LARGE
+    with connected(script) as connection:
+        with pytest.raises((Disconnected, OSError)):
+            connection.exchange(head, bytes(LARGE))
 
 
 @pytest.mark.parametrize(

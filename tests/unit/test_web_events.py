@@ -8,14 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lambda_runtime.errors import FaultException
 from lambda_runtime.web import events, paths
 from lambda_runtime.web.events import Request
 from support.http_events import (
     EVENTS,
+    REQUEST_AUTHORIZERS,
     HttpRequest,
+    authorizer,
     function_url,
     http_api_1,
     http_api_2,
+    lattice_1,
+    lattice_2,
     load_balancer,
     load_balancer_multi_value,
     rest_api,
@@ -37,6 +42,16 @@ def read(event: Any, base_path: str = "", websocket_path: str | None = None) -> 
 )
 def test_what_is_not_http(event: Any) -> None:
     assert events.read(event, "", None) is None
+
+
+@pytest.mark.parametrize("kind", ["token", *REQUEST_AUTHORIZERS])
+def test_authorizers_ask_for_a_policy_and_not_for_a_page(kind: str) -> None:
+    assert events.read(authorizer(kind), "", "/socket") is None
+
+
+@pytest.mark.parametrize("source", EVENTS)
+def test_a_type_of_the_users_own_does_not_make_an_authorizer(source: str) -> None:
+    assert read(EVENTS[source](HttpRequest()) | {"type": "REQUEST"}).method == "GET"
 
 
 @pytest.mark.parametrize("source", EVENTS)
@@ -92,6 +107,135 @@ def test_only_the_load_balancers_own_word_counts_for_the_client() -> None:
     assert read(event).client == ("198.51.100.9", 0)
     del event["headers"]["x-forwarded-for"]
     assert read(event).client is None
+
+
+def test_lattice_has_lists_of_values_or_a_query_in_its_path() -> None:
+    request = HttpRequest("GET", "/a?x=1&x=%26&y=a+b", [("x-a", "1"), ("x-a", "2")])
+    seen = read(lattice_2(request))
+    assert [value for name, value in seen.headers if name == b"x-a"] == [b"1", b"2"]
+    assert seen.query == b"x=1&x=%26&y=a+b"
+    assert read(lattice_1(request)).header(b"x-a") == "1, 2"
+    assert read(lattice_1(request)).query == b"x=%26&y=a+b"
+    whole = read(lattice_1(request) | {"raw_path": "/a?x=1&x=2"})
+    assert (whole.path, whole.query) == ("/a", b"x=1&x=2")
+    decoded = read(lattice_1(request) | {"query_string_parameters": {"a b": "ü&=c#"}})
+    assert decoded.query == b"a%20b=%C3%BC%26=c%23"
+    assert seen.respond(200, [(b"set-cookie", b"a=1"), (b"x-b", b"2")], b"\xff") == {
+        "statusCode": 200,
+        "headers": {"set-cookie": "a=1", "x-b": "2"},
+        "body": "/w==",
+        "isBase64Encoded": True,
+    }
+
+
+# Events as they come from people and tests
+
+
+def field(source: str, name: str, value: object) -> Request:
+    names = {"lattice": {"path": "raw_path", "isBase64Encoded": "is_base64_encoded"}}
+    event = EVENTS[source](HttpRequest("POST", "/"))
+    return read({**event, names.get(source, {}).get(name, name): value})
+
+
+@pytest.mark.parametrize("source", EVENTS)
+def test_what_is_null_is_left_out(source: str) -> None:
+    event = EVENTS[source](HttpRequest("GET", "/"))
+    for name in event:
+        if name not in ("requestContext", "method", "version"):
+            assert read({**event, name: None}).method == "GET"
+    several = "multiValueHeaders" if "multiValueHeaders" in event else "headers"
+    request = read({**event, several: {"x-a": None, "x-b": [None, "1"], "x-c": 2, "x-d": True}})
+    assert request.headers == [(b"x-b", b"1"), (b"x-c", b"2"), (b"x-d", b"true")]
+
+
+@pytest.mark.parametrize("source", EVENTS)
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("body", {"a": 1}, "'body' is of type dict, and not str"),
+        ("body", [], "'body' is of type list, and not str"),
+        ("body", 0, "'body' is of type int, and not str"),
+        ("headers", [1], "'headers' is of type list, and not dict"),
+        ("headers", {"x": {"y": 1}}, "holds more than a string"),
+        ("headers", {"x": "a\r\nb: c"}, "header 'x' has a control character"),
+        ("headers", {"x": "\0"}, "header 'x' has a control character"),
+    ],
+)
+def test_what_cannot_be_read_is_an_error(
+    source: str, name: str, value: object, message: str
+) -> None:
+    event = EVENTS[source](HttpRequest("POST", "/"))
+    if name == "headers" and "multiValueHeaders" in event:
+        name, message = "multiValueHeaders", message.replace("'headers'", "'multiValueHeaders'")
+    with pytest.raises(FaultException, match="cannot be read as one") as caught:
+        events.read({**event, name: value}, "", None)
+    assert caught.value.exception_type == "Runtime.MalformedHttpEvent"
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("source", EVENTS)
+@pytest.mark.parametrize("body", ["a", "====", "YQ", "Y-_=", "ü", "YQ==\n"])
+def test_base64_that_is_none_is_an_error(source: str, body: str) -> None:
+    name = "is_base64_encoded" if source == "lattice" else "isBase64Encoded"
+    event = {**EVENTS[source](HttpRequest("POST", "/")), "body": body, name: True}
+    with pytest.raises(FaultException, match="its body is not the base64 that it claims to be"):
+        events.read(event, "", None)
+
+
+def test_other_odd_fields() -> None:
+    assert read(http_api_2(HttpRequest()) | {"cookies": "a=1"}).header(b"cookie") == "a=1"
+    assert field("rest api", "path", "users").path == "/users"
+    assert field("rest api", "path", "/a\0b?c#d e").path == "/a%00b%3Fc%23d%20e"
+    assert field("lattice", "path", "/\ud800").path == "/%ED%A0%80"
+    assert field("http api 2.0", "rawQueryString", "a=ü b\0").query == b"a=%C3%BC%20b%00"
+    without = http_api_2(HttpRequest("GET", "/?a=1&b=2"))
+    del without["rawQueryString"]
+    assert read(without).query == b"a=1&b=2"
+    several = {"queryStringParameters": {"n": 1, "t": True, "v": None, "l": ["a", "b"]}}
+    request = field("load balancer", *next(iter(several.items())))
+    assert request.query == b"n=1&t=true&v=&l=a&l=b"
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"httpMethod": 5, "requestContext": {}},
+        {"httpMethod": "GET", "requestContext": {"identity": "x"}},
+        {"httpMethod": "GET", "requestContext": {"identity": {"sourceIp": 5}}},
+        {"httpMethod": "GET", "path": 5, "requestContext": {}},
+        {"requestContext": {"http": {"method": {}}}},
+        {"requestContext": {"http": {}, "domainName": 5}},
+        {"requestContext": {"http": {}}, "cookies": [1]},
+        {"raw_path": "/", "method": 1},
+        {"requestContext": {"targetGroupArn": "x"}, "method": "GET", "path": ["/"]},
+    ],
+)
+def test_odd_types_are_errors_that_say_so(event: Any) -> None:
+    with pytest.raises(FaultException, match=r"cannot be read as one: .+"):
+        events.read(event, "", None)
+
+
+ODD = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=5,
+)
+
+
+@given(st.sampled_from(sorted(EVENTS)), st.data())
+def test_any_field_may_be_anything(source: str, data: st.DataObject) -> None:
+    event = EVENTS[source](HttpRequest("POST", "/a?b=1", [("cookie", "a=1")], b"body"))
+    places = [event, *(value for value in event.values() if isinstance(value, dict))]
+    for place in data.draw(st.lists(st.sampled_from(places), min_size=1, max_size=3)):
+        place[data.draw(st.sampled_from(sorted(place)))] = data.draw(ODD)
+    try:
+        request = events.read(event, "/v1", "/socket")
+    except FaultException:
+        return
+    if request is not None:
+        assert request.method and request.path.isascii() and request.path.startswith("/")
+        assert isinstance(request.body, bytes) and request.query.isascii()
+        assert all(type(name) is type(value) is bytes for name, value in request.headers)
 
 
 def test_missing_parts_have_a_value() -> None:

@@ -128,16 +128,23 @@ class AsyncClient(ManagedClient):
     async def _send(self, message: bytes, following: bytes) -> Reply:
         """Send an answer, and with it the request for the next event, if that is to be sent."""
         if not following or self._following is not None:
-            (reply,) = await _undisturbed(self._link.send, message)
-            return await _reply_to(reply)
-        reply, self._following = await _undisturbed(self._link.send, message, following)
+            (alone,) = await _undisturbed(self._link.send, message)
+            return await _reply_to(alone)
+        first, self._following = await _undisturbed(self._link.send, message, following)
         try:
-            return await _reply_to(reply)
+            reply = await _reply_to(first)
         except LOST:
-            # Both are on the same connection.
+            self._forget_following()
+            raise
+        if reply.closing:
+            self._forget_following()
+        return reply
+
+    def _forget_following(self) -> None:
+        """The connection ends with the answer, and the request for the next event is lost on it."""
+        if self._following is not None:
             self._following.add_done_callback(_retrieve)
             self._following = None
-            raise
 
 
 async def _undisturbed(

@@ -12,6 +12,9 @@ from lambda_runtime.concurrency.replies import ReplyReader
 from lambda_runtime.connection import Disconnected, Reply, split_address
 from lambda_runtime.http1 import ProtocolError
 
+_RECEIVE = 64 * 1024
+_CLOSED = "the Runtime API closed the connection"
+
 
 class Link:
     """Connects when there is something to send, and again after the connection has ended.
@@ -62,7 +65,9 @@ class Link:
             connection.setblocking(False)
             await self._loop.sock_connect(connection, (host, port))
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            _, stream = await self._loop.create_connection(_Stream, sock=connection)
+            _, stream = await self._loop.create_connection(
+                lambda: _Stream(connection), sock=connection
+            )
         except BaseException:
             connection.close()
             raise
@@ -79,7 +84,8 @@ class _PendingReply(asyncio.Future[Reply]):
 class _Stream(asyncio.Protocol):
     """One connection, from its opening to its end."""
 
-    def __init__(self) -> None:
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
         self._reader = ReplyReader()
         self._waiting: deque[asyncio.Future[Reply]] = deque()
         self._transport: asyncio.Transport | None = None
@@ -129,16 +135,39 @@ class _Stream(asyncio.Protocol):
                 self._take(reply)
         except (Disconnected, ProtocolError) as error:
             self._end(error)
+        else:
+            self._end(Disconnected(_CLOSED))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._end(exc or Disconnected("the Runtime API closed the connection"))
+        if exc is not None and not self.ended:
+            self._receive_refusal()
+        self._end(exc or Disconnected(_CLOSED))
+
+    def _receive_refusal(self) -> None:
+        """Take what a peer has said that closed before it had read everything: when sending fails,
+        the event loop reads no more."""
+        try:
+            while data := self._socket.recv(_RECEIVE, socket.MSG_DONTWAIT):
+                self.data_received(data)
+        except OSError:
+            pass
+        reply = self._reader.broken_off()
+        if reply is not None and not self.ended:
+            self._take(reply)
 
     def _take(self, reply: Reply) -> None:
         if not self._waiting:
             raise ProtocolError("a reply to nothing")
+        if self._is_cut_short(reply):
+            reply.closing = True
         self._waiting.popleft().set_result(reply)
-        if reply.headers.get("connection", "").lower() == "close":
-            self._end(Disconnected("the Runtime API closed the connection"))
+        if reply.closing:
+            self._end(Disconnected(_CLOSED))
+
+    def _is_cut_short(self, reply: Reply) -> bool:
+        """Whether the request that the reply refuses is still being sent, and to be no further."""
+        assert self._transport is not None
+        return reply.status >= 300 and self._transport.get_write_buffer_size() > 0
 
     def _end(self, error: Exception) -> None:
         if self.ended:

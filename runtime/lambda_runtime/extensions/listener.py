@@ -16,17 +16,16 @@ try:
 except (ImportError, AttributeError):
     import socket as _socket  # type: ignore[no-redef]
 
+from lambda_runtime.connection import Reply
 from lambda_runtime.extensions import records
 from lambda_runtime.http1 import (
-    CHUNKED,
-    MAX_HEAD,
     UNTIL_CLOSE,
     ProtocolError,
     body_length,
-    chunk_size,
+    closes,
     parse_fields,
-    within_bounds,
 )
+from lambda_runtime.message_reader import MessageReader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +37,7 @@ _BACKLOG = 16
 # The platform's name for the environment that it delivers to.
 _HOST = b"sandbox.localdomain"
 _LOOPBACK = "127.0.0.1"
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 _FAILED = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"
 _BAD = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -136,6 +136,36 @@ def _accept(listening: "Any") -> _socket.socket:
     return _socket.socket(fileno=listening._accept()[0])
 
 
+class RequestReader(MessageReader):
+    """The requests of one connection, one after the other.
+
+    ``proceed`` is called for one whose sender waits to be told to send the body.
+    """
+
+    def __init__(self, proceed: "Callable[[], object]") -> None:
+        super().__init__()
+        self._proceed = proceed
+
+    def begin(self, block: bytes) -> tuple[Reply, int]:
+        """The request, with status 0, and the length of its body."""
+        first, *lines = block.decode("utf-8", "replace").split("\r\n")
+        self.check_first_line(first.encode())
+        headers = parse_fields(lines)
+        length = body_length(200, headers)
+        if headers.get("expect", "").lower() == "100-continue":
+            self._proceed()
+        request = Reply(0, headers, closes(headers, is_old=first.endswith("0")))
+        return request, 0 if length == UNTIL_CLOSE else length
+
+    def check_first_line(self, line: bytes) -> None:
+        """Raise ProtocolError for what is not a request line."""
+        text = line.decode("latin-1")
+        method, *rest = text.split(" ")
+        known = len(rest) == 2 and rest[0] and rest[1] in ("HTTP/1.1", "HTTP/1.0")
+        if not known or not method.isalpha() or not (text.isascii() and text.isprintable()):
+            raise ProtocolError(f"not an HTTP request: {line[:80]!r}")
+
+
 class _Peer:
     """One connection of the platform's, and the thread that reads from it."""
 
@@ -144,74 +174,28 @@ class _Peer:
     ) -> None:
         self._socket = connection
         self._take = take
-        self._buffer = bytearray()
 
     def serve(self) -> None:
         """Answer requests until the connection ends."""
         try:
             self._socket.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
-            while self._more_to_come():
-                answer = self._take(self._body(self._head()))
-                self._socket.sendall(answer)
-                if answer is _BAD:
-                    return
-        except ProtocolError:
-            self._socket.sendall(_BAD)
-        except (OSError, EOFError):
+            self._answer_all()
+        except OSError:
             pass  # gone in the middle of a batch: it is sent again, or reported as dropped
         finally:
             self._socket.close()
 
-    def _more_to_come(self) -> bool:
-        if not self._buffer:
-            self._buffer += self._socket.recv(_RECEIVE)
-        return bool(self._buffer)
-
-    def _head(self) -> dict[str, str]:
-        request, *lines = self._until(b"\r\n\r\n").decode("utf-8", "replace").split("\r\n")
-        if not request.endswith((" HTTP/1.1", " HTTP/1.0")):
-            raise ProtocolError(f"not an HTTP request: {request[:80]!r}")
-        return parse_fields(lines)
-
-    def _body(self, headers: dict[str, str]) -> bytes | bytearray:
-        length = body_length(200, headers)
-        if headers.get("expect", "").lower() == "100-continue":
-            self._socket.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if length == CHUNKED:
-            return self._chunks()
-        return self._exactly(0 if length == UNTIL_CLOSE else length)
-
-    def _chunks(self) -> bytearray:
-        body = bytearray()
-        while size := chunk_size(self._until(b"\r\n")):
-            within_bounds(len(body) + size)
-            body += self._exactly(size)
-            self._until(b"\r\n")
-        while self._until(b"\r\n"):
-            pass  # trailers say nothing that matters here
-        return body
-
-    def _until(self, end: bytes) -> bytes:
-        while (found := self._buffer.find(end)) < 0:
-            if len(self._buffer) > MAX_HEAD:
-                raise ProtocolError(f"more than {MAX_HEAD} bytes of HTTP header")
-            self._receive()
-        block = bytes(self._buffer[:found])
-        del self._buffer[: found + len(end)]
-        return block
-
-    def _exactly(self, length: int) -> bytearray:
-        while len(self._buffer) < length:
-            self._receive()
-        body = self._buffer[:length]
-        del self._buffer[:length]
-        return body
-
-    def _receive(self) -> None:
-        received = self._socket.recv(_RECEIVE)
-        if not received:
-            raise EOFError
-        self._buffer += received
+    def _answer_all(self) -> None:
+        reader = RequestReader(lambda: self._socket.sendall(_CONTINUE))
+        try:
+            while data := self._socket.recv(_RECEIVE):
+                for request in reader.feed(data):
+                    answer = self._take(request.body)
+                    self._socket.sendall(answer)
+                    if answer is _BAD or request.closing:
+                        return
+        except ProtocolError:
+            self._socket.sendall(_BAD)
 
 
 def _own_address() -> str:

@@ -3,9 +3,9 @@
 Theory of operation
 -------------------
 One invocation is one request and one call of the application, on the environment's event loop. Many
-may be under way at once, if the environment is one for that. An
-``Exchange`` is the server's end of it: ``receive`` gives the request's body, which is there whole,
-and later ``http.disconnect``; ``send`` takes the response.
+may be under way at once, if the environment is one for that. An ``Exchange`` is the server's end of
+it: ``receive`` gives the request's body, which is there whole, and later ``http.disconnect``;
+``send`` takes the response.
 
 A response that is to be whole is collected, and answered when the application's call returns: so
 that background tasks, which frameworks run before they return, have run before the environment may
@@ -159,7 +159,7 @@ class Exchange:
             raise RuntimeError(f"{kind!r} was sent after the response was complete")
         if not self.status:
             _expect(kind, "http.response.start")
-            self.status = message["status"]
+            self.status = _status(message["status"])
             self.headers = list(message.get("headers", ()))
             self._begin()
             return
@@ -224,7 +224,7 @@ class Exchange:
         """Have the application's call run and give the invocation's answer."""
         if not self._settings.can_stream(self._request):
             await self._run(call)
-            return self._whole()
+            return await self._respond(self._whole)
         loop = asyncio.get_running_loop()
         self._reader = loop.create_future()
         self._task = loop.create_task(self._run(call))
@@ -232,7 +232,20 @@ class Exchange:
         await self._reader
         if not self.streaming:
             await self._task
-            return self._whole()
+            return await self._respond(self._whole)
+        return await self._respond(self._stream)
+
+    async def _respond(self, make: "Callable[[], object]") -> object:
+        """The response as it is made; if the application has sent what is none, the error's."""
+        try:
+            return make()
+        except Exception as error:
+            if self._task is not None and not self._task.done():
+                await self._leave(self._task)
+            failures.log(error)
+            return self._request.respond(failures.STATUS, failures.HEADERS, failures.BODY)
+
+    def _stream(self) -> object:
         from lambda_runtime.streaming import HttpResponse
 
         headers, cookies = single_values(self.headers)
@@ -291,6 +304,12 @@ class Exchange:
         if not done:
             task.cancel()
             await asyncio.wait([task], timeout=_LEAVE_SECONDS)
+
+
+def _status(status: object) -> int:
+    if not isinstance(status, int) or not 100 <= status <= 599:
+        raise RuntimeError(f"the application sent the status {status!r}, which is none of HTTP")
+    return status
 
 
 def _expect(kind: str, expected: str) -> None:

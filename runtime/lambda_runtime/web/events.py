@@ -3,13 +3,21 @@
 Sources: "Working with AWS Lambda proxy integrations for HTTP APIs" (payload formats 1.0 and 2.0)
 and "Input format of a Lambda function for proxy integration" in the API Gateway Developer Guide;
 "Invoking Lambda function URLs" in the AWS Lambda Developer Guide; "Use Lambda functions as targets"
-in the guide to Application Load Balancers.
+in the guide to Application Load Balancers; "Lambda functions as targets in VPC Lattice" in the
+VPC Lattice User Guide.
 """
 
 import binascii
 
 from lambda_runtime.web import responses
-from lambda_runtime.web.paths import ascii_path, place, query_string
+from lambda_runtime.web.paths import (
+    ascii_path,
+    ascii_query,
+    is_url_text,
+    place,
+    query_string,
+    tolerant_query_string,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +28,18 @@ if TYPE_CHECKING:
 # Header names repeat from event to event; what a client invents may not pile up.
 _names: dict[str, bytes] = {}
 _NAMES_LIMIT = 512
+
+_AUTHORIZERS = ("REQUEST", "TOKEN")
+
+_FIELDS: "dict[str, tuple[type, ...]]" = {
+    **dict.fromkeys(("httpMethod", "method", "path", "raw_path", "rawPath", "body"), (str,)),
+    **dict.fromkeys(("rawQueryString",), (str,)),
+    **dict.fromkeys(("headers", "multiValueHeaders", "requestContext"), (dict,)),
+    **dict.fromkeys(("queryStringParameters", "multiValueQueryStringParameters"), (dict,)),
+    **dict.fromkeys(("query_string_parameters",), (dict,)),
+    "cookies": (list, str),
+}
+"""What the fields of events have to be, where they are there: for messages."""
 
 
 class Request:
@@ -79,12 +99,27 @@ def read(event: object, base_path: str, websocket_path: str | None) -> Request |
     """The request that the event stands for, or None when it is not one of HTTP.
 
     ``base_path`` is a prefix of paths that the front door adds (``/v1``), "" for none. Messages of
-    WebSocket APIs become requests to ``websocket_path``, and none where that is None.
+    WebSocket APIs become requests to ``websocket_path``, and none where that is None. Raises
+    FaultException (``Runtime.MalformedHttpEvent``) for one that cannot be read.
     """
-    if not isinstance(event, dict):
+    if not isinstance(event, dict) or is_authorizer(event):
         return None
+    try:
+        return _read(event, base_path, websocket_path)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise _malformed(event, error) from None
+
+
+def is_authorizer(event: "dict[str, Any]") -> bool:
+    """Whether API Gateway asks if a request is to be let in, and is answered with a policy."""
+    return event.get("type") in _AUTHORIZERS and ("methodArn" in event or "routeArn" in event)
+
+
+def _read(event: "dict[str, Any]", base_path: str, websocket_path: str | None) -> Request | None:
     context = event.get("requestContext")
     if not isinstance(context, dict):
+        if context is None and "raw_path" in event and "method" in event:
+            return _lattice(event, event["raw_path"], "query_string_parameters", base_path)
         return None
     if isinstance(context.get("http"), dict):
         return _payload_2(event, context, base_path)
@@ -92,6 +127,8 @@ def read(event: object, base_path: str, websocket_path: str | None) -> Request |
         if "elb" in context:
             return _load_balancer(event, base_path)
         return _payload_1(event, context, base_path)
+    if "targetGroupArn" in context and "method" in event:
+        return _lattice(event, event.get("path"), "queryStringParameters", base_path)
     if websocket_path is not None and "connectionId" in context:
         return _websocket(event, context, websocket_path)
     return None
@@ -101,19 +138,19 @@ def _payload_2(event: "dict[str, Any]", context: "dict[str, Any]", base_path: st
     """HTTP APIs and function URLs."""
     http = context["http"]
     request = Request()
-    headers = [
-        (_names.get(name) or _name(name), _value(value))
-        for name, value in (event.get("headers") or {}).items()
-    ]
+    request.headers = headers = _headers(event.get("headers"))
     cookies = event.get("cookies")
     if cookies and not any(name == b"cookie" for name, _ in headers):
-        headers.append((b"cookie", _value("; ".join(cookies))))
-    request.headers = headers
-    request.method = http.get("method") or "GET"
+        joined = cookies if isinstance(cookies, str) else "; ".join(cookies)
+        headers.append((b"cookie", _value("cookie", joined)))
+    request.method = _method(http.get("method"))
     path = event.get("rawPath") or http.get("path") or "/"
     domain = context.get("domainName") or ""
     request.path, request.root_path = place(path, _stage_prefix(context), base_path, domain)
-    request.query = (event.get("rawQueryString") or "").encode()
+    query = event.get("rawQueryString")
+    request.query = (
+        query_string(_parameters(event), encoded=False) if query is None else ascii_query(query)
+    )
     request.client = _client(http.get("sourceIp"))
     request.respond = responses.payload_2
     # Only function URLs know callers without an account.
@@ -126,10 +163,11 @@ def _payload_1(event: "dict[str, Any]", context: "dict[str, Any]", base_path: st
     """REST APIs, and HTTP APIs that keep to the older format."""
     request = Request()
     request.headers = _multi_value_headers(event)
-    request.method = event["httpMethod"] or "GET"
+    request.method = _method(event["httpMethod"])
     path = event.get("path") or "/"
     domain = context.get("domainName") or ""
-    if event.get("version"):
+    is_http_api = event.get("version") == "1.0"
+    if is_http_api:
         request.path, request.root_path = place(path, _stage_prefix(context), base_path, domain)
     else:
         request.path, request.root_path = place(path, "", base_path, domain)
@@ -139,23 +177,44 @@ def _payload_1(event: "dict[str, Any]", context: "dict[str, Any]", base_path: st
     request.client = _client(identity.get("sourceIp"))
     request.respond = responses.multi_value
     # Of the two, only REST APIs stream, and only where the integration asks for it.
-    request.streams, request.streams_unasked = not event.get("version"), False
+    request.streams, request.streams_unasked = not is_http_api, False
     return _complete(request, event, context.get("protocol"), domain)
 
 
 def _load_balancer(event: "dict[str, Any]", base_path: str) -> Request:
     request = Request()
     request.headers = _multi_value_headers(event)
-    request.method = event["httpMethod"] or "GET"
+    request.method = _method(event["httpMethod"])
     request.path, request.root_path = place(event.get("path") or "/", "", base_path, "")
     request.query = query_string(_parameters(event), encoded=True)
-    # The load balancer appends the address it sees; what stands before it, anybody may have sent.
-    seen = request.header(b"x-forwarded-for").rpartition(",")[2].strip()
-    request.client = _client(seen)
+    request.client = _last_forwarded(request)
     multi = event.get("multiValueHeaders") is not None
     request.respond = (
         responses.load_balancer_multi_value if multi else responses.load_balancer_single_value
     )
+    request.streams = request.streams_unasked = False
+    return _complete(request, event, None, "")
+
+
+def _lattice(
+    event: "dict[str, Any]", target: str | None, parameters: str, base_path: str
+) -> Request:
+    """VPC Lattice, in both versions of its events."""
+    request = Request()
+    request.headers = _headers(event.get("headers"))
+    request.method = _method(event["method"])
+    path, has_query, query = (target or "/").partition("?")
+    request.path, request.root_path = place(path, "", base_path, "")
+    # Nothing says whether its parameters are decoded.
+    request.query = (
+        ascii_query(query)
+        if has_query
+        else tolerant_query_string(
+            (name, _text(value)) for name, value in _pairs(event.get(parameters))
+        )
+    )
+    request.client = _last_forwarded(request)
+    request.respond = responses.lattice
     request.streams = request.streams_unasked = False
     return _complete(request, event, None, "")
 
@@ -182,8 +241,10 @@ def _complete(
     known = dict(request.headers)
     if body and b"content-length" not in known:
         request.headers.append((b"content-length", str(len(body)).encode()))
-    if not request.path.isascii() or " " in request.path:
+    if not is_url_text(request.path) or "?" in request.path or "#" in request.path:
         request.path = ascii_path(request.path)
+    if request.path[0] != "/":
+        request.path = f"/{request.path}"
     request.http_version = "2" if protocol == "HTTP/2.0" else "1.1"
     request.scheme = known.get(b"x-forwarded-proto", b"https").decode("latin-1")
     host = known.get(b"host", b"").decode("latin-1") or domain
@@ -205,11 +266,48 @@ def _before(full: str, path: str) -> str:
 
 def _body(event: "dict[str, Any]") -> bytes:
     body = event.get("body")
-    if not body:
+    if body is None or body == "":
         return b""
-    if event.get("isBase64Encoded"):
-        return binascii.a2b_base64(body)
-    return body.encode("utf-8", "surrogatepass") if isinstance(body, str) else b""
+    if not isinstance(body, str):
+        raise TypeError("its body is not a string")
+    if event.get("isBase64Encoded") or event.get("is_base64_encoded"):
+        try:
+            return binascii.a2b_base64(body, strict_mode=True)
+        except ValueError as error:
+            raise ValueError(f"its body is not the base64 that it claims to be: {error}") from None
+    return body.encode("utf-8", "surrogatepass")
+
+
+def _method(method: object) -> str:
+    if not isinstance(method, str) and method is not None:
+        raise TypeError(f"its method is of type {type(method).__name__}, and not a string")
+    return method or "GET"
+
+
+def _pairs(fields: "dict[str, Any] | None") -> "list[tuple[str, Any]]":
+    """Names and values of a mapping to values, or to lists of them, or to both."""
+    if not fields:
+        return []
+    return [
+        (name, value)
+        for name, values in fields.items()
+        for value in (values if type(values) is list else (values,))
+    ]
+
+
+def _headers(fields: "dict[str, Any] | None") -> "Headers":
+    pairs = _pairs(fields)
+    try:
+        headers = [
+            (_names.get(name) or _name(name), value.encode("latin-1"))
+            for name, value in pairs
+            if value.isprintable()
+        ]
+    except (AttributeError, UnicodeEncodeError):
+        headers = []  # a value that is no string, or not of Latin-1
+    if len(headers) == len(pairs):
+        return headers
+    return [(_name(name), _value(name, value)) for name, value in pairs if value is not None]
 
 
 def _name(name: str) -> bytes:
@@ -219,37 +317,63 @@ def _name(name: str) -> bytes:
     return encoded
 
 
-def _value(value: object) -> bytes:
-    text = value if isinstance(value, str) else str(value)
+def _value(name: str, value: object) -> bytes:
+    text = _text(value)
+    if "\r" in text or "\n" in text or "\0" in text:
+        raise ValueError(f"the value of its header {name!r} has a control character in it")
     try:
         return text.encode("latin-1")
     except UnicodeEncodeError:
         return text.encode("utf-8", "surrogatepass")
 
 
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, (dict, list)):
+        raise TypeError("one of its headers or parameters holds more than a string")
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def _multi_value_headers(event: "dict[str, Any]") -> "Headers":
-    several = event.get("multiValueHeaders")
-    if several:
-        return [
-            (_names.get(name) or _name(name), _value(value))
-            for name, values in several.items()
-            for value in values or ()
-        ]
-    single = event.get("headers") or {}
-    return [(_names.get(name) or _name(name), _value(value)) for name, value in single.items()]
+    return _headers(event.get("multiValueHeaders") or event.get("headers"))
 
 
-def _parameters(event: "dict[str, Any]") -> list[tuple[str, str]]:
+def _parameters(event: "dict[str, Any]") -> "list[tuple[str, Any]]":
     several = event.get("multiValueQueryStringParameters")
-    if several:
-        return [(name, value or "") for name, values in several.items() for value in values or ()]
-    single = event.get("queryStringParameters") or {}
-    return [(name, value or "") for name, value in single.items()]
+    return [
+        (name, value if type(value) is str else _text(value))
+        for name, value in _pairs(several or event.get("queryStringParameters"))
+    ]
+
+
+def _last_forwarded(request: Request) -> tuple[str, int] | None:
+    # The load balancer appends the address it sees; what stands before it, anybody may have sent.
+    return _client(request.header(b"x-forwarded-for").rpartition(",")[2].strip())
 
 
 def _client(address: str | None) -> tuple[str, int] | None:
+    if not isinstance(address, str) and address is not None:
+        raise TypeError("the client's address is not a string")
     # No event tells the client's port.
     return (address, 0) if address else None
+
+
+def _malformed(event: "dict[str, Any]", error: Exception) -> Exception:
+    from lambda_runtime.errors import FaultException
+
+    what = str(error)
+    for name, kinds in _FIELDS.items():
+        value = event.get(name)
+        if value is not None and not isinstance(value, kinds):
+            what = f"its {name!r} is of type {type(value).__name__}, and not {kinds[0].__name__}"
+            break
+    return FaultException(
+        "Runtime.MalformedHttpEvent",
+        f"the event looks like an HTTP request, but cannot be read as one: {what}",
+    )
 
 
 def _server(host: str, port: bytes, scheme: str) -> tuple[str, int]:

@@ -10,4 +10,4 @@ def log(error: BaseException) -> None:
     from lambda_runtime import errors, logs
 
     frames = errors.user_frames(error.__traceback__)
-    errors.log(errors.describe(error, frames, logs.request_id), error)
+    errors.log(errors.describe(error, frames, logs.current_request_id()), error)

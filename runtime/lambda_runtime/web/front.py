@@ -42,14 +42,16 @@ def refuse(event: object, context: object) -> object:
     raise FaultException(
         "Runtime.NotAnHttpEvent",
         f"the handler is a web application, and this event ({_look(event)}) is not an HTTP request "
-        "of API Gateway, a function URL or a load balancer; name a function for such events in "
-        f"{EVENT_HANDLER}=module.function{_websocket_advice(event)}",
+        "of API Gateway, a function URL, a load balancer or VPC Lattice; name a function for such "
+        f"events in {EVENT_HANDLER}=module.function{_websocket_advice(event)}",
     )
 
 
 def _look(event: object) -> str:
     if not isinstance(event, dict):
         return type(event).__name__
+    if events.is_authorizer(event):
+        return f"of API Gateway's {event['type']} authorizer, which expects a policy"
     records = event.get("Records")
     if isinstance(records, list) and records and isinstance(records[0], dict):
         source = records[0].get("eventSource") or records[0].get("EventSource")
@@ -62,7 +64,9 @@ def _look(event: object) -> str:
 
 
 def _websocket_advice(event: object) -> str:
-    context = event.get("requestContext") if isinstance(event, dict) else None
+    if not isinstance(event, dict) or events.is_authorizer(event):
+        return ""
+    context = event.get("requestContext")
     if not isinstance(context, dict) or "connectionId" not in context:
         return ""
     return f", or for WebSocket APIs the route of their messages in {WEBSOCKET_PATH}=/path"

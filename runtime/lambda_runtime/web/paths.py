@@ -5,6 +5,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _PATH_SAFE = "/%:@!$&'()*+,;=~"
+_QUERY_SAFE = _PATH_SAFE + "?[]|"
+_PARAMETER_SAFE = _QUERY_SAFE.replace("&", "")
 
 
 def normal_base_path(path: str) -> str:
@@ -45,9 +47,24 @@ def _without(path: str, prefix: str) -> str | None:
 
 def ascii_path(path: str) -> str:
     """The path with what may not stand in a URL percent-encoded; existing escapes are kept."""
+    return _quote(path, _PATH_SAFE)
+
+
+def ascii_query(query: str) -> bytes:
+    """The query string with what may not stand in a URL percent-encoded."""
+    return (query if is_url_text(query) else _quote(query, _QUERY_SAFE)).encode()
+
+
+def is_url_text(value: str) -> bool:
+    """Whether it has no character that can stand in no part of a URL: blanks, control characters
+    and what is not ASCII."""
+    return value.isascii() and value.isprintable() and " " not in value
+
+
+def _quote(value: str, safe: str) -> str:
     from urllib.parse import quote
 
-    return quote(path, _PATH_SAFE)
+    return quote(value, safe, errors="surrogatepass")
 
 
 def text(path: str) -> str:
@@ -71,7 +88,7 @@ def raw(path: str) -> str:
 def query_string(parameters: "Iterable[tuple[str, str]]", *, encoded: bool) -> bytes:
     """Parameters as a query string; ``encoded`` when they carry their percent escapes still."""
     if encoded:
-        return "&".join(f"{name}={value}" for name, value in parameters).encode()
+        return ascii_query("&".join(f"{name}={value}" for name, value in parameters))
     return "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in parameters).encode()
 
 
@@ -80,4 +97,12 @@ def _quoted(value: str) -> str:
         return value
     from urllib.parse import quote_plus
 
-    return quote_plus(value)
+    return quote_plus(value, errors="surrogatepass")
+
+
+def tolerant_query_string(parameters: "Iterable[tuple[str, str]]") -> bytes:
+    """Parameters as a query string, whether they carry their percent escapes or not."""
+    return "&".join(
+        f"{_quote(name, _PARAMETER_SAFE.replace('=', ''))}={_quote(value, _PARAMETER_SAFE)}"
+        for name, value in parameters
+    ).encode()

@@ -59,15 +59,15 @@ def load_balancer_multi_value(status: int, headers: "Headers", body: bytes) -> "
 def load_balancer_single_value(status: int, headers: "Headers", body: bytes) -> "dict[str, Any]":
     """For a target group without: cookies differ in the case of the name, which is no difference
     to a client but is one to the mapping."""
+    return {"statusDescription": _description(status), **lattice(status, headers, body)}
+
+
+def lattice(status: int, headers: "Headers", body: bytes) -> "dict[str, Any]":
+    """For VPC Lattice, which maps each name to one value as well."""
     fields, cookies = single_values(headers)
     answer = _body(body, fields)
     fields |= {_spelling("set-cookie", index): cookie for index, cookie in enumerate(cookies)}
-    return {
-        "statusCode": status,
-        "statusDescription": _description(status),
-        "headers": fields,
-        **answer,
-    }
+    return {"statusCode": status, "headers": fields, **answer}
 
 
 def websocket(status: int, headers: "Headers", body: bytes) -> "dict[str, Any]":

@@ -52,10 +52,10 @@ class Server:
             if self._is_to_stream(request, exchange):
                 return exchange.stream()
             exchange.collect()
+            return exchange.whole()
         except Exception as error:
             failures.log(error)
             return request.respond(failures.STATUS, failures.HEADERS, failures.BODY)
-        return exchange.whole()
 
     def _is_to_stream(self, request: "Request", exchange: "Exchange") -> bool:
         if not self._settings.can_stream(request):

@@ -132,3 +132,26 @@ async def on_event(event: Any, context: Any) -> dict[str, Any]:
 
 def leave(event: Any, context: Any) -> None:
     sys.exit(0)
+
+
+async def _streams(scope: Message, send: Send, status: Any, header: Any) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": [header]})
+    if scope["path"] == "/stream":
+        for _ in range(3):
+            await send({"type": "http.response.body", "body": b"part", "more_body": True})
+    await send({"type": "http.response.body", "body": b"end"})
+
+
+async def bad_status(scope: Message, receive: Receive, send: Send) -> None:
+    await _streams(scope, send, "200", (b"x-a", b"1"))
+
+
+async def bad_header(scope: Message, receive: Receive, send: Send) -> None:
+    await _streams(scope, send, 200, ("x-a", "1"))
+
+
+def wsgi_bad_status(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
+    start_response("fine", [("X-A", "1")])
+    yield b"part"
+    if environ["PATH_INFO"] == "/stream":
+        yield b"part"
