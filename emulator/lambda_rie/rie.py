@@ -20,6 +20,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import random
 import re
 import shutil
 import signal
@@ -187,6 +188,7 @@ _RIE_LINES = re.compile(
     rb"|^REPORT RequestId: [^\n]*\n|^time=\S+ level=[A-Z]+ msg=[^\n]*\n",
     re.MULTILINE,
 )
+_OWN_PORTS = range(20_000, 32_000)
 _STARTED = re.compile(rb"^START RequestId: (\S+)\s+Version: ", re.MULTILINE)
 _TAIL = 64 * 1024
 
@@ -380,15 +382,21 @@ def _request_id(log: bytes) -> str:
 
 
 def _free_addresses(count: int) -> list[str]:
-    """Free addresses; their sockets are held until all are known, so that they differ."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    """Free addresses that nobody is given by chance before RIE binds them.
+
+    They lie below the ports that the system hands out itself: to every connection, and to every
+    server that asks for any port.
+    """
+    with ExitStack() as held:
+        found: list[str] = []
+        for port in random.sample(_OWN_PORTS, 100):
+            each = held.enter_context(socket.socket())
+            with suppress(OSError):
+                each.bind(("127.0.0.1", port))
+                found.append(f"127.0.0.1:{port}")
+            if len(found) == count:
+                return found
+    raise RieError(f"no free port between {_OWN_PORTS.start} and {_OWN_PORTS.stop}")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
