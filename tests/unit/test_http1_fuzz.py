@@ -124,6 +124,8 @@ def as_shown(reply: Reply) -> Message:
     for fields in (reply.headers, reply.trailers):
         if length := fields.get("content-length"):
             fields["content-length"] = length.partition(",")[0].strip()  # h11 shows one of several
+    if coding := reply.headers.get("transfer-encoding"):
+        reply.headers["transfer-encoding"] = coding.lower()  # h11 shows it like that
     return reply.status, reply.headers, bytes(reply.body), reply.trailers, reply.closing
 
 
