@@ -51,7 +51,6 @@ def start(handler: str, **arguments: Any) -> ThreadedEmulator:
     return ThreadedEmulator(
         command=[sys.executable, "-S", str(ROOT / "bootstrap"), handler],
         handler=handler,
-        allowed_hosts=["example.com"],
         **{"task_root": APPS, "timeout": 20, "init_timeout": 30} | arguments,
     )
 
