@@ -2,12 +2,12 @@
 
 import sys
 
-from lambda_runtime import loop
+from lambda_runtime import trusted
 
 
 def main() -> None:
     """Run the function, as ``bootstrap`` does."""
-    loop.main(sys.modules["__main__"].__file__ or sys.argv[0])
+    trusted.load("lambda_runtime.loop").main(sys.modules["__main__"].__file__ or sys.argv[0])
 
 
 if __name__ == "__main__":

@@ -8,10 +8,10 @@ do in an environment that Lambda freezes between two invocations.
 import asyncio
 import atexit
 import os
-import sys
+import warnings
 from contextvars import Context, ContextVar, copy_context
 
-from lambda_runtime import logs
+from lambda_runtime import logs, trusted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,17 +37,31 @@ _interruption: Exception | None = None
 def prepare() -> asyncio.AbstractEventLoop:
     """The environment's event loop, made now if there is none.
 
-    It comes from the policy that the user's code may have set (uvloop does).
+    The one that the user's module has made and set, if it has: what it made on it works then. Else
+    it comes from the policy that the user's code may have set (uvloop does).
     """
     global _loop
     if _loop is None:
         # Whoever closes it loses what was made on it, not the invocations to come.
         atexit.register(_close, os.getpid())
         logs.current_request_id = _request_id
+        _loop = _set_by_user()
     if _loop is None or _loop.is_closed():
         _loop = asyncio.new_event_loop()
         asyncio.set_event_loop(_loop)
     return _loop
+
+
+def _set_by_user() -> asyncio.AbstractEventLoop | None:
+    """The event loop that has been set for this thread, if it is one that can be run."""
+    with warnings.catch_warnings(module=warnings):  # sys.modules may have the user's
+        # Policies are deprecated since 3.14, and so is, before, asking where no loop has been set.
+        warnings.simplefilter("ignore")
+        try:
+            loop = asyncio.get_event_loop_policy().get_event_loop()
+        except Exception:
+            return None  # none has been set
+    return None if loop.is_running() else loop
 
 
 def run(awaitable: "Awaitable[T]") -> "T":
@@ -56,7 +70,7 @@ def run(awaitable: "Awaitable[T]") -> "T":
     Everything run for one invocation shares one context, a copy of init's. Raises
     asyncio.CancelledError when the awaitable was cancelled.
     """
-    threads = sys.modules.get("lambda_runtime.concurrency.threads")
+    threads = trusted.loaded("lambda_runtime.concurrency.threads")
     if threads is not None and logs.current_request_id():
         raise threads.no_event_loop(awaitable)
     if asyncio.isfuture(awaitable):

@@ -6,8 +6,9 @@ Source: "Using the Lambda runtime API" in the AWS Lambda Developer Guide.
 import sys
 
 from lambda_runtime import __version__, payload
-from lambda_runtime.connection import Connection, Disconnected, Reply
-from lambda_runtime.http1 import ProtocolError, field_value, quote
+from lambda_runtime.connection import LOST as LOST
+from lambda_runtime.connection import Connection, Reply
+from lambda_runtime.http1 import field_value, quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
 
     Answer = Awaitable[None] | None
     """What gives an answer returns: to be awaited if the client is async, else None."""
-
-LOST = (OSError, Disconnected, ProtocolError)
-"""What an exchange ends with when the Runtime API is gone."""
 
 _XRAY_CAUSE_LIMIT = 1024 * 1024
 _ASK_AHEAD_LIMIT = 1024 * 1024
@@ -121,21 +119,38 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
         self._common = common
         self.ask_ahead = False
         """Whether an answer is to take the request for the next event with it, in one ``send``."""
+        self.failure: RuntimeApiError | None = None
+        """Why this process has to end. User code may raise errors of the same class."""
+        self._event: Invocation | None = None
 
     def wait_next_invocation(self) -> Invocation:
         """The next event; waits for it without limit.
 
         Raises RuntimeApiError when the wait ends without one. It is not repeated: the platform may
-        have handed the event over already, and a fresh process is what it expects then.
+        have handed the event over already, and a fresh process is what it expects then. What others
+        raise goes through, and the next call goes on with the same wait.
         """
-        try:
-            if self._connection.following:
-                reply = self._connection.receive_following()
-            else:
-                reply = self._connection.exchange(self._next)
-        except LOST as error:
-            raise self.lost("next", error) from error
-        return Invocation(reply)
+        if self._event is None:
+            try:
+                self._event = Invocation(self._connection.poll(self._next))
+            except LOST as error:
+                raise self.lost("next", error) from error
+            except RuntimeApiError as error:
+                self._connection.settle()
+                self.failure = error
+                raise
+        self._connection.settle()
+        # Nothing can be raised between the two: an event is given once.
+        event, self._event, self._connection.has_begun = self._event, None, False
+        return event
+
+    def has_answered(self) -> bool:
+        """Whether the last event has been answered, or the answer has been lost on its way."""
+        return self._connection.has_begun
+
+    def has_interrupted_wait(self) -> bool:
+        """Whether what ``wait_next_invocation`` raised came while no event was there."""
+        return self._event is None and self._connection.has_interrupted_wait()
 
     def post_invocation_result(
         self,
@@ -213,11 +228,15 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
         Raises RuntimeApiError. Only for functions with SnapStart.
         """
         path = "restore/next"
-        reply = self._exchange(
-            path, f"GET /2018-06-01/runtime/{path} HTTP/1.1\r\n{self._common}\r\n".encode()
-        )
+        try:
+            reply = self._connection.poll(
+                f"GET /2018-06-01/runtime/{path} HTTP/1.1\r\n{self._common}\r\n".encode()
+            )
+        except LOST as error:
+            raise self.lost(path, error) from error
+        self._connection.settle()
         if reply.status != 200:
-            raise RuntimeApiError(f"asked to be restored, the Runtime API said {_said(reply)}")
+            raise self._failed(f"asked to be restored, the Runtime API said {_said(reply)}")
 
     def report_restore_error(self, restore_error_data: dict[str, object], error_type: str) -> None:
         """Report that the function is of no use after the restore; the process must then exit."""
@@ -233,9 +252,8 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
         head = self._post_head(path, "application/json", extra, body)
         reply = self._exchange(path, head, body)
         if reply.status != 202:
-            raise RuntimeApiError(
-                f"the Runtime API refused the {path}: {_said(reply)}", reply.status
-            )
+            raise self._failed(f"the Runtime API refused the {path}: {_said(reply)}", reply.status)
+        self._raise_interruption()
 
     def _answer(
         self, kind: str, invoke_id: str, body: bytes, content_type: str, extra: str
@@ -245,7 +263,15 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
         reply = self._exchange(path, head, body, self._next_after(body))
         if reply.status != 202:
             self.judge(kind, invoke_id, len(body), reply)
+        if self._connection.interruption is not None:
+            self._raise_interruption()
         return None
+
+    def _raise_interruption(self) -> None:
+        """Raise what others have raised while the answer was on its way, which it went on."""
+        interruption, self._connection.interruption = self._connection.interruption, None
+        if interruption is not None:
+            raise interruption
 
     def _next_after(self, body: bytes) -> bytes:
         # A large answer may be refused, and what is logged of it is to be there before the event.
@@ -259,9 +285,7 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
         if reply.status == 202:
             return
         if reply.status >= 500:
-            raise RuntimeApiError(
-                f"the Runtime API failed at an answer: {_said(reply)}", reply.status
-            )
+            raise self._failed(f"the Runtime API failed at an answer: {_said(reply)}", reply.status)
         _log_refusal(kind, invoke_id, size, reply)
 
     def _post_head(self, path: str, content_type: str, extra: str, body: bytes | None) -> bytes:
@@ -280,9 +304,13 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
     def lost(self, path: str, error: Exception) -> RuntimeApiError:
         """What to raise when the call of this path ended with such an error."""
         host, port = self._connection.address
-        return RuntimeApiError(
+        return self._failed(
             f"lost the Runtime API at {host}:{port} ({path}): {error or type(error).__name__}"
         )
+
+    def _failed(self, message: str, status: int = 0) -> RuntimeApiError:
+        self.failure = RuntimeApiError(message, status)
+        return self.failure
 
 
 def _echo(invocation_id: str | None) -> str:

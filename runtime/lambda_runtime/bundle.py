@@ -13,6 +13,7 @@ from types import CodeType
 
 COLD = (
     "lambda_runtime",
+    "lambda_runtime.trusted",
     "lambda_runtime.settings",
     "lambda_runtime.http1",
     "lambda_runtime.connection",
@@ -21,10 +22,29 @@ COLD = (
     "lambda_runtime.api_client",
     "lambda_runtime.context",
     "lambda_runtime.handlers",
+    "lambda_runtime.last_resort",
     "lambda_runtime.startup",
     "lambda_runtime.loop",
 )
 """The modules that every start loads: floors 1 to 3 of the package."""
+
+LATE = (
+    "lambda_runtime.aio",
+    "lambda_runtime.concurrency",
+    "lambda_runtime.concurrency.replies",
+    "lambda_runtime.deadline",
+    "lambda_runtime.errors",
+    "lambda_runtime.frames",
+    "lambda_runtime.handler_errors",
+    "lambda_runtime.log_handlers",
+    "lambda_runtime.payload_exact",
+    "lambda_runtime.streaming",
+    "lambda_runtime.timeout_trace",
+    "lambda_runtime.upload",
+)
+"""What an invocation may need later. In memory it is there even when no file can be opened: because
+the function has used up its descriptors, or has changed its root folder. As plain bytes it costs
+the start next to nothing."""
 
 
 def write(root: str) -> str:
@@ -33,7 +53,8 @@ def write(root: str) -> str:
     The same sources and the same interpreter give the same bytes. Raises OSError for a root that
     has no such package or cannot be written to.
     """
-    modules = {name: _compile(root, name) for name in COLD}
+    modules: dict[str, CodeType | bytes] = {name: _compile(root, name) for name in COLD}
+    modules |= {name: marshal.dumps(_compile(root, name)) for name in LATE}
     loader = _compile(root, "lambda_runtime.cold_loader")
     path = os.path.join(root, "lambda_runtime", f"cold.{sys.implementation.cache_tag}")
     with open(f"{path}.part", "wb") as file:

@@ -1,4 +1,4 @@
-"""Loads the modules of the cold path out of the bundle that ``bundle`` wrote.
+"""Loads the runtime out of the bundle that ``bundle`` wrote.
 
 Never imported: ``bundle`` puts its byte-code first in the file, and ``bootstrap`` executes it with
 ``home``, the folder of the package, and ``modules``, byte-code by module name.
@@ -20,7 +20,7 @@ modules: "dict[str, CodeType]" = globals()["modules"]
 
 
 class ColdFinder:
-    """Finder and loader in one, which leaves when it has nothing left to give."""
+    """Finder and loader in one, for the package and for ``trusted``, which takes over then."""
 
     def find_spec(
         self, name: str, path: object = None, target: object = None
@@ -41,9 +41,10 @@ class ColdFinder:
 
     def exec_module(self, module: "ModuleType") -> None:
         code = modules.pop(module.__name__)
-        if not modules:
-            sys.meta_path.remove(self)
         exec(_moved(code, module.__file__), vars(module))
+        if module.__name__ == "lambda_runtime.trusted":
+            sys.meta_path.remove(self)
+            module.bundled.update(modules)
 
 
 def _moved(code: "CodeType", file: "str | None") -> "CodeType":

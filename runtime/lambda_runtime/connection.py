@@ -2,6 +2,14 @@
 
 Used by one thread at a time. There is no timeout unless one is set: an execution environment may be
 frozen for hours while it waits for a reply, and Lambda's own deadline ends whatever hangs.
+
+Theory of operation: interruptions
+----------------------------------
+An exception of somebody else's may be raised in here at any point: by the handler of a signal, or
+sent to this thread by another. Neither an answer nor an event may be lost by it. So what is sent
+and received is put down by the very call of the interpreter that does it (``extend`` of a ``map``):
+an exception is raised before that call or after it, never in between. A reply is read from what is
+put down in the *journal*, and read again from its beginning when the reading was interrupted.
 """
 
 import posix
@@ -31,6 +39,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    Piece = bytes | tuple[bytearray, int, list[int]]
+    """What was received, or the body that it was received into: from where on, and the counts."""
+
 # Up to here a copy that joins head and body is cheaper than a scatter list.
 _SMALL = 32 * 1024
 _RECEIVE = 64 * 1024
@@ -38,10 +49,15 @@ _PEEK = _socket.MSG_PEEK | _socket.MSG_DONTWAIT
 _STATUS = len(b"HTTP/1.1 202")
 _LOOK_SECONDS = 0.05
 """How often to look, while the peer takes nothing more of a request, whether it has refused it."""
+_MOST_INTERRUPTIONS = 100
 
 
 class Disconnected(Exception):
     """The Runtime API closed or reset the connection before its reply was complete."""
+
+
+LOST = (OSError, Disconnected, ProtocolError)
+"""What an exchange ends with when the peer is gone."""
 
 
 class Reply:
@@ -77,7 +93,8 @@ def split_address(address: str) -> tuple[str, int]:
 class Connection:
     """A connection that is opened at the first request and kept.
 
-    ``exchange`` may be called again after any exception: it then starts on a new connection.
+    ``exchange`` may be called again after an exception of ``LOST``: it then starts on a new
+    connection. ``poll`` may be called again after any other, and goes on where it was.
     """
 
     def __init__(self, address: str) -> None:
@@ -87,8 +104,16 @@ class Connection:
         self._buffer = b""
         self._at = 0
         self._in_body = False
+        self._sent: list[int] = []
+        self._journal: list[Piece] | None = None
+        self._waited_at = -1
+        self._polled: Reply | None = None
+        self.interruption: BaseException | None = None
+        """What was raised during the last exchange by others, which did not stop it."""
+        self.has_begun = False
+        """Whether an exchange has been begun since this was last unset."""
         self.following = False
-        """Whether a request is under way whose reply ``receive_following`` has yet to fetch."""
+        """Whether a request is under way whose reply ``poll`` has yet to fetch."""
         self.timeout: int | None = None
         """Seconds that a wait may take, None for no limit; for connections opened from now on."""
 
@@ -102,31 +127,79 @@ class Connection:
         A connection that is found dead before it took a byte of the request is opened anew, once:
         the request cannot have been seen. Raises OSError when there is no connection to be had,
         Disconnected when it ends before the reply does, ProtocolError when the reply is not HTTP.
+        What others raise meanwhile does not stop it, and is kept in ``interruption``.
         """
+        self.leave_if_inherited()
+        parts = (head + body + following,) if len(body) < _SMALL else (head, body, following)
+        self.interruption, self._polled, self._journal, self._sent = None, None, None, []
+        interruptions = 0
+        self.has_begun = True  # whatever is raised from here on is dealt with
+        while True:
+            try:
+                reply = self._read() if self._send(parts) else self.receive_refusal()
+                break
+            except LOST:
+                # Whatever is still under way on this connection belongs to a request given up.
+                self.close()
+                raise
+            except BaseException as error:
+                interruptions += 1
+                if interruptions == _MOST_INTERRUPTIONS:
+                    self.close()
+                    raise
+                self.interruption = self.interruption or error
+        # No call here, in which something could be raised before the next reply is known of.
+        self._journal, self.following = None, following != b""
+        self._keep_or_close(reply)
+        return reply
+
+    def poll(self, request: bytes) -> Reply:
+        """The reply to this request, which is sent unless it followed the last one.
+
+        Raises as ``exchange`` does, and whatever others raise meanwhile; then it may be called
+        again for the same reply, and so it may until ``settle``.
+        """
+        self.leave_if_inherited()
+        self._waited_at = -1
         try:
-            whole = self._send(head, body, following)
-            reply = self.receive() if whole else self.receive_refusal()
-        except BaseException:
-            # Whatever is still under way on this connection belongs to a request given up.
+            if not self.following:
+                if self._journal is None:
+                    self._sent = []
+                    self._journal = []
+                self._send((request,))
+                self.following = True
+                self._journal = None
+            self._polled = self._read()
+        except LOST:
             self.close()
             raise
-        self.following = bool(following)
-        return self._keep_or_close(reply)
+        return self._polled
 
-    def receive_following(self) -> Reply:
-        """The reply to the request that followed the last one. Raises as ``exchange`` does."""
-        try:
-            reply = self.receive()
-        except BaseException:
-            self.close()
-            raise
-        self.following = False
-        return self._keep_or_close(reply)
+    def settle(self) -> None:
+        """The reply that ``poll`` gave has been taken."""
+        reply, self._polled = self._polled, None
+        if reply is not None:
+            self.following = False
+            self._journal = None
+            self._keep_or_close(reply)
 
-    def _keep_or_close(self, reply: Reply) -> Reply:
+    def has_interrupted_wait(self) -> bool:
+        """Whether what ``poll`` raised has ended its wait for bytes, and none had come."""
+        return self._journal is not None and self._waited_at == len(self._journal)
+
+    def _read(self) -> Reply:
+        """The reply that is under way, from its beginning."""
+        self._begin_reading()
+        return self._receive()
+
+    def _begin_reading(self) -> None:
+        if self._journal is not None:
+            self._buffer, self._at = _whole(self._journal), 0
+        self._journal = [self._buffer[self._at :]]
+
+    def _keep_or_close(self, reply: Reply) -> None:
         if reply.closing or (self._at != len(self._buffer) and not self.following):
             self.close()
-        return reply
 
     def begin(self, message: tuple[bytes, ...], flags: int = 0) -> tuple[_socket.socket, int]:
         """Send the first bytes of a request; return the socket for the rest, and their number.
@@ -158,6 +231,10 @@ class Connection:
 
         After an exception the connection is of no more use, and to be closed.
         """
+        self._journal = None
+        return self._read()
+
+    def _receive(self) -> Reply:
         reply = self._receive_head()
         self._in_body = True
         self._receive_body(reply)
@@ -170,6 +247,7 @@ class Connection:
         Raises as ``exchange`` does. The connection breaks off then, perhaps in the middle of the
         reply's body, which is left at that.
         """
+        self._begin_reading()
         reply = self._receive_head()
         reply.closing = True
         try:
@@ -190,19 +268,23 @@ class Connection:
             return True
         return not seen or (len(seen) == _STATUS and seen[9:10] not in (b"1", b"2"))
 
-    def send_rest(self, part: "bytes | memoryview", seconds: float | None) -> bool:
+    def send_rest(
+        self, part: "bytes | memoryview", seconds: float | None, counts: "list[int] | None" = None
+    ) -> bool:
         """Send on what the kernel did not take at once; False when the peer does not take it all.
 
         There may be a reply then, which ``receive_refusal`` fetches. Raises TimeoutError when this
-        takes more than so many seconds.
+        takes more than so many seconds. ``counts`` is told how many bytes were sent each time.
         """
         assert self._socket is not None
+        counts = [] if counts is None else counts
         end = None if seconds is None else time.monotonic() + seconds
         try:
             while part:
                 try:
                     self._socket.settimeout(_LOOK_SECONDS)
-                    part = part[self._socket.send(part) :]
+                    counts.extend(map(self._socket.send, (part,)))
+                    part = part[counts[-1] :]
                 except TimeoutError:
                     # With a timeout set, even a call that is not to wait would wait.
                     self._socket.setblocking(False)
@@ -241,11 +323,12 @@ class Connection:
         self._buffer, self._at = b"", 0
         self._in_body = False
         self.following = False
+        self._journal = None
 
     def _open(self) -> _socket.socket:
         host, port = self.address
         family = _socket.AF_INET6 if ":" in host else _socket.AF_INET
-        connection = _socket.socket(family, _socket.SOCK_STREAM)
+        connection = new_socket(family)
         try:
             if self.timeout is not None:
                 # Not settimeout: then also calls that are not to wait would.
@@ -272,29 +355,40 @@ class Connection:
             self.close()
         return None
 
-    def _send(self, head: bytes, body: bytes, following: bytes) -> bool:
-        """Send all this, unless the peer refuses it before; whether it has been sent."""
-        if len(body) < _SMALL:
-            message: tuple[bytes, ...] = (head + body + following,)
-            _, sent = self.begin(message)
-            if sent == len(message[0]):
-                return True
-        else:
-            message = (head, body, following)
-            try:
-                _, sent = self.begin(message, _socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                sent = 0
-        return all(self.send_rest(part, self.timeout) for part in unsent(message, sent))
+    def _send(self, parts: tuple[bytes, ...]) -> bool:
+        """Send what ``self._sent`` does not say has been sent of these; whether all of it is.
+
+        It is not where the peer refuses the request before it has read it.
+        """
+        sent = self._sent
+        if not sent:
+            kept = self._usable()
+            if kept is not None:
+                try:
+                    sent.extend(map(kept.send, parts[:1]))
+                except (BrokenPipeError, ConnectionResetError):
+                    self.close()  # not a byte was taken
+            if not sent:
+                sent.extend(map(self._open().send, parts[:1]))
+        return sent[0] == sum(map(len, parts)) or all(
+            self.send_rest(part, self.timeout, sent) for part in unsent(parts, sum(sent))
+        )
 
     def _more(self) -> None:
         """Add what has arrived to the buffer, dropping from it what has been read."""
-        assert self._socket is not None
-        received = self._socket.recv(_RECEIVE)
+        received = self._received()
         if not received:
             raise Disconnected("the Runtime API closed the connection in the middle of a reply")
         rest = self._buffer[self._at :]
         self._buffer, self._at = rest + received if rest else received, 0
+
+    def _received(self) -> bytes:
+        """What arrives next, put down in the journal; nothing when the peer has closed."""
+        assert self._socket is not None
+        assert self._journal is not None
+        self._waited_at = len(self._journal)
+        self._journal.extend(map(self._socket.recv, (_RECEIVE,)))
+        return self._journal[-1]  # type: ignore[return-value]
 
     def _receive_head(self) -> Reply:
         while True:
@@ -360,12 +454,15 @@ class Connection:
     def _fill(self, body: bytearray, start: int) -> None:
         """Receive straight into the body, from ``start`` to its end."""
         assert self._socket is not None
+        assert self._journal is not None
+        counts: list[int] = []
+        self._journal.append((body, start, counts))
         with memoryview(body) as view:
             while start < len(body):
-                received = self._socket.recv_into(view[start:])
-                if not received:
+                counts.extend(map(self._socket.recv_into, (view[start:],)))
+                if not counts[-1]:
                     raise Disconnected("the Runtime API closed the connection in an event's body")
-                start += received
+                start += counts[-1]
 
     def _chunks(self) -> bytes | bytearray:
         body: bytes | bytearray = b""
@@ -385,8 +482,7 @@ class Connection:
     def _receive_rest(self, reply: Reply) -> None:
         reply.body = body = bytearray(self._buffer[self._at :])
         self._buffer, self._at = b"", 0
-        assert self._socket is not None
-        while received := self._socket.recv(_RECEIVE):
+        while received := self._received():
             body += received
             within_bounds(len(body))
 
@@ -397,3 +493,22 @@ def unsent(message: tuple[bytes, ...], sent: int) -> "Iterator[memoryview]":
         if sent < len(part):
             yield memoryview(part)[sent:]
         sent = max(0, sent - len(part))
+
+
+def _whole(journal: "list[Piece]") -> bytes:
+    """All that has been received, in one piece."""
+    return b"".join(
+        piece if isinstance(piece, bytes) else piece[0][piece[1] : piece[1] + sum(piece[2])]
+        for piece in journal
+    )
+
+
+def new_socket(family: int, descriptor: int | None = None) -> _socket.socket:
+    """A stream socket that waits without limit; of this descriptor, if there is one already.
+
+    User code may have called ``socket.setdefaulttimeout``.
+    """
+    made = _socket.socket(family, _socket.SOCK_STREAM, 0, descriptor)
+    if made.gettimeout() is not None:
+        made.settimeout(None)
+    return made

@@ -19,7 +19,6 @@ No signal is used for the trace, so handlers may use SIGALRM and ``faulthandler`
 """
 
 import _thread
-import sys
 import time
 
 try:
@@ -27,7 +26,7 @@ try:
 except ImportError:
     import signal as _signal
 
-from lambda_runtime import logs, loop, settings
+from lambda_runtime import logs, loop, settings, trusted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -187,7 +186,7 @@ def _has_interrupted(invocation: "Invocation", error: DeadlineExceeded) -> bool:
     """
     if _raised is invocation:
         return True
-    aio = sys.modules.get("lambda_runtime.aio")
+    aio = trusted.loaded("lambda_runtime.aio")
     task = aio.interrupt(error) if aio is not None else None
     if task is not None:
         time.sleep(_RETRY_SECONDS)
@@ -209,7 +208,7 @@ def _raise(number: int, frame: "FrameType | None") -> None:
     invocation = loop.current
     if invocation is not None and invocation is _expired and is_user_code(frame):
         _raised = invocation
-        if (aio := sys.modules.get("lambda_runtime.aio")) is not None:
+        if (aio := trusted.loaded("lambda_runtime.aio")) is not None:
             aio.keep_running()  # one interruption is enough: cleaning up may take an await
         raise DeadlineExceeded(message(invocation.deadline_ms - time.time() * 1000))
 
@@ -220,7 +219,7 @@ def is_user_code(frame: "FrameType | None") -> bool:
     while frame is not None:
         code = frame.f_code
         if code.co_filename.startswith(_HERE):
-            aio = sys.modules.get("lambda_runtime.aio")
+            aio = trusted.loaded("lambda_runtime.aio")
             if code in calling_code or (aio and code is aio._wait_for.__code__):
                 return True
             return not innermost and code.co_filename.startswith(_CALLING_FILES)

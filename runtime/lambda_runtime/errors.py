@@ -1,21 +1,27 @@
 """What went wrong, told three times: to the caller, to the log, and to X-Ray.
 
-Loaded with the first error, so that ``traceback`` and ``json`` cost nothing until then.
+Loaded with the first error. It imports nothing that the cold path has not, and asks the exception
+only in ways that its class cannot redefine, or is prepared for whatever that raises; what it is not
+prepared for is ``last_resort``'s.
 """
 
-import json
-import os
-import re
+import posix
 import time
-import traceback
 
-from lambda_runtime import logs, payload
+from lambda_runtime import frames as stack_frames
+from lambda_runtime import logs
+from lambda_runtime.frames import Frame
+from lambda_runtime.last_resort import answer, fail_init, type_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
+    from typing import Any
 
-    from lambda_runtime.api_client import Answer, Invocation, LambdaRuntimeClient
+    from lambda_runtime.last_resort import Told
+
+__all__ = ["FaultException", "answer", "describe", "fail_init", "indent", "log", "tell"]
 
 _MESSAGE_LIMIT = 64 * 1024
 _STACK_LIMIT = 64 * 1024
@@ -26,16 +32,46 @@ _RELATED_LIMIT = 20
 _TRAILER_LIMIT = 6 * 1024
 _NO_BREAK_SPACE = "\u00a0"
 
-_HERE = os.path.dirname(__file__) + os.sep
-_PLATFORM_TYPE = re.compile(r"(Runtime|Function)\.[A-Z][a-zA-Z]+")
-
 _WARNING = (
     "LAMBDA_WARNING: Unhandled exception while the function was initialised, before its first "
     "event. Most often its own code or its packaging is the cause; the error follows. If nothing "
     "of yours has changed, compare the runtime's version with the last one that worked.\r"
 )
 
-Frame = tuple[str, int, str, str | None]
+# What an exception is made of, past whatever its class has put in front of it.
+_traceback_of = BaseException.__dict__["__traceback__"].__get__
+_cause_of = BaseException.__dict__["__cause__"].__get__
+_context_of = BaseException.__dict__["__context__"].__get__
+_is_context_hidden = BaseException.__dict__["__suppress_context__"].__get__
+_members_of = BaseExceptionGroup.__dict__["exceptions"].__get__
+
+
+_TRIAL = {"a": [1, "\u00e9\n", {}]}
+
+
+def _encoder(escape: bool, colon: str, comma: str) -> "Callable[[object], str]":
+    """What writes as ``json.dumps`` does, which user code may have replaced."""
+    try:
+        import _json
+
+        encode_text = _json.encode_basestring_ascii if escape else _json.encode_basestring
+        write: Any = _json.make_encoder(
+            None, str, encode_text, None, colon, comma, False, False, False
+        )
+        text = encode_text("\u00e9\n")
+        if "".join(write(_TRIAL, 0)) == f'{{"a"{colon}[1{comma}{text}{comma}{{}}]}}':
+            return lambda value: "".join(write(value, 0))
+    except Exception:
+        pass  # private, and different in another Python
+    import json
+
+    return json.JSONEncoder(ensure_ascii=escape, separators=(comma, colon)).encode
+
+
+_encode_document = _encoder(False, ":", ",")
+encode_line = _encoder(False, ": ", ", ")
+"""A record of the JSON log format."""
+_encode_ascii = _encoder(True, ": ", ", ")
 
 
 class FaultException(Exception):
@@ -51,95 +87,122 @@ class FaultException(Exception):
         return self.msg
 
 
-def answer(
-    client: "LambdaRuntimeClient", invocation: "Invocation", error: BaseException
-) -> "Answer":
-    """Log the error and make it the invocation's answer, or the end of a response that has begun.
-
-    With a client that is async, the answer is to be awaited. Raises what the client raises.
-    """
-    frames = user_frames(error.__traceback__)
-    report = describe(error, frames, invocation.request_id)
-    log(report, error)
-    logs.flush()
-    if invocation.upload is not None and invocation.upload.started:
-        return client.fail_upload(invocation, platform_type(report), _encode_trailer(report))
-    return client.post_invocation_error(
-        invocation.request_id,
-        payload.encode(report),
-        _xray_cause(error, report, frames),
-        invocation.invocation_id,
-        platform_type(report),
-    )
+def tell(
+    error: BaseException, request_id: str, in_stream: bool, in_init: bool, note: str
+) -> "Told":
+    """Log the error and describe it, as ``last_resort.tell`` has it."""
+    frames = _frames_of(error)
+    report = describe(error, frames, request_id)
+    if in_init:
+        _warn_of_init()
+    log(report, error, note)
+    if in_stream:
+        return report, platform_type(report), _encode_trailer(report), ""
+    return report, platform_type(report), encode(report), _xray_cause(error, report, frames)
 
 
-def fail_init(client: "LambdaRuntimeClient", error: BaseException) -> None:
-    """Log why the function cannot be initialised, and tell the platform."""
-    import logging
+def _frames_of(error: BaseException) -> list[Frame]:
+    """The user's frames; none where an audit hook forbids to look at them."""
+    try:
+        return user_frames(_traceback_of(error))
+    except (RecursionError, MemoryError):
+        raise  # see last_resort, which makes room
+    except BaseException:
+        return []
 
-    report = describe(error, user_frames(error.__traceback__), "")
-    logging.warning(_WARNING)
-    log(report, error)
-    logs.flush()
-    client.post_init_error(report, platform_type(report))
+
+def _warn_of_init() -> None:
+    try:
+        import logging
+
+        logging.warning(_WARNING)
+    except Exception:
+        logs.warn(_WARNING)
+
+
+def encode(report: dict[str, object]) -> bytes:
+    """The document as JSON."""
+    return _encode_document(report).encode("utf-8", "backslashreplace")
 
 
 def describe(error: BaseException, frames: list[Frame], request_id: str) -> dict[str, object]:
     """The error's document, as callers of the function receive it, within bounds."""
-    if isinstance(error, FaultException):
-        kind, stack = error.exception_type, error.trace or []
-    else:
-        kind, stack = type(error).__name__, traceback.format_list(frames)
+    kind, stack = _fault(error) if _is_fault(error) else (type_name(error), None)
+    if stack is None:
+        stack = stack_frames.lines(frames)
     return {
-        "errorMessage": _crop(_message(error), _MESSAGE_LIMIT),
+        "errorMessage": _crop(_text_of(error), _MESSAGE_LIMIT),
         "errorType": kind,
         "requestId": request_id,
         "stackTrace": _crop_stack(stack),
     }
 
 
+def _fault(error: BaseException) -> tuple[str, list[str] | None]:
+    """The type and the stack that a FaultException names; users raise them with odd arguments."""
+    try:
+        kind, trace = error.exception_type, error.trace  # type: ignore[attr-defined]
+        if type(kind) is str:
+            return kind, [_text_of(line) for line in trace or ()]
+    except BaseException:
+        pass  # it has lost them, or they cannot be read
+    return type_name(error), None
+
+
+def _is_fault(error: BaseException) -> bool:
+    # Not isinstance: it asks the object for its class, which may raise.
+    return issubclass(type(error), FaultException)
+
+
 def platform_type(report: dict[str, object]) -> str:
     """The type in the one form that the platform keeps: ``Runtime.…`` or ``Function.…``."""
     kind = str(report["errorType"])
-    for candidate in (kind, f"Function.{kind}"):
-        if _PLATFORM_TYPE.fullmatch(candidate):
-            return candidate
-    return "Function.Unknown"
+    prefix, _, name = kind.partition(".")
+    if prefix in ("Runtime", "Function") and _is_platform_name(name):
+        return kind
+    return f"Function.{kind}" if _is_platform_name(kind) else "Function.Unknown"
 
 
-def log(report: dict[str, object], error: BaseException) -> None:
-    """Write the error's log record; unlike the document it has the whole chain of exceptions."""
-    seen = {id(error)}
+def _is_platform_name(name: str) -> bool:
+    return len(name) > 1 and name.isascii() and name.isalpha() and name[0].isupper()
+
+
+def log(report: dict[str, object], error: BaseException, note: str = "") -> None:
+    """Write the error's log record; unlike the document it has the whole chain of exceptions.
+
+    The note stands before the error's own.
+    """
+    related = _all_related(error)
+    if note:
+        related["notes"] = [note, *_list(related.get("notes"))]
     if logs.json_format:
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        record = {"timestamp": stamp, "level": "ERROR", **report, **_related(error, seen)}
-        lines = [json.dumps(record, ensure_ascii=False)]
+        record = {"timestamp": stamp, "level": "ERROR", **report, **related}
+        lines = [encode_line(record)]
     else:
         head = f"[ERROR] {_headline(report)}"
-        lines = [head, *_stack_lines(report), *_related_lines(_related(error, seen))]
+        lines = [head, *_stack_lines(report), *_related_lines(related)]
     try:
         logs.sink.log_error(lines)
-    except OSError:
+    except BaseException:
         pass  # nowhere to log to, which must not cost the invocation its answer
 
 
 def user_frames(trace: "TracebackType | None") -> list[Frame]:
     """The traceback's frames from the user's first one on."""
-    frames: list[Frame] = [
-        (frame.filename, frame.lineno or 0, frame.name, frame.line)
-        for frame in traceback.extract_tb(trace)
-    ]
-    for index, frame in enumerate(frames):
-        if not frame[0].startswith((_HERE, "<frozen importlib")):
-            return frames[index:]
-    return []
+    return stack_frames.of_the_user(stack_frames.of_traceback(trace))
 
 
-def _message(error: BaseException) -> str:
+def _text_of(value: object) -> str:
     try:
-        return str(error)
+        return str.__str__(str(value))  # it may be of a class derived from str, with methods
     except BaseException as failure:
-        return f"<str() of this {type(error).__name__} raised {type(failure).__name__}>"
+        return f"<str() of this {_name(value)} raised {_name(failure)}>"
+
+
+def _name(value: object) -> str:
+    name: str = type.__dict__["__name__"].__get__(type(value))
+    return name
 
 
 def _crop(text: str, limit: int) -> str:
@@ -161,29 +224,47 @@ def _crop_stack(stack: list[str]) -> list[str]:
     return kept[::-1]
 
 
+def _all_related(error: BaseException) -> dict[str, object]:
+    try:
+        return _related(error, {id(error)})
+    except (RecursionError, MemoryError):
+        raise  # see last_resort, which makes room
+    except BaseException:
+        return {}  # the error itself is worth a record
+
+
 def _related(error: BaseException, seen: set[int]) -> dict[str, object]:
     """Notes, causes, contexts and members of groups: what a plain document leaves out."""
     related: dict[str, object] = {}
-    notes = getattr(error, "__notes__", None)
-    if isinstance(notes, (list, tuple)) and notes:
-        related["notes"] = [_crop(str(note), _MESSAGE_LIMIT) for note in notes[:_RELATED_LIMIT]]
-    if isinstance(error, FaultException):
+    if notes := _notes(error):
+        related["notes"] = notes
+    if _is_fault(error):
         return related
-    if isinstance(error, BaseExceptionGroup):
-        members = [_member(member, seen) for member in error.exceptions[:_RELATED_LIMIT]]
+    if issubclass(type(error), BaseExceptionGroup):
+        members = [_member(member, seen) for member in _members_of(error)[:_RELATED_LIMIT]]
         related["exceptions"] = [member for member in members if member]
-    if error.__cause__ is not None:
-        related |= {"cause": member} if (member := _member(error.__cause__, seen)) else {}
-    elif error.__context__ is not None and not error.__suppress_context__:
-        related |= {"context": member} if (member := _member(error.__context__, seen)) else {}
+    name, other = "cause", _cause_of(error)
+    if other is None and not _is_context_hidden(error):
+        name, other = "context", _context_of(error)
+    if other is not None and (member := _member(other, seen)) is not None:
+        related[name] = member
     return related
+
+
+def _notes(error: BaseException) -> list[str]:
+    try:
+        given = error.__notes__
+        notes = list(given)[:_RELATED_LIMIT] if isinstance(given, (list, tuple)) else []
+    except BaseException:
+        return []  # none, or nothing that could be read
+    return [_crop(_text_of(note), _MESSAGE_LIMIT) for note in notes]
 
 
 def _member(error: BaseException, seen: set[int]) -> dict[str, object] | None:
     if id(error) in seen or len(seen) > _RELATED_LIMIT:
         return None
     seen.add(id(error))
-    report = describe(error, user_frames(error.__traceback__), "")
+    report = describe(error, _frames_of(error), "")
     del report["requestId"]
     return report | _related(error, seen)
 
@@ -234,7 +315,7 @@ def _encode_trailer(report: dict[str, object]) -> bytes:
     message = _crop(str(report["errorMessage"]), _TRAILER_LIMIT // 4)
     stack = list(map(str, _list(report["stackTrace"])))
     while True:
-        document = payload.encode(report | {"errorMessage": message, "stackTrace": stack})
+        document = encode(report | {"errorMessage": message, "stackTrace": stack})
         if len(document) <= _TRAILER_LIMIT or not stack:
             return document
         del stack[: (len(stack) + 1) // 2]
@@ -242,7 +323,7 @@ def _encode_trailer(report: dict[str, object]) -> bytes:
 
 def _xray_cause(error: BaseException, report: dict[str, object], frames: list[Frame]) -> str:
     """X-Ray's cause document: ASCII, as it travels in a header, and not larger than X-Ray keeps."""
-    fault = isinstance(error, FaultException)
+    fault = _is_fault(error)
     if fault:
         frames = []
     elif len(frames) > _XRAY_FRAMES:
@@ -257,14 +338,15 @@ def _xray_cause(error: BaseException, report: dict[str, object], frames: list[Fr
         "exceptions": [exception],
         "paths": list(dict.fromkeys(frame[0] for frame in frames)),
     }
-    text = json.dumps(cause)
+    text = _encode_ascii(cause)
     if len(text) > _XRAY_LIMIT:
-        text = json.dumps(cause | {"exceptions": [exception | {"stack": []}], "paths": []})
+        short = cause | {"exceptions": [exception | {"stack": []}], "paths": []}
+        text = _encode_ascii(short)
     return text if len(text) <= _XRAY_LIMIT else ""
 
 
 def _working_directory() -> str:
     try:
-        return os.getcwd()
+        return posix.getcwd()
     except OSError:
         return ""

@@ -5,6 +5,8 @@ The errors and their types are awslambdaric's, each with what to do next.
 
 import sys
 
+from lambda_runtime import trusted
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,7 +122,7 @@ def is_stream(response: object) -> bool:
     kind = type(response)
     if hasattr(kind, "throw" if hasattr(kind, "__next__") else "athrow"):
         return True
-    streaming = sys.modules.get("lambda_runtime.streaming")
+    streaming = trusted.loaded("lambda_runtime.streaming")
     return streaming is not None and isinstance(response, streaming.StreamResponse)
 
 
@@ -131,7 +133,7 @@ def _import(module_name: str) -> "ModuleType":
 
         raise handler_errors.conflict(module_name)
     try:
-        __import__(dotted)
+        return trusted.import_of_users(dotted)
     except ImportError as error:
         from lambda_runtime import handler_errors
 
@@ -140,4 +142,3 @@ def _import(module_name: str) -> "ModuleType":
         from lambda_runtime import handler_errors
 
         raise handler_errors.syntax(module_name, error) from None
-    return sys.modules[dotted]

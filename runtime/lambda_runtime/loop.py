@@ -8,19 +8,31 @@ import _thread
 import gc
 import posix
 import sys
+import time
 
-from lambda_runtime import context, handlers, logs, settings, startup
+from lambda_runtime import context, handlers, last_resort, logs, settings, startup, trusted
 from lambda_runtime.api_client import Invocation, LambdaRuntimeClient, RuntimeApiError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
     from lambda_runtime.api_client import Answer
 
+gettrace, settrace = sys.gettrace, sys.settrace
+_suspended_trace: "Callable[..., Any] | None" = None
+"""The trace function that user code has set: only for user code, as it may raise."""
+
 _pid = posix.getpid()
 _ANSWERED = object()
+
+_MOST_STRAYS = 200
+"""Exceptions a second, raised in the runtime's own work by others, with which it still goes on."""
+_monitoring: "Any" = getattr(sys, "monitoring", None)  # since 3.12
+_TOOLS = range(6) if _monitoring is not None else ()
+_strays = 0
+_stray_second = 0
 
 terminated = False
 """Whether a SIGTERM has ended the environment: nobody waits for an answer any more."""
@@ -31,7 +43,12 @@ current: "Invocation | None" = None
 watched_ms = NEVER
 """An invocation with an earlier deadline than this one has to wake that thread."""
 
+init_trace_ms = 0
+"""When to log where the init is, in milliseconds after the process's start; 0 if it is over."""
+
 _alarm: "_thread.LockType | None" = None
+_INIT_TRACE_MS = 8000
+_SLOW_INIT_SECONDS = 0.5
 _LOAD_SECONDS = 0.05
 
 
@@ -63,6 +80,7 @@ def prepare(script: str) -> None:
     home = __file__.rpartition("/")[0].rpartition("/")[0]
     startup.set_environment(home)
     startup.set_path(home, folder)
+    trusted.hold("lambda_runtime.frames", "lambda_runtime.errors")
     logs.prepare_streams()
     startup.hook_imports(logs.equip_logging)
     # Where awslambdaric has its module, and monitoring libraries look for it.
@@ -77,14 +95,79 @@ def run(client: LambdaRuntimeClient) -> "NoReturn":
     """
     global current
     handler = initialise(client, _complete)
+    prepared = False
     while True:
         current = None
-        invocation = client.wait_next_invocation()
-        begin(invocation)
-        # Not where a library has put itself in between: what it does after the answer has to be
-        # done before the environment may be frozen.
-        client.ask_ahead = handle_event_request is _handle_event_request
-        handle_event_request(client, handler, invocation)
+        invocation = _wait_next(client)
+        try:
+            begin(invocation)
+            # Not where a library has put itself in between: what it does after the answer has to be
+            # done before the environment may be frozen.
+            client.ask_ahead = handle_event_request is _handle_event_request
+            handle_event_request(client, handler, invocation)
+        except BaseException as error:
+            # Here, as what user code has registered may raise in every function that is called.
+            for tool in _TOOLS:
+                if _monitoring.get_tool(tool) is not None:
+                    _monitoring.set_events(tool, 0)
+            _recover(client, invocation, error)
+        if not prepared:
+            # Now the first answer has not had to wait for it.
+            prepared = True
+            last_resort.quietly(last_resort.prepare)
+
+
+def _wait_next(client: LambdaRuntimeClient) -> Invocation:
+    """The next event, whatever is raised by signals' handlers and other threads meanwhile."""
+    while True:
+        try:
+            return client.wait_next_invocation()
+        except BaseException as error:
+            kind = type(error)  # as isinstance may raise, see last_resort
+            if _ends_process(client, error) or (
+                issubclass(kind, KeyboardInterrupt) and client.has_interrupted_wait()
+            ):
+                raise
+            _log_stray(error, "the wait for the next event goes on")
+
+
+def _recover(client: LambdaRuntimeClient, invocation: Invocation, error: BaseException) -> None:
+    """An error has come from the runtime's own work: answer with it, unless there is an answer.
+
+    Raises it when it is to end the process.
+    """
+    if _ends_process(client, error):
+        raise error
+    if client.has_answered() or invocation.upload is not None:
+        if issubclass(type(error), KeyboardInterrupt):
+            raise error
+        return _log_stray(error, "the invocation has been answered, and the function goes on")
+    client.ask_ahead = False
+    last_resort.answer(client, invocation, error)
+
+
+def _ends_process(client: LambdaRuntimeClient, error: BaseException) -> bool:
+    return (
+        error is client.failure
+        or terminated
+        or is_forked()
+        or issubclass(type(error), SystemExit)
+        or _strays_pour_in()
+    )
+
+
+def _strays_pour_in() -> bool:
+    """Whether exceptions come so fast that nothing else would be done any more."""
+    global _strays, _stray_second
+    second = int(time.time())
+    _strays, _stray_second = (_strays + 1 if second == _stray_second else 1), second
+    return _strays > _MOST_STRAYS
+
+
+def _log_stray(error: BaseException, note: str) -> None:
+    last_resort.make_room(error)
+    last_resort.log(error, note=f"Raised while no handler ran: {note}")
+    last_resort.quietly(logs.flush)
 
 
 def initialise(
@@ -95,7 +178,9 @@ def initialise(
     ``complete`` makes of it what is called for every invocation. Does not return when any of this
     fails: that is reported, and the process ends. Raises RuntimeApiError.
     """
-    gc.disable()
+    global init_trace_ms
+    collector = startup.PausedCollector()
+    _watch_init()
     try:
         handler = complete(handlers.adapt(_resolve()))
     except SystemExit:
@@ -103,12 +188,11 @@ def initialise(
     except BaseException as error:
         if is_forked():
             raise
-        from lambda_runtime import errors
-
-        errors.fail_init(client, error)
+        last_resort.fail_init(client, error)
         sys.exit(1)
+    init_trace_ms = 0
     gc.freeze()
-    gc.enable()
+    collector.resume()
     if settings.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
         from lambda_runtime import snapstart
 
@@ -117,7 +201,7 @@ def initialise(
 
 
 def _complete(handler: "handlers.Handler") -> "handlers.Handler":
-    if (shutdown := sys.modules.get("lambda_runtime.shutdown")) is not None:
+    if (shutdown := trusted.loaded("lambda_runtime.shutdown")) is not None:
         shutdown.prepare()
     if policy := settings.get("LAMBDA_RUNTIME_TIMEOUT"):
         from lambda_runtime import deadline
@@ -137,8 +221,9 @@ def is_forked() -> bool:
 
 def adopt_process() -> None:
     """This process, and no longer the one that it was forked from, is the one that answers."""
-    global _pid
+    global _pid, _alarm, watched_ms
     _pid = posix.getpid()
+    _alarm, watched_ms = None, NEVER  # the thread that watches is the other one's
 
 
 def begin(invocation: Invocation) -> None:
@@ -150,10 +235,41 @@ def begin(invocation: Invocation) -> None:
     logs.request_id = invocation.request_id
     logs.tenant_id = invocation.tenant_id
     logs.invocation = invocation
-    if invocation.trace_id is not None:
-        settings.put_trace_id(invocation.trace_id)
-    else:
-        settings.remove(settings.TRACE_ID)
+    try:
+        if invocation.trace_id is not None:
+            settings.put_trace_id(invocation.trace_id)
+        else:
+            settings.remove(settings.TRACE_ID)
+    except Exception:
+        pass  # an audit hook forbids it, or it is no value for a variable
+
+
+def _watch_init() -> None:
+    """Have a thread log where an init is that takes too long: later, it watches the deadlines.
+
+    Lambda gives an init on demand ten seconds. In the other kinds of init there is more time, and
+    in those with SnapStart or several processes no thread may be there yet.
+    """
+    global init_trace_ms
+    given = settings.get("LAMBDA_RUNTIME_INIT_TRACE_MS") or ""
+    if given.isascii() and given.isdigit():
+        init_trace_ms = int(given)
+    elif settings.get("AWS_LAMBDA_INITIALIZATION_TYPE") in (None, "on-demand"):
+        init_trace_ms = 0 if settings.get("AWS_LAMBDA_MAX_CONCURRENCY") else _INIT_TRACE_MS
+    if init_trace_ms:
+        _start_watching()
+
+
+def _start_watching() -> bool:
+    """Start the thread; whether there is one to be had."""
+    global _alarm
+    _alarm = _thread.allocate_lock()
+    _alarm.acquire()
+    try:
+        _thread.start_new_thread(_watch_deadlines, (_alarm,))
+    except RuntimeError:
+        _alarm = None
+    return _alarm is not None
 
 
 def _watch(deadline_ms: int) -> None:
@@ -168,15 +284,8 @@ def _watch(deadline_ms: int) -> None:
     if _alarm is not None:
         if _alarm.locked():
             _alarm.release()
-    elif not is_watched():
-        watched_ms = 0
-    else:
-        _alarm = _thread.allocate_lock()
-        _alarm.acquire()
-        try:
-            _thread.start_new_thread(_watch_deadlines, (_alarm,))
-        except RuntimeError:
-            watched_ms = 0  # no thread to be had: no trace, but an answer
+    elif not is_watched() or not _start_watching():
+        watched_ms = 0  # nothing to watch for, or no thread to be had: no trace, but an answer
 
 
 def is_watched() -> bool:
@@ -190,6 +299,12 @@ def is_traced() -> bool:
 
 
 def _watch_deadlines(alarm: "_thread.LockType") -> None:
+    if init_trace_ms and not alarm.acquire(True, _SLOW_INIT_SECONDS) and init_trace_ms:
+        from lambda_runtime import timeout_trace
+
+        timeout_trace.watch_init(alarm)
+    if not is_watched():
+        return
     # The first invocation is not to wait for what only the slow ones need.
     alarm.acquire(True, _LOAD_SECONDS)
     from lambda_runtime import deadline
@@ -206,6 +321,7 @@ def handle_event_request(
     raised in a child that the handler forked, which has no invocation to answer. With a client that
     is async, all of this is to be awaited.
     """
+    global _suspended_trace
     if client.is_async:
         from lambda_runtime.concurrency import asyncs
 
@@ -214,23 +330,30 @@ def handle_event_request(
         invocation_context = context.make(invocation)
         marshaller = client.marshaller
         event = marshaller.unmarshal_request(invocation.body, invocation.content_type)
+        if _suspended_trace is not None:
+            settrace(_suspended_trace)
+            _suspended_trace = None
         response = request_handler(event, invocation_context)
         if type(response) not in handlers.PLAIN:
             response = _settle(client, invocation, response)
             if response is _ANSWERED:
                 return None
+        if gettrace() is not None:
+            _suspended_trace = gettrace()
+            settrace(None)
         result, content_type = marshaller.marshal_response(response)
-    except RuntimeApiError:
-        raise
     except BaseException as error:
-        if terminated or is_forked():
+        if gettrace() is not None:
+            _suspended_trace = gettrace()
+            settrace(None)
+        # The client's own failure, by what it is: user code may raise errors of that class.
+        if error is client.failure or terminated or is_forked():
             raise
-        from lambda_runtime import errors
-
-        if isinstance(error, SystemExit):
+        leaves = issubclass(type(error), SystemExit)
+        if leaves:
             client.ask_ahead = False  # nobody would be there for the next event
-        errors.answer(client, invocation, error)
-        if isinstance(error, SystemExit):
+        last_resort.answer(client, invocation, error)
+        if leaves:
             raise
         return None
     logs.flush()

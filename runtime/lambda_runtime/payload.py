@@ -45,6 +45,7 @@ _orjson: "Any" = None
 _for_orjson: "Callable[[object], object] | None" = None
 _options: tuple[int, ...] = ()
 _handled = 0
+_modules = sys.modules
 
 
 class _ScanSettings:
@@ -166,8 +167,9 @@ def decode(document: bytes | bytearray | str) -> object:
     try:
         text = document if isinstance(document, str) else document.decode()
         value, end = _scan(text, 0)
-    except (StopIteration, ValueError, SystemError):
-        # SystemError: 3.11 to 3.13 cannot raise JSONDecodeError before json.decoder is loaded.
+    except Exception:
+        # 3.11 to 3.13 cannot raise JSONDecodeError before json.decoder is loaded: SystemError, or
+        # what importing it raises.
         return _decode_slowly(document)
     if end != len(text) and text[end:].strip(_SPACE):
         return _decode_slowly(document)
@@ -206,7 +208,7 @@ def encode(value: "Any") -> bytes:
         # namedtuple, which the C encoder would write as an array.
         marshal.dumps(value)
         text = "".join(_encode(value, 0))
-    except (TypeError, ValueError, RecursionError):
+    except Exception:
         from lambda_runtime import payload_exact
 
         _markers.clear()
@@ -221,7 +223,7 @@ def _weigh(size: int) -> None:
     """Count what the interpreter's engine has done, and change engines once it pays."""
     global _handled
     _handled += size
-    if _orjson is None and (_handled > _WORTH_ORJSON or "orjson" in sys.modules):
+    if _orjson is None and (_handled > _WORTH_ORJSON or "orjson" in _modules):
         _adopt_orjson()
 
 
@@ -229,8 +231,9 @@ def _adopt_orjson() -> None:
     global _orjson, _for_orjson, _options, _handled
     try:
         import orjson
-    except ImportError:
-        # Not installed, or built for another interpreter: do without for as long as ints last.
+    except Exception:
+        # Not installed, or built for another interpreter, or user code has replaced what imports:
+        # do without for as long as ints last.
         _handled = -sys.maxsize
     else:
         from lambda_runtime.payload_exact import for_orjson

@@ -1,7 +1,9 @@
 """The environment variables, read and written without loading ``os``.
 
-``os`` costs a tenth of the interpreter's start. Until somebody imports it, ``posix.environ`` is the
-truth, and ``os.environ`` is made from it; from then on ``os.environ`` is.
+``os`` costs a tenth of the interpreter's start. ``posix.environ`` is the dictionary in which
+``os.environ`` keeps its values, so each sees what is put into the other. Only where user code has
+put an object of its own in the place of ``os.environ`` the two differ: that object is asked first,
+and may fail.
 """
 
 import posix
@@ -11,30 +13,47 @@ TRACE_ID = "_X_AMZN_TRACE_ID"
 _MANY = 1000
 _trace_ids = 0
 _put_reused: "Callable[[str], None] | None" = None
+_environ: "dict[bytes, bytes]" = posix.environ
+_modules = sys.modules
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 
 def get(name: str) -> str | None:
     """The value of the variable, or None when it is not set."""
-    os = sys.modules.get("os")
-    if os is not None:
-        value: str | None = os.environ.get(name)
-        return value
-    raw = posix.environ.get(name.encode())
+    if (replaced := _replaced_environ()) is not None:
+        try:
+            value = replaced.get(name)
+            if value is None or type(value) is str:
+                return value
+        except Exception:
+            pass  # the user's object: what the process has is true, too
+    raw = _environ.get(name.encode())
     return None if raw is None else raw.decode("utf-8", "surrogateescape")
 
 
 def put(name: str, value: str) -> None:
     """Set the variable for this process and for those it starts."""
-    os = sys.modules.get("os")
-    if os is not None:
-        os.environ[name] = value
-    else:
-        posix.putenv(name, value)
-        posix.environ[name.encode()] = value.encode("utf-8", "surrogateescape")
+    posix.putenv(name, value)
+    _environ[name.encode()] = value.encode("utf-8", "surrogateescape")
+    if (replaced := _replaced_environ()) is not None:
+        try:
+            replaced[name] = value
+        except Exception:
+            pass  # the user's object need not take it
+
+
+def _replaced_environ() -> "Any":
+    """What user code has put in the place of ``os.environ``, None where it has not."""
+    os = _modules.get("os")
+    environ: Any = getattr(os, "environ", None)
+    # A subclass's methods may raise as well as those of any other object.
+    if type(environ) is getattr(os, "_Environ", None) and environ._data is _environ:
+        return None
+    return environ
 
 
 def put_trace_id(value: str) -> None:
@@ -60,11 +79,11 @@ def put_trace_id(value: str) -> None:
 def remove(name: str) -> str | None:
     """Unset the variable; its value until now, or None when it was not set."""
     value = get(name)
-    if value is not None:
-        os = sys.modules.get("os")
-        if os is not None:
-            del os.environ[name]
-        else:
-            posix.unsetenv(name)
-            del posix.environ[name.encode()]
+    if _environ.pop(name.encode(), None) is not None:
+        posix.unsetenv(name)
+    if value is not None and (replaced := _replaced_environ()) is not None:
+        try:
+            del replaced[name]
+        except Exception:
+            pass  # it has not got it, or does not let it go
     return value

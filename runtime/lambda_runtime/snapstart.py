@@ -8,7 +8,7 @@ Lambda SnapStart" in the AWS Lambda Developer Guide.
 import posix
 import sys
 
-from lambda_runtime import handlers, hooks, logs, loop, settings, startup
+from lambda_runtime import handlers, hooks, logs, loop, settings, startup, trusted
 from lambda_runtime.api_client import RuntimeApiError
 
 TYPE_CHECKING = False
@@ -120,7 +120,7 @@ def reseed(*, forked: bool = False) -> None:
 def _registry() -> "Any":
     """The package ``snapshot_restore_py``; outside of Lambda perhaps not there: this module."""
     try:
-        return __import__("snapshot_restore_py")
+        return trusted.import_of_users("snapshot_restore_py")
     except ModuleNotFoundError:
         return sys.modules[__name__]
 

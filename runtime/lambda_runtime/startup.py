@@ -5,6 +5,7 @@ Started with ``-S``, the interpreter has not looked for site-packages, ``.pth`` 
 here, and only where it exists.
 """
 
+import gc
 import posix
 import sys
 import time
@@ -14,7 +15,7 @@ try:
 except ImportError:
     from importlib.machinery import PathFinder
 
-from lambda_runtime import logs, settings
+from lambda_runtime import logs, settings, trusted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ def _listing(entry: str) -> "Iterable[str]":
 
 def _import_customisation(name: str) -> None:
     try:
-        __import__(name)
+        trusted.import_of_users(name)
     except ImportError as error:
         if error.name != name:
             _report_customisation(name, error)
@@ -186,7 +187,8 @@ class ImportHooks:
     """A finder that lets the runtime act when somebody imports one of a few modules.
 
     First on ``sys.meta_path``. It equips ``logging`` and ``subprocess`` as soon as they are loaded,
-    and answers for ``awslambdaric``, of which libraries and users import parts.
+    finds the runtime's own modules for those who import them as usual, and answers for
+    ``awslambdaric``, of which libraries and users import parts.
     """
 
     def __init__(self, equip_logging: "Callable[[], None]") -> None:
@@ -197,6 +199,8 @@ class ImportHooks:
     ) -> "ModuleSpec | None":
         if name in self._equip:
             return self._find_equipped(name, path)
+        if name.startswith("lambda_runtime."):
+            return trusted.find_own(name)
         if name == "awslambdaric":
             from lambda_runtime import compat
 
@@ -263,12 +267,48 @@ def equip_subprocess() -> None:
     subprocess._args_from_interpreter_flags = without_site_flag  # type: ignore[attr-defined]
 
 
+class PausedCollector:
+    """No garbage collection until ``resume``, and then what user code has asked for meanwhile.
+
+    To user code the collector looks as it is asked to be: on, until it calls ``gc.disable``.
+    """
+
+    def __init__(self) -> None:
+        self._functions = gc.isenabled, gc.enable, gc.disable
+        self._wanted = self._functions[0]()
+        self._paused = True
+        gc.isenabled, gc.enable, gc.disable = self._is_enabled, self._enable, self._disable
+        self._functions[2]()
+
+    def resume(self) -> None:
+        """Give the collector back as user code wants it."""
+        self._paused = False
+        gc.isenabled, gc.enable, gc.disable = self._functions
+        if self._wanted:
+            self._functions[1]()
+
+    # Somebody may keep these for longer than init.
+
+    def _is_enabled(self) -> bool:
+        return self._wanted if self._paused else self._functions[0]()
+
+    def _enable(self) -> None:
+        self._wanted = True
+        if not self._paused:
+            self._functions[1]()
+
+    def _disable(self) -> None:
+        self._wanted = False
+        self._functions[2]()
+
+
 def hook_imports(equip_logging: "Callable[[], None]") -> None:
     """Equip ``logging`` and ``subprocess``, now or later; answer for awslambdaric's names."""
     if "logging" in sys.modules:
         equip_logging()
     if "subprocess" in sys.modules:
         equip_subprocess()
+    trusted.after_load |= {"logging": equip_logging, "subprocess": equip_subprocess}
     hooks: list[Any] = sys.meta_path
     hooks.insert(0, ImportHooks(equip_logging))
     hooks.append(Companions())

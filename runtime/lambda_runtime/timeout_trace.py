@@ -1,29 +1,73 @@
 """Where every thread and every asyncio task of the process is, as one log record."""
 
-import json
+import posix
 import sys
 import time
-import traceback
 
-from lambda_runtime import errors, logs, loop
+from lambda_runtime import errors, frames, logs, loop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import _thread
     import asyncio
     from collections.abc import Callable, Collection, Iterable, Iterator
     from types import FrameType
+    from typing import Any
 
     Entry = dict[str, object]
 
 _MOST = 50
 """How many threads, tasks, and frames of each are shown: the innermost frames."""
 
+_started = time.monotonic()  # half a second after the process, where there is no better clock
 _HERE = __file__.rpartition("/")[0] + "/"
 
 
 def log(
     request_id: str,
     left_ms: float,
+    hidden: "Collection[object]" = (),
+    is_hidden: "Callable[[object], bool]" = lambda task: False,
+) -> None:
+    """Log where an invocation is that has so many milliseconds left, as ``_log`` has it."""
+    message = f"The function is about to time out, in {max(0, round(left_ms))} ms; it is here"
+    _log(request_id, message, hidden, is_hidden)
+
+
+def watch_init(alarm: "_thread.LockType") -> None:
+    """Log where the init is if it is not over in time. For the watching thread."""
+    while loop.init_trace_ms:
+        passed_ms = _process_age_ms()
+        if passed_ms >= loop.init_trace_ms:
+            loop.init_trace_ms = 0
+            message = f"The function is still being initialised, after {round(passed_ms)} ms"
+            try:
+                _log("", f"{message}; it is here")
+            except Exception as error:
+                logs.warn(f"No trace of the init: {type(error).__name__}: {error}")
+            return
+        alarm.acquire(True, (loop.init_trace_ms - passed_ms) / 1000)
+
+
+def _process_age_ms() -> float:
+    """The time since the process was started, by whichever program it was then."""
+    own_ms = (time.monotonic() - _started) * 1000
+    try:
+        descriptor = posix.open("/proc/self/stat", posix.O_RDONLY | posix.O_CLOEXEC)
+        try:
+            # proc(5): the 22nd field, of which the second is in parentheses, and may hold others.
+            field = posix.read(descriptor, 4096).rpartition(b")")[2].split()[19]
+        finally:
+            posix.close(descriptor)
+        seconds = int(field) / posix.sysconf("SC_CLK_TCK")
+        return max(own_ms, (time.clock_gettime(time.CLOCK_BOOTTIME) - seconds) * 1000)
+    except (OSError, ValueError, IndexError):
+        return own_ms
+
+
+def _log(
+    request_id: str,
+    message: str,
     hidden: "Collection[object]" = (),
     is_hidden: "Callable[[object], bool]" = lambda task: False,
 ) -> None:
@@ -34,26 +78,25 @@ def log(
     """
     import _thread
 
-    frames: dict[int, FrameType] = getattr(sys, "_current_frames", dict)()
-    frames.pop(_thread.get_ident(), None)
+    stacks: dict[int, FrameType] = getattr(sys, "_current_frames", dict)()
+    stacks.pop(_thread.get_ident(), None)
     shown = [
         (ident, frame)
-        for ident, frame in frames.items()
+        for ident, frame in stacks.items()
         if ident not in hidden and not _is_of_the_runtime(frame)
     ]
     threads = [_thread_entry(ident, frame) for ident, frame in shown[:_MOST]]
-    if not frames:
+    if not stacks:
         threads = [{"name": "(all)", "stackTrace": _dump()}]
-    pending = _pending_tasks(frames.values())
+    pending = _pending_tasks(stacks.values())
     tasks = [
         _task_entry(task)
         for task in [each for each in pending if each not in hidden and not is_hidden(each)][:_MOST]
     ]
-    message = f"The function is about to time out, in {max(0, round(left_ms))} ms; it is here"
     now = time.time()
     stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03}Z"
     if logs.json_format:
-        record = {
+        record: dict[str, object] = {
             "timestamp": stamp,
             "level": "ERROR",
             "message": message,
@@ -61,7 +104,7 @@ def log(
             "threads": threads,
             "tasks": tasks,
         }
-        lines = [json.dumps(record, ensure_ascii=False)]
+        lines = [errors.encode_line(record)]
     else:
         lines = [f"[ERROR]\t{stamp}\t{request_id}\t{message}"]
         for title, entries in (("Thread", threads), ("Task", tasks)):
@@ -79,8 +122,8 @@ def _entry_lines(title: str, entry: "Entry") -> "Iterator[str]":
 
 
 def _thread_entry(ident: int, frame: "FrameType") -> "Entry":
-    stack = traceback.extract_stack(frame)
-    is_main = any(frame.filename == loop.__file__ and frame.name == "main" for frame in stack)
+    stack = frames.of_stack(frame)
+    is_main = any(file == loop.__file__ and name == "main" for file, _, name, _ in stack)
     name = "MainThread" if is_main else _thread_name(ident)
     return {"name": name, "stackTrace": _format(stack)}
 
@@ -98,8 +141,14 @@ def _dump() -> list[str]:
 
 def _is_of_the_runtime(frame: "FrameType") -> bool:
     """Whether it is in one of the threads with which the runtime watches and interrupts."""
-    files = [each.f_code.co_filename for each, _ in traceback.walk_stack(frame)]
-    return all(file.startswith(_HERE) for file in files)
+    return all(each.f_code.co_filename.startswith(_HERE) for each in _walk(frame))
+
+
+def _walk(frame: "FrameType | None") -> "Iterator[FrameType]":
+    """The frame, and those that have led to it."""
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
 
 
 def _thread_name(ident: int) -> str:
@@ -115,35 +164,35 @@ def _thread_name(ident: int) -> str:
     return f"{ident:#x}"
 
 
-def _format(stack: "traceback.StackSummary") -> list[str]:
+def _format(stack: list[frames.Frame]) -> list[str]:
     """The user's part of the stack; all of it where that is none."""
     start = 0
     for index, frame in enumerate(stack):
-        if frame.filename == loop.__file__:
+        if frame[0] == loop.__file__:
             start = index + 1
-    while start < len(stack) and stack[start].filename.startswith(_HERE):
+    while start < len(stack) and stack[start][0].startswith((_HERE, "<frozen importlib")):
         start += 1
-    return traceback.format_list(list(stack)[start:][-_MOST:] or list(stack)[-_MOST:])
+    return frames.lines(stack[start:][-_MOST:] or stack[-_MOST:])
 
 
-def _pending_tasks(frames: "Iterable[FrameType]") -> "list[asyncio.Task[object]]":
-    if "asyncio" not in sys.modules:
+def _pending_tasks(stacks: "Iterable[FrameType]") -> "list[asyncio.Task[object]]":
+    # Not imported: that would wait for whoever is importing it just now, and may be stuck in it.
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None or not hasattr(asyncio, "all_tasks"):
         return []
-    import asyncio
-
-    tasks: list[asyncio.Task[object]] = []
-    for event_loop in _event_loops(frames):
+    tasks: list[Any] = []
+    for event_loop in _event_loops(asyncio, stacks):
         tasks += asyncio.all_tasks(event_loop)
     return sorted(tasks, key=lambda task: task.get_name())
 
 
-def _event_loops(frames: "Iterable[FrameType]") -> "list[asyncio.AbstractEventLoop]":
+def _event_loops(
+    asyncio: "Any", stacks: "Iterable[FrameType]"
+) -> "list[asyncio.AbstractEventLoop]":
     """The event loops that the threads are running: they appear in their frames."""
-    import asyncio
-
-    found: dict[int, asyncio.AbstractEventLoop] = {}
-    for innermost in frames:
-        for frame, _ in traceback.walk_stack(innermost):
+    found: dict[int, Any] = {}
+    for innermost in stacks:
+        for frame in _walk(innermost):
             if "asyncio" not in frame.f_code.co_filename and not _is_ours(frame):
                 continue
             for value in frame.f_locals.values():
@@ -161,17 +210,17 @@ def _is_ours(frame: "FrameType") -> bool:
 def _task_entry(task: "asyncio.Task[object]") -> "Entry":
     coroutine = task.get_coro()
     name = getattr(coroutine, "__qualname__", type(coroutine).__name__)
-    stack = traceback.StackSummary.extract(_suspended_frames(coroutine))
+    stack = frames.of_frames(_suspended_frames(coroutine))
     return {"name": f"{task.get_name()} {name}", "stackTrace": _format(stack)}
 
 
-def _suspended_frames(awaited: object) -> "Iterator[tuple[FrameType, int]]":
+def _suspended_frames(awaited: object) -> "Iterator[FrameType]":
     """The frames of a chain of coroutines, each of which awaits the next."""
     for _ in range(_MOST):
         for kind, next_one in (("cr", "await"), ("gi", "yieldfrom"), ("ag", "await")):
             frame: FrameType | None = getattr(awaited, f"{kind}_frame", None)
             if frame is not None:
-                yield frame, frame.f_lineno
+                yield frame
                 awaited = getattr(awaited, f"{kind}_{next_one}")
                 break
         else:

@@ -46,7 +46,7 @@ def test_a_function(root: Root, task: Path) -> None:
 
 def test_cold_modules_come_from_the_bundle(root: Root, task: Path) -> None:
     loaded = invoke(root, task, "app.loaded")
-    assert loaded["lambda_runtime.loop"] == ["/opt/runtime/lambda_runtime/loop.py", "ColdFinder"]
+    assert loaded["lambda_runtime.loop"] == ["/opt/runtime/lambda_runtime/loop.py", "BundleLoader"]
     others = {name for name, (_, loader) in loaded.items() if loader != "ColdFinder"}
     assert not others, others
 

@@ -187,7 +187,7 @@ def test_where_the_working_folder_is_gone(monkeypatch: pytest.MonkeyPatch) -> No
     def gone() -> str:
         raise FileNotFoundError
 
-    monkeypatch.setattr("os.getcwd", gone)
+    monkeypatch.setattr("posix.getcwd", gone)
     assert json.loads(xray(raised(fail)))["working_directory"] == ""
 
 

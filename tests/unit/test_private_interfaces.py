@@ -17,10 +17,19 @@ RUNTIME = ROOT / "runtime"
 # Every private module and attribute of the interpreter that the sources name. Whoever adds one adds
 # what happens without it, and a test below that takes it away.
 PRIVATE = {
+    "_frozen_importlib.BuiltinImporter",
+    "_frozen_importlib.FrozenImporter",
     "_frozen_importlib.ModuleSpec",
+    "_frozen_importlib._ModuleLockManager",
+    "_frozen_importlib.module_from_spec",
+    "_frozen_importlib_external.ExtensionFileLoader",
+    "_frozen_importlib_external.FileFinder",
     "_frozen_importlib_external.MAGIC_NUMBER",
     "_frozen_importlib_external.PathFinder",
+    "_frozen_importlib_external.SourceFileLoader",
     "_imp._fix_co_filename",
+    "_imp.extension_suffixes",
+    "_json",
     "_json.encode_basestring",
     "_json.make_encoder",
     "_json.make_scanner",
@@ -225,7 +234,7 @@ def test_the_bundle_is_loaded(
     tell += ".__code__.co_filename, type(sys.modules['lambda_runtime.loop'].__loader__).__name__))"
     outcome = run(f"{BREAK[name]}\n{tell}", task, bundled / "bootstrap")
     assert answers(outcome) == expected
-    assert f"{bundled}/lambda_runtime/loop.py ColdFinder" in outcome.stdout
+    assert f"{bundled}/lambda_runtime/loop.py BundleLoader" in outcome.stdout
 
 
 @pytest.mark.parametrize(

@@ -20,10 +20,12 @@ COLD_MODULES = {
     "lambda_runtime.handlers",
     "lambda_runtime.http1",
     "lambda_runtime.logs",
+    "lambda_runtime.last_resort",
     "lambda_runtime.loop",
     "lambda_runtime.payload",
     "lambda_runtime.settings",
     "lambda_runtime.startup",
+    "lambda_runtime.trusted",
     # compiled modules that it cannot do without
     "_json",
     "_socket",

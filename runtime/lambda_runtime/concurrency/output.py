@@ -17,6 +17,7 @@ except ImportError:
 
 from lambda_runtime import logs, settings, streams
 from lambda_runtime.concurrency import shared
+from lambda_runtime.connection import new_socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def connect(turn: "Turn") -> None:
     path = settings.get(_PROVIDER)
     if not path:
         return
-    connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    connection = new_socket(_socket.AF_UNIX)
     try:
         connection.connect(path)
         for fd in (1, 2):

@@ -16,7 +16,7 @@ try:
 except (ImportError, AttributeError):
     import socket as _socket  # type: ignore[no-redef]
 
-from lambda_runtime.connection import Reply
+from lambda_runtime.connection import Reply, new_socket
 from lambda_runtime.extensions import records
 from lambda_runtime.http1 import (
     UNTIL_CLOSE,
@@ -55,7 +55,7 @@ class Listener:
         self._name = name
         self._turn = threading.Lock()
         self._last = 0.0
-        self._socket = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
+        self._socket = new_socket(_socket.AF_INET)
         self.dropped_records = self.dropped_bytes = 0
         self.port = 0
 
@@ -132,8 +132,9 @@ def _accept(listening: "Any") -> _socket.socket:
     """The next connection. Raises OSError."""
     if hasattr(listening, "accept"):
         connection: _socket.socket = listening.accept()[0]
+        connection.settimeout(None)  # see new_socket
         return connection
-    return _socket.socket(fileno=listening._accept()[0])
+    return new_socket(_socket.AF_INET, listening._accept()[0])
 
 
 class RequestReader(MessageReader):

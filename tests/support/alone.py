@@ -1,0 +1,40 @@
+"""A function in a process, and a Runtime API that gives it events when it is told to."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from support.polls import Polls
+from support.process import BOOTSTRAP
+
+
+@contextmanager
+def served(
+    folder: Path, code: str, bootstrap: Path = BOOTSTRAP, environment: dict[str, str] | None = None
+) -> Iterator[tuple[Polls, "subprocess.Popen[bytes]"]]:
+    """A function that consists of this code, and the Runtime API that it asks."""
+    (folder / "app.py").write_text(code)
+    polls = Polls()
+    process = subprocess.Popen(
+        [sys.executable, "-S", str(bootstrap)],
+        env={
+            "PATH": os.environ["PATH"],
+            "AWS_LAMBDA_RUNTIME_API": polls.address,
+            "LAMBDA_TASK_ROOT": str(folder),
+            "_HANDLER": "app.handler",
+            **(environment or {}),
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        yield polls, process
+    finally:
+        process.kill()
+        process.wait(10)
+        polls.close()
+        assert process.stdout is not None
+        process.stdout.close()
