@@ -11,7 +11,7 @@ import sys
 import time
 
 from lambda_runtime import context, handlers, last_resort, logs, settings, startup, trusted
-from lambda_runtime.api_client import Invocation, LambdaRuntimeClient, RuntimeApiError
+from lambda_runtime.api_client import Invocation, LambdaRuntimeClient
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
