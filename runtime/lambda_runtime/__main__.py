@@ -1,4 +1,7 @@
-"""``python -m lambda_runtime app.handler`` and the command ``lambda-runtime``: an image's entry."""
+"""``python -m lambda_runtime app.handler`` and the command ``lambda-runtime``: an image's entry.
+
+``lambda-runtime pack …`` makes a function's imports ready, see ``pack.packer``.
+"""
 
 import sys
 
@@ -6,7 +9,11 @@ from lambda_runtime import loop
 
 
 def main() -> None:
-    """Run the function, as ``bootstrap`` does."""
+    """Run the function, as ``bootstrap`` does; or pack one."""
+    if sys.argv[1:2] == ["pack"]:
+        from lambda_runtime.pack.packer import cli
+
+        cli.run()
     loop.main(sys.modules["__main__"].__file__ or sys.argv[0])
 
 

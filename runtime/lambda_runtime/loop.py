@@ -107,6 +107,8 @@ def initialise(
 
         errors.fail_init(client, error)
         sys.exit(1)
+    if (pack := sys.modules.get("lambda_runtime.pack.load")) is not None:
+        pack.release()
     gc.freeze()
     gc.enable()
     if settings.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":

@@ -129,6 +129,10 @@ def customise(home: str) -> None:
     # which the rest then shows without another system call.
     PathFinder.find_spec("sitecustomize")
     listings = {entry: _listing(entry) for entry in sys.path}
+    if any("lambda-pack" in names for names in listings.values()):
+        from lambda_runtime.pack import load
+
+        load.install(listings)
     for entry, names in listings.items():
         if any(name.endswith(".pth") for name in names):
             import site
