@@ -179,7 +179,7 @@ def test_flipped_packs(task: Path) -> None:
                 hit = [at <= place < at + size for at, size, _ in sections]
                 for number, section in enumerate(sections):
                     try:
-                        format.read_section(other, section)
+                        format.read_section(other, section, bytes)
                     except ValueError:
                         assert hit[number]
                     else:
@@ -461,6 +461,30 @@ def test_packs_of_several_entries_are_merged_in_the_order_of_the_path(tmp_path: 
     outcome = packs.run(task, environment=path)
     assert outcome.answer == ["task", "only", [True, 2, 1], str(layer / "acme" / "__init__.py")]
     assert outcome.stdout == ""
+
+
+START = """
+import sys
+{}
+file = {!r}
+exec(compile(open(file).read(), file, "exec"), {{"__name__": "__main__", "__file__": file}})
+"""
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "import types; sys.modules['_imp'] = types.ModuleType('_imp')",
+        "import importlib.util; sys.modules['_frozen_importlib'] = None\n"
+        "sys.modules['_frozen_importlib_external'] = None",
+        "del sys._stdlib_dir",
+    ],
+)
+def test_an_interpreter_whose_private_parts_have_changed(packed: Path, broken: str) -> None:
+    command = [sys.executable, "-S", "-c", START.format(broken, str(BOOTSTRAP))]
+    outcome = packs.run(packed, command=command)
+    assert outcome.answer == ANSWER
+    assert len(warnings_of(outcome)) == 1
 
 
 def test_without_a_pack_nothing_of_it_is_loaded() -> None:

@@ -86,6 +86,31 @@ def test_aids_are_used(task: Path) -> None:
     assert outcome.answer == [answer, [], [], False, False, "compile", False]
 
 
+def test_texts_are_looked_up_and_else_computed(task: Path) -> None:
+    (task / "app.py").write_text(
+        "import inspect, textwrap\n"
+        "DOC = '  one\\n      two\\n      three'\n"
+        "KEPT = [inspect.cleandoc(DOC), textwrap.dedent(DOC)]\n"
+        "def handler(e, c):\n"
+        "    try: inspect.cleandoc(None)\n"
+        "    except AttributeError as error: text = str(error)\n"
+        "    return [KEPT, inspect.cleandoc('  new\\n   x'), textwrap.dedent(text='  y'), text,\n"
+        "        str(inspect.signature(inspect.cleandoc)), inspect.getsource(textwrap.dedent)]\n"
+    )
+    packs.pack(task, "--handler", "app.handler", "--in-place")
+    plain = packs.run(task, environment={"LAMBDA_RUNTIME_PACK": "0"})
+    assert packs.run(task).answer == plain.answer
+    # That they are looked up shows where the original is not asked.
+    (task / "app.py").write_text(
+        "import inspect\n"
+        "inspect.cleandoc.__wrapped__.__code__ = (lambda doc: 'computed').__code__\n"
+        "DOC = '  one\\n      two\\n      three'\n"
+        "KEPT = inspect.cleandoc(DOC)\n"
+        "def handler(e, c): return [KEPT, inspect.cleandoc(DOC)]\n"
+    )
+    assert packs.run(task).answer == ["one\ntwo\nthree", "computed"]
+
+
 def _event(task: Path) -> Path:
     path = task.parent / "event.json"
     path.write_text(json.dumps({"n": 1}))

@@ -84,6 +84,25 @@ def keep_sources(
     return names
 
 
+TEXT_FUNCTIONS = {"inspect": "cleandoc", "textwrap": "dedent"}
+"""Functions from text to text that whole libraries put their documentation through."""
+
+
+def keep_texts(module: "ModuleType", known: dict[str, str]) -> None:
+    """Have the module's function from text to text look its results up."""
+    name = TEXT_FUNCTIONS[module.__name__]
+    original = getattr(module, name)
+
+    def kept(*arguments: "Any", **keywords: "Any") -> "Any":
+        if not keywords and len(arguments) == 1 and type(arguments[0]) is str:
+            found = known.get(arguments[0])
+            if found is not None:
+                return found
+        return original(*arguments, **keywords)
+
+    setattr(module, name, _disguise(kept, original))
+
+
 def keep_models(
     module: "Any",
     root: str,
@@ -121,7 +140,8 @@ def keep_models(
 
 def _disguise(replacement: "Any", original: "Any") -> "Any":
     """The replacement, with the names and the signature that the original shows."""
-    for name in ("__name__", "__qualname__", "__module__", "__doc__", "__dict__"):
+    for name in ("__name__", "__qualname__", "__module__", "__doc__"):
         setattr(replacement, name, getattr(original, name))
+    vars(replacement).update(vars(original))
     replacement.__wrapped__ = original
     return replacement

@@ -16,14 +16,9 @@ before the module's code runs, and no frame is added to the stack.
 import posix
 import sys
 from _frozen_importlib import ModuleSpec, _call_with_frames_removed  # type: ignore[attr-defined]
-from _frozen_importlib_external import (
-    ExtensionFileLoader,
-    FileFinder,
-    PathFinder,
-    SourceFileLoader,
-)
+from _frozen_importlib_external import ExtensionFileLoader, FileFinder, SourceFileLoader
 from _imp import _fix_co_filename  # type: ignore[attr-defined]
-from _io import FileIO
+from io import FileIO
 from marshal import loads
 
 from lambda_runtime.pack import format
@@ -33,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from types import CodeType, ModuleType
     from typing import Any
+
+    from _typeshed.importlib import PathEntryFinderProtocol
 
     Entry = tuple[str, int, int, bytes | None]
     """File, kind, number of its section, and for an own module the hash of its source."""
@@ -104,6 +101,7 @@ class PackFinder:
         self.after: Aids = {}
         self._aids: dict[str, int] = index["aids"]
         self._injected: list[tuple[ModuleType, Iterable[str]]] = []
+        self._texts: list[dict[str, str]] = []
         self._set_aids(index["makers"])
         self._entries: list[str] = []
         self._before: dict[str, frozenset[str]] = {}
@@ -162,6 +160,8 @@ class PackFinder:
             for name in names:
                 vars(module).pop(name, None)
         self._injected.clear()
+        for known in self._texts:
+            known.clear()
 
     def give_aids(self, module: "ModuleType", givers: "Aids") -> None:
         """Tell the module of its results, if there are any."""
@@ -177,6 +177,9 @@ class PackFinder:
         self.before.update(dict.fromkeys(makers, self._give_sources))
         if "regexes" in self._aids:
             self.after["re._compiler"] = self._give_regexes
+        self.after.update(
+            dict.fromkeys(self._aids.keys() & {"inspect", "textwrap"}, self._give_texts)
+        )
         if "models" in self._aids:
             self.after["botocore.loaders"] = self._give_models
 
@@ -192,6 +195,13 @@ class PackFinder:
         from lambda_runtime.pack import aids
 
         aids.keep_regexes(module, *self.section(self._aids["regexes"]))
+
+    def _give_texts(self, module: "ModuleType") -> None:
+        from lambda_runtime.pack import aids
+
+        known = self.section(self._aids[module.__name__])
+        self._texts.append(known)
+        aids.keep_texts(module, known)
 
     def _give_models(self, module: "ModuleType") -> None:
         from lambda_runtime.pack import aids
@@ -230,11 +240,11 @@ class PackFinder:
         """A parsed document. Raises OSError, and ValueError when it is damaged."""
         from pickle import loads
 
-        return loads(format.read_section(self._path, self._sections[number]))
+        return format.read_section(self._path, self._sections[number], loads)
 
     def section(self, number: int) -> "Any":
         """What the section holds. Raises OSError, and ValueError when it is damaged."""
-        return loads(format.read_section(self._path, self._sections[number]))
+        return format.read_section(self._path, self._sections[number], loads)
 
     def _is_first(self, name: str, home: str) -> bool:
         """Whether ``home`` is the first entry of ``sys.path`` that has this top-level module."""
@@ -244,7 +254,7 @@ class PackFinder:
         if before is None or name in before:
             return False
         for entry in self._asked[home]:
-            finder = PathFinder._path_importer_cache(entry)  # type: ignore[attr-defined]
+            finder = _entry_finder(entry)
             if finder is not None and finder.find_spec(name) is not None:
                 return False
         return True
@@ -259,7 +269,7 @@ class PackFinder:
             self._asked.setdefault(entry, list(asked))
             if not isinstance(entry, str):
                 continue  # PathFinder does not look at it either
-            finder = PathFinder._path_importer_cache(entry)  # type: ignore[attr-defined]
+            finder = _entry_finder(entry)
             if finder is None:
                 continue
             if type(finder) is FileFinder and self._is_fixed(f"{entry}/"):
@@ -290,9 +300,29 @@ def _is_unchanged(file: str, source: bytes) -> bool:
     return same and not posix.access(f"{file[:-3]}/__init__.py", posix.F_OK)
 
 
+def _entry_finder(entry: str) -> "PathEntryFinderProtocol | None":
+    """The finder for an entry of ``sys.path``, made and kept as the import system does it."""
+    try:
+        folder = entry or posix.getcwd()
+    except OSError:
+        return None
+    if folder not in sys.path_importer_cache:
+        sys.path_importer_cache[folder] = _make_finder(folder)
+    return sys.path_importer_cache[folder]
+
+
+def _make_finder(folder: str) -> "PathEntryFinderProtocol | None":
+    for hook in sys.path_hooks:
+        try:
+            return hook(folder)
+        except ImportError:
+            continue
+    return None
+
+
 def _listing(entry: str, finder: FileFinder) -> "Iterable[str]":
-    known: Iterable[str] | None = getattr(finder, "_path_cache", None)
-    if known:
+    known = getattr(finder, "_path_cache", None)
+    if known and isinstance(known, set):
         return known
     try:
         return posix.listdir(entry)

@@ -25,11 +25,15 @@ from _imp import source_hash
 VERSION = 1
 HEAD = 128
 NUMBERS = 32
+_BUFFER = 1 << 20
 _SALT = 0x4B434150
 _MAGIC: int = int.from_bytes(MAGIC_NUMBER, "little")
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
     Section = tuple[int, int, int]
     """Offset, size and checksum."""
 
@@ -63,18 +67,42 @@ def hash_source(data: bytes) -> bytes:
     return found
 
 
-def read_section(path: str, section: "Section") -> bytes:
-    """The bytes of the section. Raises OSError, and ValueError when they are damaged."""
+def read_section(path: str, section: "Section", load: "Callable[[Any], Any]") -> "Any":
+    """What ``load`` makes of the section's bytes.
+
+    Raises OSError, and ValueError when they are damaged.
+    """
     at, size, expected = section
-    # Opened each time: a descriptor kept open may be closed, or taken over, by user code.
-    fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+    buffer = _take_buffer(size)
+    with memoryview(buffer) as whole, whole[:size] as data:
+        # Opened each time: a descriptor kept open may be closed, or taken over, by user code.
+        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+        try:
+            count = posix.preadv(fd, [data], at)
+        finally:
+            posix.close(fd)
+        if count != size or checksum(data) != expected:
+            raise ValueError("it is damaged")
+        result = load(data)
+    _buffers.append(buffer)
+    return result
+
+
+_buffers: list[bytearray] = []
+"""Memory that sections are read into, one after the other: fresh memory costs page faults."""
+
+
+def _take_buffer(size: int) -> bytearray:
     try:
-        data = posix.pread(fd, size, at)
-    finally:
-        posix.close(fd)
-    if checksum(data) != expected:
-        raise ValueError("it is damaged")
-    return data
+        buffer = _buffers.pop()  # no other thread has it now
+    except IndexError:
+        buffer = bytearray(_BUFFER)
+    return buffer if len(buffer) >= size else bytearray(size)
+
+
+def release() -> None:
+    """Give the memory back."""
+    _buffers.clear()
 
 
 def write_head(for_key: str, file_size: int, init_size: int, index: bytes) -> bytes:

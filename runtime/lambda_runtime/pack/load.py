@@ -47,6 +47,7 @@ def release() -> None:
     """Init is over: let go of what only that needed."""
     for finder in _used:
         finder.release()
+    format.release()
 
 
 def _say_unused(path: str, error: Exception) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _RUNNERS = ("compile", "exec", "eval")
+TEXT_FUNCTIONS = {"inspect": "cleandoc", "textwrap": "dedent"}  # as in pack.aids
 
 
 class Spy:
@@ -29,6 +30,7 @@ class Spy:
         self.times: dict[str, tuple[float, float]] = {}
         self.regexes: dict[tuple[str | bytes, int], tuple[Any, ...]] = {}
         self.sources: dict[str, list[tuple[Any, ...]]] = {}
+        self.texts: dict[str, dict[str, str]] = {}
         self.documents: dict[str, bytes] = {}
         self.listings: dict[tuple[tuple[str, ...], str], list[str]] = {}
         self.unfit: set[str] = set()
@@ -68,6 +70,8 @@ class Spy:
                 self._stack[-1] += total
         if name == "re._compiler":
             self._watch_regexes(module)
+        elif name in TEXT_FUNCTIONS:
+            self._watch_texts(module, TEXT_FUNCTIONS[name])
         elif name == "botocore.loaders":
             self._watch_botocore(module)
 
@@ -121,6 +125,17 @@ class Spy:
 
         module._sre, module.compile = Sre(), compile
 
+    def _watch_texts(self, module: "Any", name: str) -> None:
+        original, seen = getattr(module, name), self.texts.setdefault(module.__name__, {})
+
+        def spy(*arguments: "Any", **keywords: "Any") -> object:
+            result = original(*arguments, **keywords)
+            if len(arguments) == 1 and type(arguments[0]) is type(result) is str:
+                seen[arguments[0]] = result
+            return result
+
+        setattr(module, name, spy)
+
     def _watch_botocore(self, module: "Any") -> None:
         import pickle
 
@@ -160,6 +175,7 @@ class Spy:
             "times": self.times,
             "regexes": self.regexes,
             "sources": {m: s for m, s in self.sources.items() if s and m not in self.unfit},
+            "texts": self.texts,
             "documents": self.documents,
             "listings": self.listings,
             "libraries": list(dict.fromkeys(mapped)),

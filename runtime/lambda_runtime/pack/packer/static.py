@@ -28,6 +28,7 @@ def look(root: str, names: list[str]) -> dict[str, Any]:
         "modules": found,
         "regexes": {},
         "sources": {},
+        "texts": {},
         "documents": {},
         "listings": {},
         "libraries": [],

@@ -13,7 +13,7 @@ from marshal import dumps, load
 from types import CodeType
 from typing import Any
 
-_SECTION_BYTES = 1 << 21
+_SECTION_BYTES = 1 << 20
 _READ_AHEAD_BYTES = 128 * 1024
 
 
@@ -41,6 +41,9 @@ class Writer:
             kept["regexes"] = aids.regexes(seen["regexes"], words)
         if sources := aids.sources(seen["sources"], self._codes, self._sources, words):
             kept["sources"] = sources
+        for maker, texts in seen["texts"].items():
+            if maker in self._codes:
+                kept[maker] = {text: made for text, made in texts.items() if words.cover(text)}
         if "botocore.loaders" in self._codes:
             kept["models"] = aids.models(self.root, seen["documents"], seen["listings"])
         return kept
