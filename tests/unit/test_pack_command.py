@@ -6,14 +6,17 @@ import json
 import marshal
 import os
 import platform
+import re
 import socket
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
+from lambda_runtime.pack.packer import report
 from support import packs
 from support.process import BOOTSTRAP
 
@@ -109,6 +112,43 @@ def test_texts_are_looked_up_and_else_computed(task: Path) -> None:
         "def handler(e, c): return [KEPT, inspect.cleandoc(DOC)]\n"
     )
     assert packs.run(task).answer == ["one\ntwo\nthree", "computed"]
+
+
+def test_the_report_and_explanations(task: Path, tmp_path: Path) -> None:
+    (task / "app.py").write_text(packs.APP + "def more(event, context):\n    import late\n")
+    (task / "late.py").write_text("")
+    page = tmp_path / "report.html"
+    names = ("helper", "acme.core", "acme._bisect", "json", "late", "sys", "nowhere")
+    questions = [part for name in names for part in ("--explain", name)]
+    arguments = ["--handler", "app.more", "--in-place", "--report", str(page)]
+    done = packs.pack(task, *arguments, *questions)
+    said = dict(line.split(" ", 1) for line in done.stdout.splitlines())
+    assert "your own" in said["helper"] and "for init" in said["helper"]
+    assert "installed by acme-1.0.dist-info" in said["acme.core"]
+    assert "searched for no more" in said["acme._bisect"]
+    assert "the standard library" in said["json"]
+    assert "for the first invocation" in said["late"]
+    assert "neither by init nor by the events" in said["nowhere"]
+    text = page.read_text()
+    assert text.count("<svg") == text.count("</svg>") == 2
+    for part in ("acme.core: ", "With the pack: ", "By package", "<td>acme<td>", "built in"):
+        assert part in text
+    for picture in re.findall("<svg.*?</svg>", text, re.DOTALL):
+        ElementTree.fromstring(picture)
+
+
+def test_imports_are_read_from_what_the_interpreter_says() -> None:
+    lines = [
+        "import time: self [us] | cumulative | imported package",
+        "import time:        10 |         10 |     deep.er",
+        "import time:        20 |         30 |   deep",
+        "import time:         5 |         35 | top",
+        "import time:         7 |          7 | other",
+    ]
+    top, other = report.parse(lines)
+    assert (top.name, top.own, top.total, other.name) == ("top", 5, 35, "other")
+    assert [one.name for one in report.walk([top])] == ["top", "deep", "deep.er"]
+    assert report.by_package([top, other]) == {"top": 5, "deep": 30, "other": 7}
 
 
 def _event(task: Path) -> Path:

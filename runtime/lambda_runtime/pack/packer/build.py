@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lambda_runtime.pack import FOLDER
-from lambda_runtime.pack.packer import stage
+from lambda_runtime.pack.packer import report, stage
 from lambda_runtime.pack.packer.errors import PackError
 from lambda_runtime.pack.packer.target import Target
 
@@ -70,14 +70,22 @@ class Build:
         return written
 
     def _rehearse(self, record: Path, *, packed: bool) -> list[dict[str, Any]]:
-        """Run init and the events; the answers."""
+        """Run init and the events; the answers. Raises PackError when init fails."""
         events = len(self.options.events)
         what = "with the pack" if packed else f"init and {events} event{'s' * (events != 1)}"
         self.say(f"running {what}")
-        script = [str(_HERE / "record.py"), str(record), str(_HOME)]
+        result = self._run(["-S"], record, "packed" * packed, {})
+        self._judge(result, record, packed)
+        answers: list[dict[str, Any]] = result["answers"]
+        return answers
+
+    def _run(
+        self, flags: list[str], record: Path, mode: str, variables: dict[str, str]
+    ) -> dict[str, Any]:
+        script = [str(_HERE / "record.py"), str(record), str(_HOME), mode]
         plan = {
-            "command": [self.options.target.python, "-S", *script, "packed" * packed],
-            "environment": self._environment(),
+            "command": [self.options.target.python, *flags, *script],
+            "environment": self._environment() | variables,
             "folder": str(self.folder),
             "events": self.options.events,
             "seconds": self.options.seconds,
@@ -92,10 +100,22 @@ class Build:
         )
         if done.returncode:
             raise PackError(f"the function could not be started:\n{done.stderr.strip()}")
-        result = json.loads(done.stdout)
-        self._judge(result, record, packed)
-        answers: list[dict[str, Any]] = result["answers"]
-        return answers
+        result: dict[str, Any] = json.loads(done.stdout)
+        return result
+
+    def report(self, path: Path, written: dict[str, Any]) -> None:
+        """Write the page that shows what init's imports take. Raises PackError."""
+        if not self.options.target.runs_here:
+            raise PackError("--report: what cannot be run here cannot be timed either")
+        self.say("timing imports")
+        timed = []
+        for switch in ("0", "1", "0", "1"):  # the first two fetch files into the cache
+            flags = ["-S", "-X", "importtime"]
+            variables = {"LAMBDA_RUNTIME_PACK": switch}
+            result = self._run(flags, self.work / "timed", "packed", variables)
+            timed.append(report.of_function(report.parse(result["imports"])))
+        title = f"The imports of {self.options.handler or ', '.join(self.options.imports)}"
+        report.write(path, title, timed[2], timed[3], written)
 
     def _judge(self, result: dict[str, Any], record: Path, packed: bool) -> None:
         """Raises PackError when init failed; says what else is worth knowing."""

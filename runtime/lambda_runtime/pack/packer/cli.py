@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import NoReturn
 
-from lambda_runtime.pack.packer import stage, target
+from lambda_runtime.pack.packer import report, stage, target
 from lambda_runtime.pack.packer.build import Build, Options
 from lambda_runtime.pack.packer.errors import PackError
 
@@ -72,6 +72,14 @@ def parser() -> argparse.ArgumentParser:
         metavar="MB",
         help="what may be added (a quarter of the function's size, or 16 if that is more)",
     )
+    add("--report", type=Path, metavar="FILE.html", help="draw what init's imports take")
+    add(
+        "--explain",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="say where this module comes from",
+    )
     where = made.add_mutually_exclusive_group(required=True)
     where.add_argument("--out", type=Path, metavar="PATH", help="function.zip, or a new folder")
     where.add_argument("--in-place", action="store_true", help="change TASK_DIR itself")
@@ -105,7 +113,12 @@ def _run(given: argparse.Namespace) -> None:
         if given.requirements:
             say(f"installing {given.requirements} for Python {options.target.version}")
             stage.install(given.requirements, folder, options.target)
-        Build(options, folder, Path(work), say).run()
+        build = Build(options, folder, Path(work), say)
+        written = build.run()
+        for name in given.explain:
+            print(report.explain(name, written))
+        if given.report:
+            build.report(given.report, written)
         if given.out is not None:
             _deliver(folder, given.out)
 

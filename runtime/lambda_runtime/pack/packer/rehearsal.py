@@ -146,6 +146,7 @@ def run(plan: dict[str, Any]) -> dict[str, Any]:
         "isolated": isolated,
         "timed_out": timed_out,
         "output": lines[-_LINES:],
+        "imports": [line for line in lines if line.startswith("import time:")],
     }
 
 

@@ -142,7 +142,8 @@ class Writer:
             "early": early,
             "late": late,
             "left_out": self.left_out,
-            "distributions": index["distributions"],
+            "owners": {file: self.distributions.owner(file) for file, *_ in self.modules.values()},
+            "aids": {name: _count(aid) for name, aid in aids.items()},
             "sizes": {name: len(dumps(code)) for name, code in self._codes.items()},
         }
 
@@ -209,6 +210,13 @@ class Distributions:
     def present(self) -> dict[str, list[str]]:
         """By entry, the ``.dist-info`` folders that have to be there for the pack to be good."""
         return {entry: sorted(names) for entry, names in sorted(self._trusted.items())}
+
+
+def _count(aid: Any) -> int:
+    """How many results an aid holds."""
+    if isinstance(aid, tuple):
+        return len(aid[0] if isinstance(aid[0], dict) else aid[1])
+    return sum(len(value[1]) if isinstance(value, tuple) else 1 for value in aid.values())
 
 
 def _is_usual(name: str, origin: str, places: list[str] | None) -> bool:
