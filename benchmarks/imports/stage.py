@@ -41,14 +41,19 @@ def install(source: Path, python: str, cache: Path) -> Path:
     return folder
 
 
-def stage(function: str, python: str, cache: Path, to: Path) -> dict[str, Path]:
-    """The function's folders, by how it is deployed, below ``to``."""
+def stage(
+    function: str, python: str, cache: Path, to: Path, packer: str | None = None
+) -> dict[str, Path]:
+    """The function's folders, by how it is deployed, below ``to``.
+
+    ``packer`` is the interpreter that packs, where it is another than the one with pip.
+    """
     installed = install(HERE / function, python, cache)
     folders = {kind: to / kind.replace(" ", "-") for kind in (WITH_BYTECODE, WITHOUT, PACKED)}
     for folder in folders.values():
         shutil.copytree(installed, folder, symlinks=True)
     _run([python, "-m", "compileall", "-q", str(folders[WITH_BYTECODE])], may_fail=True)
-    pack(folders[PACKED], python)
+    pack(folders[PACKED], packer or python)
     return folders
 
 

@@ -266,6 +266,19 @@ def test_what_lambda_would_refuse_for_its_size(task: Path, tmp_path: Path) -> No
     assert "Lambda takes 262,144,000" in done.stderr
 
 
+def test_packs_for_several_targets_lie_side_by_side(task: Path) -> None:
+    packs.pack(task, "--handler", "app.handler", "--in-place", "--arch", OTHER_ARCH)
+    packs.pack(task, "--handler", "app.handler", "--in-place")
+    other = task / "__pycache__" / "app.cpython-399.pyc"
+    other.write_bytes(b"of another Python")
+    packs.pack(task, "--handler", "app.handler", "--in-place")
+    machines = {"aarch64", "x86_64"}
+    names = {path.name for path in (task / "lambda-pack").iterdir()}
+    assert names == {f"{TAG}-{machine}.pack" for machine in machines}
+    assert other.exists()
+    assert packs.run(task).stdout == ""
+
+
 def test_growth_is_limited(task: Path) -> None:
     done = packs.pack(task, "--handler", "app.handler", "--in-place", "--max-growth", "0")
     assert "left out for size" in done.stderr

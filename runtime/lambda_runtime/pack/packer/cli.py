@@ -109,7 +109,7 @@ def _run(given: argparse.Namespace) -> None:
         folder = given.task.resolve() if given.in_place else Path(work, "task")
         if not given.in_place:
             stage.copy(given.task, folder)
-        stage.clear(folder)
+        stage.clear(folder, options.target)
         if given.requirements:
             say(f"installing {given.requirements} for Python {options.target.version}")
             stage.install(given.requirements, folder, options.target)

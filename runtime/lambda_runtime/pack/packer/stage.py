@@ -75,11 +75,11 @@ def files(folder: Path) -> Iterator[Path]:
         yield from (Path(parent, name) for name in sorted([*names, *links]))
 
 
-def clear(folder: Path) -> None:
-    """Remove byte-code and packs of earlier runs."""
-    shutil.rmtree(folder / FOLDER, ignore_errors=True)
-    for cache in [*folder.rglob("__pycache__")]:
-        shutil.rmtree(cache, ignore_errors=True)
+def clear(folder: Path, target: Target) -> None:
+    """Remove the byte-code and the pack that an earlier run made for this target."""
+    (folder / FOLDER / f"{target.cache_tag}-{target.machine}.pack").unlink(missing_ok=True)
+    for compiled in [*folder.rglob(f"__pycache__/*.{target.cache_tag}.pyc")]:
+        compiled.unlink()
 
 
 def write_zip(folder: Path, path: Path) -> None:

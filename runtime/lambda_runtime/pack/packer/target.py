@@ -31,6 +31,11 @@ class Target:
     machine: str
 
     @property
+    def cache_tag(self) -> str:
+        """What the interpreter puts into the names of its byte-code files."""
+        return f"cpython-{self.version.replace('.', '')}"
+
+    @property
     def runs_here(self) -> bool:
         """Whether extension modules for the target can be loaded on this machine."""
         return self.machine == platform.machine()
