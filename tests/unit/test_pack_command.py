@@ -7,6 +7,7 @@ import marshal
 import os
 import platform
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -149,6 +150,42 @@ def test_imports_are_read_from_what_the_interpreter_says() -> None:
     assert (top.name, top.own, top.total, other.name) == ("top", 5, 35, "other")
     assert [one.name for one in report.walk([top])] == ["top", "deep", "deep.er"]
     assert report.by_package([top, other]) == {"top": 5, "deep": 30, "other": 7}
+
+
+def test_pruning_takes_a_list_that_somebody_has_read(task: Path, tmp_path: Path) -> None:
+    unused = {
+        "acme/unused.txt": "x" * 5000,
+        "acme/data.txt": "data",
+        "acme/tests/test_core.py": "",
+        "other/__init__.py": "",
+        "other/deep/data.bin": "",
+    }
+    packs.write_files(task, unused)
+    (task / "app.py").write_text(
+        packs.APP + "import os\nDATA = open(os.path.dirname(acme.__file__) + '/data.txt').read()\n"
+    )
+    listed = tmp_path / "untouched.txt"
+    out = tmp_path / "out"
+    arguments = ["--handler", "app.handler", "--prune", str(listed), "--out", str(out)]
+    done = packs.pack(task, *arguments)
+    assert "nothing has been removed" in done.stderr
+    assert (out / "acme" / "unused.txt").exists()
+    lines = [line for line in listed.read_text().splitlines() if line[0] != "#"]
+    assert "acme/data.txt" not in lines and "acme/core.py" not in lines
+    assert {*unused} - {"acme/data.txt"} <= {*lines}
+    assert not any(name.startswith(("app", "helper", "acme-1.0")) for name in lines)
+    listed.write_text("\n".join(line for line in lines if "tests" not in line))
+    shutil.rmtree(out)
+    done = packs.pack(task, *arguments)
+    assert "left out what" in done.stderr
+    assert not (out / "acme" / "unused.txt").exists() and not (out / "other").exists()
+    assert (out / "acme" / "tests" / "test_core.py").exists()
+    assert packs.run(out).answer == [[True, 2, 1], "helper", "sub", "one"]
+    listed.write_text("../outside.txt\n")
+    shutil.rmtree(out)
+    done = packs.pack(task, *arguments, expect=1)
+    assert "does not lie in the function's folder" in done.stderr
+    assert (task / "app.py").exists()
 
 
 def _event(task: Path) -> Path:

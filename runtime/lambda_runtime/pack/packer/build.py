@@ -48,6 +48,8 @@ class Build:
         self.folder = folder
         self.work = work
         self.say = say
+        self.touched: list[str] = []
+        """The files that init and the events opened; none where they could not be run."""
 
     def run(self) -> dict[str, Any]:
         """Do it all; what was written. Raises PackError."""
@@ -65,6 +67,7 @@ class Build:
         written = self._write(record, before, is_static=answers is None)
         if answers is not None:
             self._compare(answers)
+            self.touched = written["touched"]
         stage.check_limit(self.folder, self.options.layers)
         self._summarise(before, written)
         return written

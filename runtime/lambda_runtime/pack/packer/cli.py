@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import NoReturn
 
-from lambda_runtime.pack.packer import report, stage, target
+from lambda_runtime.pack.packer import prune, report, stage, target
 from lambda_runtime.pack.packer.build import Build, Options
 from lambda_runtime.pack.packer.errors import PackError
 
@@ -80,6 +80,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="MODULE",
         help="say where this module comes from",
     )
+    add(
+        "--prune",
+        type=Path,
+        metavar="LIST",
+        help="list the files that nothing touched; what such a list names is left out",
+    )
     where = made.add_mutually_exclusive_group(required=True)
     where.add_argument("--out", type=Path, metavar="PATH", help="function.zip, or a new folder")
     where.add_argument("--in-place", action="store_true", help="change TASK_DIR itself")
@@ -113,14 +119,32 @@ def _run(given: argparse.Namespace) -> None:
         if given.requirements:
             say(f"installing {given.requirements} for Python {options.target.version}")
             stage.install(given.requirements, folder, options.target)
+        if given.prune and given.prune.exists():
+            saved = prune.remove(folder, prune.read(given.prune), given.prune)
+            say(f"left out what {given.prune} lists: {saved / 1_000_000:.1f} MB")
         build = Build(options, folder, Path(work), say)
         written = build.run()
+        if given.prune and not given.prune.exists():
+            _list_untouched(folder, build, given.prune)
         for name in given.explain:
             print(report.explain(name, written))
         if given.report:
             build.report(given.report, written)
         if given.out is not None:
             _deliver(folder, given.out)
+
+
+def _list_untouched(folder: Path, build: Build, path: Path) -> None:
+    if not build.touched:
+        raise PackError("--prune: what cannot be run here cannot show what it touches")
+    files = prune.untouched(folder, build.touched)
+    prune.write(path, files)
+    size = sum((folder / file).lstat().st_size for file in files)
+    say(
+        f"{path} lists {len(files)} files that nothing touched ({size / 1_000_000:.1f} MB); "
+        "nothing has been removed: read it, take out what is to stay, and give the same command "
+        "again"
+    )
 
 
 def _deliver(folder: Path, out: Path) -> None:

@@ -33,6 +33,7 @@ class Spy:
         self.texts: dict[str, dict[str, str]] = {}
         self.documents: dict[str, bytes] = {}
         self.listings: dict[tuple[tuple[str, ...], str], list[str]] = {}
+        self.opened: set[str] = set()
         self.unfit: set[str] = set()
         self._stack: list[float] = []
         self._searching = False
@@ -53,6 +54,11 @@ class Spy:
         if spec is not None and type(spec.loader).__name__ == "SourceFileLoader":
             spec.loader = _Observed(spec.loader, self)
         return spec
+
+    def hear(self, event: str, arguments: "tuple[Any, ...]") -> None:
+        """Note which files are opened."""
+        if event == "open" and isinstance(arguments[0], str):
+            self.opened.add(arguments[0])
 
     def run(self, module: "ModuleType", code: "CodeType") -> None:
         """Execute the module's code, its time taken."""
@@ -179,6 +185,7 @@ class Spy:
             "documents": self.documents,
             "listings": self.listings,
             "libraries": list(dict.fromkeys(mapped)),
+            "opened": sorted(self.opened),
         }
         with open(f"{self.output}.part", "wb") as file:
             file.write(marshal.dumps(seen))
@@ -250,6 +257,8 @@ def main(output: str, home: str, packed: str) -> None:
     from lambda_runtime import loop, startup
 
     spy = Spy(output)
+    if not packed:
+        sys.addaudithook(spy.hear)
     if packed:
         spy.write()  # it got this far
         loop.main(f"{home}/bootstrap")

@@ -32,6 +32,7 @@ def look(root: str, names: list[str]) -> dict[str, Any]:
         "documents": {},
         "listings": {},
         "libraries": [],
+        "opened": [],
     }
 
 

@@ -142,10 +142,19 @@ class Writer:
             "early": early,
             "late": late,
             "left_out": self.left_out,
+            "touched": self._touched(),
             "owners": {file: self.distributions.owner(file) for file, *_ in self.modules.values()},
             "aids": {name: _count(aid) for name, aid in aids.items()},
             "sizes": {name: len(dumps(code)) for name, code in self._codes.items()},
         }
+
+    def _touched(self) -> list[str]:
+        """The files in the root that were opened, imported or mapped."""
+        origins = [origin for origin, _ in self.seen["modules"].values()]
+        touched = [*origins, *self.seen["libraries"], *self.seen["opened"]]
+        folder = f"{self.root}/"
+        absolute = (path if path.startswith("/") else folder + path for path in touched)
+        return sorted({path for path in absolute if path.startswith(folder)})
 
     def _split(self, names: list[str], first: int = 0) -> list[dict[str, CodeType]]:
         """The code of these modules in parts; each module is told its section."""
