@@ -104,8 +104,7 @@ class PackFinder:
         self._texts: list[dict[str, str]] = []
         self._set_aids(index["makers"])
         self._entries: list[str] = []
-        self._before: dict[str, frozenset[str]] = {}
-        self._asked: dict[str, list[str]] = {}
+        self._before: dict[str, tuple[frozenset[str], tuple[str, ...]]] = {}
         self._sources: dict[str, tuple[int, dict[tuple[Any, ...], CodeType]]] | None = None
 
     def find_spec(
@@ -156,6 +155,7 @@ class PackFinder:
 
     def release(self) -> None:
         """Init is over: let go of what it may have needed."""
+        self.codes.clear()
         for module, names in self._injected:
             for name in names:
                 vars(module).pop(name, None)
@@ -251,22 +251,22 @@ class PackFinder:
         if self._entries != sys.path:
             self._list_entries()
         before = self._before.get(home)
-        if before is None or name in before:
+        if before is None or name in before[0]:
             return False
-        for entry in self._asked[home]:
+        for entry in before[1]:
             finder = _entry_finder(entry)
             if finder is not None and finder.find_spec(name) is not None:
                 return False
         return True
 
     def _list_entries(self) -> None:
+        """Learn, for each entry, which names those before it have, and which are to be asked."""
+        entries = list(sys.path)
         names: set[str] = set()
         asked: list[str] = []
-        self._entries = list(sys.path)
-        self._before, self._asked = {}, {}
-        for entry in self._entries:
-            self._before.setdefault(entry, frozenset(names))
-            self._asked.setdefault(entry, list(asked))
+        before: dict[str, tuple[frozenset[str], tuple[str, ...]]] = {}
+        for entry in entries:
+            before.setdefault(entry, (frozenset(names), tuple(asked)))
             if not isinstance(entry, str):
                 continue  # PathFinder does not look at it either
             finder = _entry_finder(entry)
@@ -276,6 +276,9 @@ class PackFinder:
                 names.update(name.partition(".")[0] for name in _listing(entry, finder))
             else:
                 asked.append(entry)
+        # In this order: another thread may look at the same time.
+        self._before = before
+        self._entries = entries
 
     def _is_fixed(self, folder: str) -> bool:
         """Whether nobody writes to this folder while the function runs."""
