@@ -9,7 +9,7 @@ PY := $(VENV)/bin/python
 # Each test process starts runtimes and emulators of its own, so more processes than that only wait.
 PYTEST = $(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: help setup test soak lint bench bench-artefacts run emulator layer layer-check layer-lock image clean
+.PHONY: help setup test soak lint bench bench-imports bench-artefacts run emulator layer layer-check layer-lock image clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -65,6 +65,9 @@ lint: setup ## ruff and mypy --strict: what .ci/run checks besides the tests
 
 bench: setup ## measure beside the peers: one table (ARGS=--quick for a short form)
 	@$(PY) -m benchmarks $(ARGS)
+
+bench-imports: setup ## cold starts of functions with the usual imports, packed (ARGS="boto3 django --rounds 3")
+	@$(PY) -m benchmarks.imports $(ARGS)
 
 bench-artefacts: setup layer image ## the sizes of layers and images, and the cold start in them
 	@PYTHONPATH=emulator $(PY) -m benchmarks.artefacts $(ARGS)

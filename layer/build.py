@@ -39,10 +39,10 @@ _MANAGED_SHEBANG = "#!/var/lang/bin/python3 -S"
 _OWN_SHEBANG = f"#!{MOUNT}/{CPYTHON}/bin/python{PYTHON} -S"
 _SECONDS = 300
 #: Modules beyond the bundle that ordinary functions load: those that log, that are coroutines,
-#: that have large events. In the managed layer only they have byte-code, four times over; with
-#: that of all others it would not stay under 1 MB, and they are compiled by the functions that use
-#: them.
-_EVERYDAY = frozenset({"log_handlers", "aio", "payload_exact"})
+#: that have large events, that are packed. In the managed layer only they have byte-code, four
+#: times over; with that of all others it would not stay under 1 MB, and they are compiled by the
+#: functions that use them.
+_EVERYDAY = frozenset({"log_handlers", "aio", "payload_exact", "load", "finder", "format", "aids"})
 
 #: The modules of the cold path that an external extension imports, which has no bundle.
 _FOR_EXTENSIONS = frozenset({"__init__", "settings", "http1", "connection", "payload"})
@@ -132,7 +132,7 @@ class Build:
 
     def _add_runtime(self, tree: Path, wheels: Sequence[tuple[Wheel, Arch]]) -> None:
         home = tree / HOME
-        ignore = shutil.ignore_patterns("__pycache__", "cold.*")
+        ignore = shutil.ignore_patterns("__pycache__", "cold.*", "packer")  # a tool, not run here
         shutil.copytree(ROOT / "runtime/lambda_runtime", home / "lambda_runtime", ignore=ignore)
         shutil.copy(ROOT / "LICENSE", home / "LICENSE")
         for wheel, arch in wheels:

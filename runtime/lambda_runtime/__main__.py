@@ -1,4 +1,7 @@
-"""``python -m lambda_runtime app.handler`` and the command ``lambda-runtime``: an image's entry."""
+"""``python -m lambda_runtime app.handler`` and the command ``lambda-runtime``: an image's entry.
+
+``lambda-runtime pack …`` makes a function's imports ready, see ``pack.packer``.
+"""
 
 import sys
 
@@ -6,7 +9,9 @@ from lambda_runtime import trusted
 
 
 def main() -> None:
-    """Run the function, as ``bootstrap`` does."""
+    """Run the function, as ``bootstrap`` does; or pack one."""
+    if sys.argv[1:2] == ["pack"]:
+        trusted.load("lambda_runtime.pack.packer.cli").run()
     trusted.load("lambda_runtime.loop").main(sys.modules["__main__"].__file__ or sys.argv[0])
 
 

@@ -37,8 +37,13 @@ LATE = (
     "lambda_runtime.frames",
     "lambda_runtime.handler_errors",
     "lambda_runtime.log_handlers",
+    "lambda_runtime.log_repair",
+    "lambda_runtime.message_reader",
     "lambda_runtime.payload_exact",
+    "lambda_runtime.payload_libraries",
+    "lambda_runtime.shutdown",
     "lambda_runtime.streaming",
+    "lambda_runtime.streams",
     "lambda_runtime.timeout_trace",
     "lambda_runtime.upload",
 )

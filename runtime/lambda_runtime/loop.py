@@ -191,6 +191,8 @@ def initialise(
         last_resort.fail_init(client, error)
         sys.exit(1)
     init_trace_ms = 0
+    if (pack := trusted.loaded("lambda_runtime.pack.load")) is not None:
+        pack.release()
     gc.freeze()
     collector.resume()
     if settings.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":

@@ -130,6 +130,8 @@ def customise(home: str) -> None:
     # which the rest then shows without another system call.
     PathFinder.find_spec("sitecustomize")
     listings = {entry: _listing(entry) for entry in sys.path}
+    if any("lambda-pack" in names for names in listings.values()):
+        _install_packs(listings)
     for entry, names in listings.items():
         if any(name.endswith(".pth") for name in names):
             import site
@@ -140,6 +142,16 @@ def customise(home: str) -> None:
         if any(name.startswith(module) for names in listings.values() for name in names):
             _import_customisation(module)
     sys.path.append(home)  # last, and only now: what lies beside the runtime is no customisation
+
+
+def _install_packs(listings: "dict[str, Iterable[str]]") -> None:
+    try:
+        from lambda_runtime.pack import load
+
+        load.install(listings)
+    except (ImportError, AttributeError) as error:
+        # The interpreter lacks a private part that packs are made of.
+        sys.stdout.write(f"[WARN]\tPacks are not used: this Python has changed: {error}\n")
 
 
 def _add_builtins() -> None:

@@ -22,6 +22,7 @@ PRIVATE = {
     "_frozen_importlib.ModuleSpec",
     "_frozen_importlib._ModuleLockManager",
     "_frozen_importlib.module_from_spec",
+    "_frozen_importlib._call_with_frames_removed",
     "_frozen_importlib_external.ExtensionFileLoader",
     "_frozen_importlib_external.FileFinder",
     "_frozen_importlib_external.MAGIC_NUMBER",
@@ -30,12 +31,14 @@ PRIVATE = {
     "_imp._fix_co_filename",
     "_imp.extension_suffixes",
     "_json",
+    "_imp.source_hash",
     "_json.encode_basestring",
     "_json.make_encoder",
     "_json.make_scanner",
     "_signal",
     "_sitebuiltins.Quitter",
     "_socket",
+    "_sre",
     "._accept",  # of a socket
     "._args_from_interpreter_flags",  # of subprocess
     "._current_frames",  # of sys
@@ -48,13 +51,17 @@ PRIVATE = {
 }
 # Private by their names only: CPython's documentation, the language or a PEP has them.
 PUBLIC = {"_thread", "._asdict", "._exit"}
+# Of botocore's loaders, which come out of the same pack as what was made with them.
+BOTOCORE = {"._cache", "._potential_locations"}
 
 
 def test_every_private_interface_is_known() -> None:
     found = set()
     for path in [BOOTSTRAP, *RUNTIME.rglob("*.py")]:
+        if path.parent.name == "packer":
+            continue  # runs where functions are built
         found |= set(_private_names(ast.parse(path.read_text())))
-    assert found - PUBLIC == PRIVATE
+    assert found - PUBLIC - BOTOCORE == PRIVATE
 
 
 def _private_names(tree: ast.Module) -> list[str]:

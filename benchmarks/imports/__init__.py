@@ -1,0 +1,1 @@
+"""Functions with the imports that functions have, and how they are deployed: see `stage`."""

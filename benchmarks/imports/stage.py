@@ -1,0 +1,74 @@
+"""Deploys the functions of this folder: as pip leaves them, without byte-code, and packed."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from benchmarks.toolchain import BenchmarkError
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+FUNCTIONS = tuple(sorted(path.parent.name for path in HERE.glob("*/app.py")))
+WITH_BYTECODE, WITHOUT, PACKED = "byte-code", "no byte-code", "packed"
+
+# Without this, Powertools traces, and warns that no daemon is there.
+VARIABLES = {"POWERTOOLS_TRACE_DISABLED": "1"}
+_SECONDS = 1800
+
+
+def install(source: Path, python: str, cache: Path) -> Path:
+    """The function in this folder with its requirements, for this interpreter, without byte-code.
+
+    Installed once for each change of either.
+    """
+    requirements = source / "requirements.txt"
+    about = subprocess.check_output([python, "-c", "import sys; print(sys.version)"])
+    files = (requirements.read_bytes(), (source / "app.py").read_bytes(), about)
+    folder = cache / f"{source.name}-{hashlib.sha256(b''.join(files)).hexdigest()[:12]}"
+    if not folder.exists():
+        part = Path(tempfile.mkdtemp(prefix=f"{source.name}-", dir=cache))
+        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        pip += ["--root-user-action=ignore", "--no-compile", "--target", str(part)]
+        _run([*pip, "-r", str(requirements)])
+        shutil.copy(source / "app.py", part)
+        try:
+            part.rename(folder)
+        except OSError:
+            shutil.rmtree(part)  # somebody else was faster
+    return folder
+
+
+def stage(
+    function: str, python: str, cache: Path, to: Path, packer: str | None = None
+) -> dict[str, Path]:
+    """The function's folders, by how it is deployed, below ``to``.
+
+    ``packer`` is the interpreter that packs, where it is another than the one with pip.
+    """
+    installed = install(HERE / function, python, cache)
+    folders = {kind: to / kind.replace(" ", "-") for kind in (WITH_BYTECODE, WITHOUT, PACKED)}
+    for folder in folders.values():
+        shutil.copytree(installed, folder, symlinks=True)
+    _run([python, "-m", "compileall", "-q", str(folders[WITH_BYTECODE])], may_fail=True)
+    pack(folders[PACKED], packer or python)
+    return folders
+
+
+def pack(folder: Path, python: str) -> str:
+    """Pack the function where it lies; what the command said."""
+    variables = [f"--env={name}={value}" for name, value in VARIABLES.items()]
+    place = ["--handler", "app.handler", "--root", str(folder), "--in-place"]
+    return _run([python, "-m", "lambda_runtime", "pack", str(folder), *place, *variables])
+
+
+def _run(command: list[str], *, may_fail: bool = False) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "runtime")}
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=_SECONDS
+    )
+    if done.returncode and not may_fail:
+        raise BenchmarkError(f"{' '.join(command[:6])} …: {done.stderr.strip()[-2000:]}")
+    return done.stderr

@@ -1,0 +1,333 @@
+"""Serves modules out of a pack, exactly as the folders that were packed would.
+
+Theory of operation
+===================
+
+The index says where the import system found each module when the pack was made. For a submodule
+that is still true if the package's ``__path__`` is what it was. For a top-level module it is true
+if the entry of ``sys.path`` that holds it is still there, and no entry before it has anything of
+that name. Entries are listed once; entries that anybody may write to are asked anew every time.
+Whatever is in doubt is left to the finders that come after.
+
+The specs are what ``importlib`` would make, the loaders become plain ``SourceFileLoader`` objects
+before the module's code runs, and no frame is added to the stack.
+"""
+
+import posix
+import sys
+from _frozen_importlib import ModuleSpec, _call_with_frames_removed  # type: ignore[attr-defined]
+from _frozen_importlib_external import ExtensionFileLoader, FileFinder, SourceFileLoader
+from _imp import _fix_co_filename  # type: ignore[attr-defined]
+from io import FileIO
+from marshal import loads
+
+from lambda_runtime.pack import format
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from types import CodeType, ModuleType
+    from typing import Any
+
+    from _typeshed.importlib import PathEntryFinderProtocol
+
+    Entry = tuple[str, int, int, bytes | None]
+    """File, kind, number of its section, and for an own module the hash of its source."""
+    Aids = dict[str, Callable[[Any], None]]
+    """By the name of the module, what tells it of its results."""
+
+PACKAGE, EXTENSION, STDLIB = 1, 2, 4
+"""The kinds of modules, added up."""
+
+_SUFFIX = f".{sys.implementation.cache_tag}" + (
+    f".opt-{sys.flags.optimize}.pyc" if sys.flags.optimize else ".pyc"
+)
+
+
+class PackLoader(SourceFileLoader):
+    """A SourceFileLoader whose byte-code comes out of a pack, once."""
+
+    pack: "PackFinder"
+
+    def __eq__(self, other: object) -> bool:
+        # As loaders of one class that are for the same file: that is what this one becomes.
+        if not isinstance(other, SourceFileLoader):
+            return NotImplemented
+        return (self.name, self.path) == (other.name, other.path)
+
+    __hash__ = SourceFileLoader.__hash__
+
+    def get_code(self, fullname: str) -> "CodeType | None":
+        pack = vars(self).pop("pack")
+        self.__class__ = SourceFileLoader  # type: ignore[assignment]
+        code = pack.codes.pop(fullname, None)
+        return code or self.get_code(fullname)
+
+
+class MakerLoader(PackLoader):
+    """The loader of a module whose results the pack knows; the module is told of them."""
+
+    name: str
+
+    def exec_module(self, module: "ModuleType") -> None:
+        pack = self.pack
+        code = self.get_code(module.__name__)
+        pack.give_aids(module, pack.before)
+        _call_with_frames_removed(exec, code, module.__dict__)
+        pack.give_aids(module, pack.after)
+
+    # For whoever looks at the stack this is the method that it takes the place of.
+    exec_module.__code__ = exec_module.__code__.replace(
+        co_filename=SourceFileLoader.exec_module.__code__.co_filename,
+        co_qualname=SourceFileLoader.exec_module.__code__.co_qualname,
+    )
+
+
+class PackFinder:
+    """The modules of one pack, which lies in the folder ``root``."""
+
+    def __init__(self, root: str, path: str, index: "dict[str, Any]") -> None:
+        self.root = root
+        self.codes: dict[str, CodeType] = {}
+        self._path = path
+        self._moved = index["root"] != root
+        self._modules: dict[str, Entry] = index["modules"]
+        self._sections: list[format.Section] = index["sections"]
+        self._loaded: set[int] = set()
+        self._stdlib: str | None = None
+        if index["stdlib"] == (sys.version, sys._stdlib_dir):  # type: ignore[attr-defined]
+            self._stdlib = index["stdlib"][1]
+        self.before: Aids = {}
+        self.after: Aids = {}
+        self._aids: dict[str, int] = index["aids"]
+        self._injected: list[tuple[ModuleType, Iterable[str]]] = []
+        self._texts: list[dict[str, str]] = []
+        self._set_aids(index["makers"])
+        self._entries: list[str] = []
+        self._before: dict[str, tuple[frozenset[str], tuple[str, ...]]] = {}
+        self._sources: dict[str, tuple[int, dict[tuple[Any, ...], CodeType]]] | None = None
+
+    def find_spec(
+        self, name: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
+    ) -> "ModuleSpec | None":
+        entry = self._modules.get(name)
+        if entry is None:
+            return None
+        file, kind, section, source = entry
+        base = self._stdlib if kind & STDLIB else self.root
+        if base is None:
+            return None  # another standard library than the one that was packed
+        file = f"{base}/{file}"
+        folder, _, last = file.rpartition("/")
+        home = folder.rpartition("/")[0] if kind & PACKAGE else folder
+        if path is None:
+            if not self._is_first(name, home):
+                return None
+        elif len(path) != 1 or path[0] != home:
+            return None
+        if kind & EXTENSION:
+            return _located(name, ExtensionFileLoader(name, file), file)
+        if not self._has_code(name, file, section, source):
+            return None
+        is_maker = name in self.before or name in self.after
+        loader = MakerLoader(name, file) if is_maker else PackLoader(name, file)
+        loader.pack = self
+        spec = _located(name, loader, file)
+        if kind & PACKAGE:
+            spec.submodule_search_locations = [folder]
+        if sys.pycache_prefix is None:
+            spec.cached = f"{folder}/__pycache__/{last[:-3]}{_SUFFIX}"
+        return spec
+
+    def invalidate_caches(self) -> None:
+        """Look anew at what lies in the entries of ``sys.path``."""
+        self._entries = []
+
+    def read_ahead(self, libraries: "list[str]") -> None:
+        """Ask for the bytes of these libraries, which init will want."""
+        for library in libraries:
+            try:
+                fd = posix.open(f"{self.root}/{library}", posix.O_RDONLY | posix.O_CLOEXEC)
+                posix.posix_fadvise(fd, 0, 0, posix.POSIX_FADV_WILLNEED)
+                posix.close(fd)
+            except OSError:
+                pass
+
+    def release(self) -> None:
+        """Init is over: let go of what it may have needed."""
+        self.codes.clear()
+        for module, names in self._injected:
+            for name in names:
+                vars(module).pop(name, None)
+        self._injected.clear()
+        for known in self._texts:
+            known.clear()
+
+    def give_aids(self, module: "ModuleType", givers: "Aids") -> None:
+        """Tell the module of its results, if there are any."""
+        give = givers.pop(module.__name__, None)
+        if give is None:
+            return
+        try:
+            give(module)
+        except Exception as error:  # the module works without
+            self._give_up(error)
+
+    def _set_aids(self, makers: "Sequence[str]") -> None:
+        self.before.update(dict.fromkeys(makers, self._give_sources))
+        if "regexes" in self._aids:
+            self.after["re._compiler"] = self._give_regexes
+        self.after.update(
+            dict.fromkeys(self._aids.keys() & {"inspect", "textwrap"}, self._give_texts)
+        )
+        if "models" in self._aids:
+            self.after["botocore.loaders"] = self._give_models
+
+    def _give_sources(self, module: "ModuleType") -> None:
+        from lambda_runtime.pack import aids
+
+        if self._sources is None:
+            self._sources = self.section(self._aids["sources"])
+        futures, known = self._sources.pop(module.__name__)
+        self._injected.append((module, aids.keep_sources(module, known, futures)))
+
+    def _give_regexes(self, module: "ModuleType") -> None:
+        from lambda_runtime.pack import aids
+
+        aids.keep_regexes(module, *self.section(self._aids["regexes"]))
+
+    def _give_texts(self, module: "ModuleType") -> None:
+        from lambda_runtime.pack import aids
+
+        known = self.section(self._aids[module.__name__])
+        self._texts.append(known)
+        aids.keep_texts(module, known)
+
+    def _give_models(self, module: "ModuleType") -> None:
+        from lambda_runtime.pack import aids
+
+        models, listings = self.section(self._aids["models"])
+        aids.keep_models(module, self.root, models, listings, self.document)
+
+    def _has_code(self, name: str, file: str, number: int, source: bytes | None) -> bool:
+        if source is not None and not _is_unchanged(file, source):
+            return False
+        if name not in self.codes:
+            self._load_section(number)
+            if name not in self.codes:
+                return False  # it has been taken: this is a reload, or another attempt
+        if self._moved:
+            _fix_co_filename(self.codes[name], file)
+        return True
+
+    def _load_section(self, number: int) -> None:
+        if number in self._loaded:
+            return
+        self._loaded.add(number)
+        try:
+            self.codes |= self.section(number)
+        except (OSError, ValueError) as error:
+            self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        """Leave all that is still to come to the ordinary import."""
+        from lambda_runtime import logs
+
+        self._modules, self.before, self.after = {}, {}, {}
+        logs.warn(f"The pack {self._path} is not used any further: {error}")
+
+    def document(self, number: int) -> "Any":
+        """A parsed document. Raises OSError, and ValueError when it is damaged."""
+        from pickle import loads
+
+        return format.read_section(self._path, self._sections[number], loads)
+
+    def section(self, number: int) -> "Any":
+        """What the section holds. Raises OSError, and ValueError when it is damaged."""
+        return format.read_section(self._path, self._sections[number], loads)
+
+    def _is_first(self, name: str, home: str) -> bool:
+        """Whether ``home`` is the first entry of ``sys.path`` that has this top-level module."""
+        if self._entries != sys.path:
+            self._list_entries()
+        before = self._before.get(home)
+        if before is None or name in before[0]:
+            return False
+        for entry in before[1]:
+            finder = _entry_finder(entry)
+            if finder is not None and finder.find_spec(name) is not None:
+                return False
+        return True
+
+    def _list_entries(self) -> None:
+        """Learn, for each entry, which names those before it have, and which are to be asked."""
+        entries = list(sys.path)
+        names: set[str] = set()
+        asked: list[str] = []
+        before: dict[str, tuple[frozenset[str], tuple[str, ...]]] = {}
+        for entry in entries:
+            before.setdefault(entry, (frozenset(names), tuple(asked)))
+            if not isinstance(entry, str):
+                continue  # PathFinder does not look at it either
+            finder = _entry_finder(entry)
+            if finder is None:
+                continue
+            if type(finder) is FileFinder and self._is_fixed(f"{entry}/"):
+                names.update(name.partition(".")[0] for name in _listing(entry, finder))
+            else:
+                asked.append(entry)
+        # In this order: another thread may look at the same time.
+        self._before = before
+        self._entries = entries
+
+    def _is_fixed(self, folder: str) -> bool:
+        """Whether nobody writes to this folder while the function runs."""
+        return folder.startswith(
+            (f"{self.root}/", "/opt/", f"{sys.prefix}/", f"{sys.base_prefix}/")
+        )
+
+
+def _located(name: str, loader: "Any", file: str) -> ModuleSpec:
+    spec = ModuleSpec(name, loader, origin=file)
+    spec.has_location = True
+    return spec
+
+
+def _is_unchanged(file: str, source: bytes) -> bool:
+    """Whether the file has this hash, and no package beside it has taken its place."""
+    try:
+        with FileIO(file) as opened:
+            same = format.hash_source(opened.read()) == source
+    except OSError:
+        return False
+    return same and not posix.access(f"{file[:-3]}/__init__.py", posix.F_OK)
+
+
+def _entry_finder(entry: str) -> "PathEntryFinderProtocol | None":
+    """The finder for an entry of ``sys.path``, made and kept as the import system does it."""
+    try:
+        folder = entry or posix.getcwd()
+    except OSError:
+        return None
+    if folder not in sys.path_importer_cache:
+        sys.path_importer_cache[folder] = _make_finder(folder)
+    return sys.path_importer_cache[folder]
+
+
+def _make_finder(folder: str) -> "PathEntryFinderProtocol | None":
+    for hook in sys.path_hooks:
+        try:
+            return hook(folder)
+        except ImportError:
+            continue
+    return None
+
+
+def _listing(entry: str, finder: FileFinder) -> "Iterable[str]":
+    known = getattr(finder, "_path_cache", None)
+    if known and isinstance(known, set):
+        return known
+    try:
+        return posix.listdir(entry)
+    except OSError:
+        return ()

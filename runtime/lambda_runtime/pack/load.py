@@ -1,0 +1,102 @@
+"""Finds the packs on ``sys.path``, checks them, and has them used; says why one is not."""
+
+import posix
+import sys
+from marshal import loads
+
+from lambda_runtime import logs, settings
+from lambda_runtime.pack import FOLDER, format
+from lambda_runtime.pack.finder import PackFinder
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+_FIRST_READ = 64 * 1024
+"""Bytes that most indices are within."""
+
+_used: list[PackFinder] = []
+
+
+def install(listings: "dict[str, Iterable[str]]") -> None:
+    """Use the packs of these entries of ``sys.path``; the names in each entry are given.
+
+    A pack that cannot be used is named in a WARN line, with the reason, and imports go on without
+    it. ``LAMBDA_RUNTIME_PACK=0`` leaves all of them unused.
+    """
+    if settings.get("LAMBDA_RUNTIME_PACK") == "0":
+        return
+    finders = []
+    for entry, names in listings.items():
+        if FOLDER in names:
+            path = f"{entry}/{FOLDER}/{format.file_name()}"
+            try:
+                finders.append(_open(entry, names, path))
+            except Exception as error:  # whatever is wrong with a pack, the function can do without
+                _say_unused(path, error)
+    _used.extend(finders)
+    for place, finder in enumerate(sys.meta_path):
+        if getattr(finder, "__name__", "") == "PathFinder":
+            # Behind all that others have put first, before the folders are searched.
+            sys.meta_path[place:place] = finders
+            break
+
+
+def release() -> None:
+    """Init is over: let go of what only that needed."""
+    for finder in _used:
+        finder.release()
+    format.release()
+
+
+def _say_unused(path: str, error: Exception) -> None:
+    reason = str(error)
+    if isinstance(error, FileNotFoundError):
+        folder = path.rpartition("/")[0]
+        reason = f"there is none for this Python ({format.key()}) among {posix.listdir(folder)}"
+    elif not isinstance(error, ValueError):
+        reason = f"{type(error).__name__}: {error}"
+    logs.warn(
+        f"The pack {path} is not used, imports take their usual time: {reason}. "
+        "Make it anew with lambda-runtime pack, or set LAMBDA_RUNTIME_PACK=0"
+    )
+
+
+def _open(entry: str, names: "Iterable[str]", path: str) -> PackFinder:
+    """The finder for this pack. Raises OSError, and ValueError which says what is wrong."""
+    fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+    try:
+        data = posix.read(fd, _FIRST_READ)
+        made_for, file_size, init_size, (at, size, checksum) = format.parse_head(data)
+        if made_for != format.key():
+            raise ValueError(f"it was made for {made_for}, and this is {format.key()}")
+        if at + size > file_size or posix.fstat(fd).st_size != file_size:
+            raise ValueError("it is cut off")
+        posix.posix_fadvise(fd, 0, init_size, posix.POSIX_FADV_WILLNEED)
+        data += posix.read(fd, max(0, at + size - len(data)))
+    finally:
+        posix.close(fd)
+    index_bytes = data[at : at + size]
+    if format.checksum(index_bytes) != checksum:
+        raise ValueError("it is damaged")
+    index = loads(index_bytes)
+    _check_distributions(entry, names, index["distributions"])
+    finder = PackFinder(entry, path, index)
+    finder.read_ahead(index["read_ahead"])
+    return finder
+
+
+def _check_distributions(
+    entry: str, names: "Iterable[str]", distributions: "dict[str, list[str]]"
+) -> None:
+    """See that the distributions that were packed are still the ones installed.
+
+    Each is trusted as a whole: an installer that changes anything in one writes another
+    ``.dist-info`` folder. Raises ValueError.
+    """
+    for folder, packed in distributions.items():
+        present = frozenset(names if not folder else posix.listdir(f"{entry}/{folder}"))
+        gone = [name for name in packed if name not in present]
+        if gone:
+            raise ValueError(f"{gone[0].removesuffix('.dist-info')} is not installed any more")

@@ -1,0 +1,1 @@
+"""The command ``lambda-runtime pack``. It runs where functions are built, not in them."""

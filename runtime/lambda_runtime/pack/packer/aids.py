@@ -1,0 +1,189 @@
+"""Chooses the aids of a pack from what was recorded. Runs in the target's Python.
+
+An aid is kept only if its input lies in the files that are packed: every word of a pattern or a
+generated source has to be found in them, and no value of a variable that the user gave may be in
+it. So nothing from the environment gets into a pack.
+"""
+
+import ast
+import os
+import pickle
+import re
+import warnings
+from array import array
+from collections.abc import Iterable
+from types import CodeType
+from typing import Any
+
+_WORD = re.compile(r"[^\W_]+")
+_FUTURES = 0x1FF0000
+"""The bits of co_flags that ``from __future__ import`` sets."""
+_WATCHED = frozenset(("compile", "exec", "eval"))
+_SHORT = 3
+
+Key = tuple[Any, ...]
+Listings = dict[tuple[tuple[str, ...], str], list[str]]
+"""botocore's lists of services, by the folders that were searched and the kind of file."""
+
+
+class Words:
+    """All words of the packed sources."""
+
+    def __init__(self, sources: Iterable[bytes], secrets: Iterable[str]) -> None:
+        self._known: set[str] = set()
+        self._secrets = [secret for secret in secrets if len(secret) > _SHORT]
+        for source in sources:
+            self._known.update(_WORD.findall(source.decode("utf-8", "replace")))
+
+    def cover(self, text: str | bytes) -> bool:
+        """Whether this can have been made of the sources alone."""
+        if isinstance(text, bytes):
+            text = text.decode("latin-1")
+        if any(secret in text for secret in self._secrets):
+            return False
+        return all(self._knows(word) for word in _WORD.findall(text))
+
+    def _knows(self, word: str) -> bool:
+        # Names that are made of parts, and numbered ones, are in no source as a whole.
+        plain = word.rstrip("0123456789")
+        return word in self._known or not plain or plain in self._known
+
+
+def regexes(recorded: dict[Key, Key], words: Words) -> tuple[int, dict[Key, Key]]:
+    """The compiled patterns, by pattern and flags, with the version of the engine."""
+    import _sre  # type: ignore[import-not-found]
+
+    kept = {}
+    for (pattern, flags), (all_flags, code, *rest) in recorded.items():
+        if (
+            not all_flags & (re.DEBUG | re.LOCALE)
+            and words.cover(pattern)
+            and _is_quiet(pattern, flags)
+        ):
+            kept[pattern, flags] = (all_flags, array("I", code).tobytes(), *rest)
+    return _sre.MAGIC, kept
+
+
+def _is_quiet(pattern: str | bytes, flags: int) -> bool:
+    """Whether compiling the pattern says nothing that would be missed."""
+    from re import _compiler as compiler  # type: ignore[attr-defined]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            compiler.compile(pattern, flags)
+        except Warning:
+            return False
+    return True
+
+
+def sources(
+    recorded: dict[str, list[Key]],
+    codes: dict[str, CodeType],
+    texts: dict[str, bytes],
+    words: Words,
+) -> dict[str, tuple[int, dict[Key, CodeType]]]:
+    """The code of generated sources, by the module that makes them."""
+    kept = {}
+    for maker, calls in recorded.items():
+        if maker in codes and _is_fit(texts[maker]):
+            futures = codes[maker].co_flags & _FUTURES
+            if table := _compile_all(calls, futures, words):
+                kept[maker] = (futures, table)
+    return kept
+
+
+def _compile_all(calls: list[Key], futures: int, words: Words) -> dict[Key, CodeType]:
+    table: dict[Key, CodeType] = {}
+    for runner, source, *more in calls:
+        if not words.cover(source):
+            continue
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                if runner == "compile":
+                    filename, mode, flags, dont_inherit, optimize = _complete(more)
+                    flags |= 0 if dont_inherit else futures
+                    code = compile(source, filename, mode, flags, True, optimize)
+                    key: Key = (runner, source, filename, mode, flags, optimize)
+                else:
+                    text = source.lstrip(" \t") if runner == "eval" else source
+                    code = compile(text, "<string>", runner, futures, True)
+                    key = (runner, source)
+        except (SyntaxError, ValueError, Warning):
+            continue
+        if isinstance(code, CodeType) and (runner == "compile" or _only_defines(text)):
+            table[key] = code
+    return table
+
+
+def _complete(given: list[Any]) -> list[Any]:
+    defaults = [None, None, 0, False, -1]
+    return [*given, *defaults[len(given) :]]
+
+
+def _only_defines(source: str) -> bool:
+    """Whether executing this calls nothing that could look at the stack."""
+    tree = ast.parse(source)
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            if node.decorator_list or any(_calls(part) for part in _evaluated(node.args)):
+                return False
+        elif _calls(node):
+            return False
+    return True
+
+
+def _evaluated(arguments: ast.arguments) -> list[ast.expr]:
+    return [*arguments.defaults, *(default for default in arguments.kw_defaults if default)]
+
+
+def _calls(node: ast.AST) -> bool:
+    if isinstance(node, ast.Lambda):
+        return any(_calls(part) for part in _evaluated(node.args))
+    kinds = (
+        ast.Call,
+        ast.Attribute,
+        ast.Subscript,
+        ast.BinOp,
+        ast.ClassDef,
+        ast.Import,
+        ast.ImportFrom,
+    )
+    return isinstance(node, kinds) or any(_calls(child) for child in ast.iter_child_nodes(node))
+
+
+def _is_fit(source: bytes) -> bool:
+    """Whether the module only calls the built-in functions, and always names the namespace."""
+    tree = ast.parse(source)
+    called = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            name = node.func.id
+            if name in _WATCHED:
+                called.add(node.func)
+                if name != "compile" and len(node.args) < 2:
+                    return False
+        if isinstance(node, ast.FunctionDef) and node.name in _WATCHED:
+            return False
+    uses = {n for n in ast.walk(tree) if isinstance(n, ast.Name) and n.id in _WATCHED}
+    return uses <= called
+
+
+def models(
+    root: str, documents: dict[str, bytes], listings: Listings
+) -> tuple[dict[str, bytes], Listings]:
+    """botocore's models and the lists of services, by paths relative to the root."""
+    prefix = f"{root}/"
+    return (
+        {
+            os.path.relpath(path, root): pickle.dumps(pickle.loads(data), 5)
+            for path, data in documents.items()
+            if path.startswith(prefix)
+        },
+        {
+            (tuple(os.path.relpath(path, root) for path in places), kind): names
+            for (places, kind), names in listings.items()
+            if all(path.startswith(prefix) for path in places)
+        },
+    )

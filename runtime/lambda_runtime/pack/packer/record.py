@@ -1,0 +1,286 @@
+"""Runs in the target's Python, as the function would, and writes down what init does.
+
+    python -S record.py OUTPUT RUNTIME_HOME
+
+The environment is that of a function, with the Runtime API of ``rehearsal`` in it. What was seen is
+written, marshalled, after init and after every event: so it outlives a function that dies.
+"""
+
+import sys
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import CodeType, ModuleType
+    from typing import Any
+
+_RUNNERS = ("compile", "exec", "eval")
+TEXT_FUNCTIONS = {"inspect": "cleandoc", "textwrap": "dedent"}  # as in pack.aids
+
+
+class Spy:
+    """What is recorded: one finder that knows of every import, and the makers of aids."""
+
+    def __init__(self, output: str) -> None:
+        self.output = output
+        self.answers = 0
+        self.init: list[str] | None = None
+        self.found: dict[str, tuple[str, list[str] | None]] = {}
+        self.times: dict[str, tuple[float, float]] = {}
+        self.regexes: dict[tuple[str | bytes, int], tuple[Any, ...]] = {}
+        self.sources: dict[str, list[tuple[Any, ...]]] = {}
+        self.texts: dict[str, dict[str, str]] = {}
+        self.documents: dict[str, bytes] = {}
+        self.listings: dict[tuple[tuple[str, ...], str], list[str]] = {}
+        self.opened: set[str] = set()
+        self.unfit: set[str] = set()
+        self._stack: list[float] = []
+        self._searching = False
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> "Any":
+        """The spec that the others find, with a loader that lets this one look on."""
+        if self._searching:
+            return None
+        self._searching = True
+        try:
+            spec = _ask_others(self, name, path, target)
+        finally:
+            self._searching = False
+        if spec is not None and spec.origin:
+            # As it is now: a module may change its own spec.
+            places = spec.submodule_search_locations
+            self.found.setdefault(name, (spec.origin, None if places is None else list(places)))
+        if spec is not None and type(spec.loader).__name__ == "SourceFileLoader":
+            spec.loader = _Observed(spec.loader, self)
+        return spec
+
+    def hear(self, event: str, arguments: "tuple[Any, ...]") -> None:
+        """Note which files are opened."""
+        if event == "open" and isinstance(arguments[0], str):
+            self.opened.add(arguments[0])
+
+    def run(self, module: "ModuleType", code: "CodeType") -> None:
+        """Execute the module's code, its time taken."""
+        name = module.__name__
+        self._inject(module, code)
+        self._stack.append(0.0)
+        began = time.process_time()
+        try:
+            exec(code, vars(module))
+        finally:
+            total = time.process_time() - began
+            within = self._stack.pop()
+            self.times.setdefault(name, (total - within, total))
+            if self._stack:
+                self._stack[-1] += total
+        if name == "re._compiler":
+            self._watch_regexes(module)
+        elif name in TEXT_FUNCTIONS:
+            self._watch_texts(module, TEXT_FUNCTIONS[name])
+        elif name == "botocore.loaders":
+            self._watch_botocore(module)
+
+    def _inject(self, module: "ModuleType", code: "CodeType") -> None:
+        for name in _RUNNERS:
+            if name in _names(code):
+                vars(module)[name] = self._runner(module.__name__, name)
+
+    def _runner(self, maker: str, runner: str) -> "Callable[..., Any]":
+        import builtins
+
+        original = getattr(builtins, runner)
+        seen = self.sources.setdefault(maker, [])
+
+        def run(*arguments: "Any", **keywords: "Any") -> "Any":
+            source = arguments[0] if arguments else None
+            if isinstance(source, str):
+                if keywords or (runner != "compile" and len(arguments) < 2):
+                    self.unfit.add(maker)
+                elif runner == "compile":
+                    seen.append((runner, source, *arguments[1:]))
+                else:
+                    seen.append((runner, source))
+            if runner != "compile" and len(arguments) == 1 and not keywords:
+                frame = sys._getframe(1)
+                return original(source, frame.f_globals, frame.f_locals)
+            return original(*arguments, **keywords)
+
+        return run
+
+    def _watch_regexes(self, module: "Any") -> None:
+        inner, sre = module.compile, module._sre
+        flags_given = 0
+
+        class Sre:
+            def __getattr__(self, name: str) -> object:
+                return getattr(sre, name)
+
+            @staticmethod
+            def compile(pattern: "Any", flags: int, *rest: "Any") -> object:
+                if type(pattern) in (str, bytes):
+                    code, groups, groupindex, indexgroup = rest
+                    packed = (int(flags), [int(x) for x in code], groups, dict(groupindex))
+                    self.regexes[pattern, flags_given] = (*packed, tuple(indexgroup))
+                return sre.compile(pattern, flags, *rest)
+
+        def compile(p: "Any", flags: int = 0) -> object:
+            nonlocal flags_given
+            flags_given = int(flags)
+            return inner(p, flags)
+
+        module._sre, module.compile = Sre(), compile
+
+    def _watch_texts(self, module: "Any", name: str) -> None:
+        original, seen = getattr(module, name), self.texts.setdefault(module.__name__, {})
+
+        def spy(*arguments: "Any", **keywords: "Any") -> object:
+            result = original(*arguments, **keywords)
+            if len(arguments) == 1 and type(arguments[0]) is type(result) is str:
+                seen[arguments[0]] = result
+            return result
+
+        setattr(module, name, spy)
+
+    def _watch_botocore(self, module: "Any") -> None:
+        import pickle
+
+        load_file = module.JSONFileLoader.load_file
+        list_services = module.Loader.list_available_services
+
+        def spy_load(loader: "Any", path: str) -> object:
+            result = load_file(loader, path)
+            if result is not None:
+                self.documents.setdefault(path, pickle.dumps(result, 5))
+            return result
+
+        def spy_list(loader: "Any", type_name: str) -> object:
+            result = list_services(loader, type_name)
+            places = tuple(loader._potential_locations())
+            self.listings[places, type_name] = list(result)
+            return result
+
+        module.JSONFileLoader.load_file = spy_load
+        module.Loader.list_available_services = spy_list
+
+    def write(self) -> None:
+        """Write down what was seen so far."""
+        import marshal
+        import os
+
+        with open("/proc/self/maps") as maps:
+            mapped = [line.split(None, 5)[5].strip() for line in maps if "/" in line]
+        seen = {
+            "version": sys.version,
+            "stdlib": sys._stdlib_dir,  # type: ignore[attr-defined]
+            "path": [entry for entry in sys.path if isinstance(entry, str)],
+            "init": self.init,
+            "answers": self.answers,
+            "modules": self.found,
+            "order": list(self.times),
+            "times": self.times,
+            "regexes": self.regexes,
+            "sources": {m: s for m, s in self.sources.items() if s and m not in self.unfit},
+            "texts": self.texts,
+            "documents": self.documents,
+            "listings": self.listings,
+            "libraries": list(dict.fromkeys(mapped)),
+            "opened": sorted(self.opened),
+        }
+        with open(f"{self.output}.part", "wb") as file:
+            file.write(marshal.dumps(seen))
+        os.replace(f"{self.output}.part", self.output)
+
+
+class _Observed:
+    """The loader found, but for who runs the code; everything else is asked of it."""
+
+    def __init__(self, loader: "Any", spy: Spy) -> None:
+        self._loader = loader
+        self._spy = spy
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._loader, name)
+
+    def create_module(self, spec: object) -> None:
+        return None
+
+    def exec_module(self, module: "ModuleType") -> None:
+        assert module.__spec__ is not None
+        module.__loader__ = module.__spec__.loader = self._loader
+        self._spy.run(module, self._loader.get_code(module.__name__))
+
+
+def _ask_others(own: object, name: str, path: object, target: object) -> "Any":
+    for finder in list(sys.meta_path):
+        if finder is not own and hasattr(finder, "find_spec"):
+            spec = finder.find_spec(name, path, target)  # type: ignore[arg-type]
+            if spec is not None:
+                return spec
+    return None
+
+
+def _names(code: "CodeType") -> set[str]:
+    found = set(code.co_names)
+    for constant in code.co_consts:
+        if hasattr(constant, "co_names"):
+            found |= _names(constant)
+    return found
+
+
+def _refuse_network() -> None:
+    """Let no connection be made but to the Runtime API, and say how one would be."""
+    import posix
+
+    own = posix.environ[b"AWS_LAMBDA_RUNTIME_API"].decode()
+
+    def refuse(event: str, arguments: "tuple[Any, ...]") -> None:
+        if event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
+            address = arguments[1]
+            if isinstance(address, tuple) and f"{address[0]}:{address[1]}" != own:
+                raise ConnectionRefusedError(
+                    f"lambda-runtime pack runs functions without a network: {address[0]} was not "
+                    "contacted; --allow-network changes that"
+                )
+
+    sys.addaudithook(refuse)
+
+
+def main(output: str, home: str, packed: str) -> None:
+    """Run the function: under observation, or with its pack."""
+    import posix
+
+    if posix.environ.get(b"LAMBDA_RUNTIME_PACK_NETWORK") == b"0":
+        _refuse_network()
+    folder = __file__.rpartition("/")[0]
+    sys.path[:] = [home, *(entry for entry in sys.path if entry != folder)]
+    from lambda_runtime import loop, startup
+
+    spy = Spy(output)
+    if not packed:
+        sys.addaudithook(spy.hear)
+    if packed:
+        spy.write()  # it got this far
+        loop.main(f"{home}/bootstrap")
+    hook_imports, handle = startup.hook_imports, loop.handle_event_request
+
+    def hook_and_watch(*arguments: "Any") -> None:
+        hook_imports(*arguments)
+        sys.meta_path.insert(0, spy)
+
+    def handle_and_write(*arguments: "Any") -> object:
+        if spy.init is None:
+            spy.init = list(spy.found)
+            spy.write()
+        answer = handle(*arguments)
+        spy.answers += 1
+        spy.write()
+        return answer
+
+    startup.hook_imports = hook_and_watch  # type: ignore[assignment]
+    loop.handle_event_request = handle_and_write  # type: ignore[assignment]
+    loop.main(f"{home}/bootstrap")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

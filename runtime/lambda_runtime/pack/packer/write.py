@@ -1,0 +1,282 @@
+"""Compiles and writes a pack. Runs in the target's Python, whose byte-code it is.
+
+python -I -S write.py RUNTIME_HOME < plan (marshalled) > result (marshalled)
+"""
+
+import base64
+import csv
+import hashlib
+import os
+import sys
+import warnings
+from marshal import dumps, load
+from types import CodeType
+from typing import Any
+
+_SECTION_BYTES = 1 << 20
+_READ_AHEAD_BYTES = 128 * 1024
+
+
+class Writer:
+    """One pack: of the folder ``root``, which will be ``deployed`` in Lambda."""
+
+    def __init__(self, root: str, deployed: str, seen: dict[str, Any]) -> None:
+        self.root = root
+        self.deployed = deployed
+        self.seen = seen
+        self.modules: dict[str, tuple[str, int, int, bytes | None]] = {}
+        self.left_out: dict[str, str] = {}
+        self.distributions = Distributions(root, self._entries())
+        self._codes: dict[str, CodeType] = {}
+        self._sources: dict[str, bytes] = {}
+
+    def aids(self, secrets: list[str]) -> dict[str, Any]:
+        """The aids that the packed modules can be given."""
+        from lambda_runtime.pack.packer import aids
+
+        words = aids.Words(self._sources.values(), secrets)
+        seen = self.seen
+        kept: dict[str, Any] = {}
+        if "re._compiler" in self._codes:
+            kept["regexes"] = aids.regexes(seen["regexes"], words)
+        if sources := aids.sources(seen["sources"], self._codes, self._sources, words):
+            kept["sources"] = sources
+        for maker, texts in seen["texts"].items():
+            if maker in self._codes:
+                kept[maker] = {text: made for text, made in texts.items() if words.cover(text)}
+        if "botocore.loaders" in self._codes:
+            kept["models"] = aids.models(self.root, seen["documents"], seen["listings"])
+        return kept
+
+    def _entries(self) -> list[str]:
+        """The entries of the recorded ``sys.path`` that lie in the root, relative to it."""
+        inside = [os.path.relpath(e, self.root) for e in self.seen["path"] if self._is_inside(e)]
+        return ["" if entry == "." else entry for entry in inside]
+
+    def _is_inside(self, path: str) -> bool:
+        return f"{path}/".startswith(f"{self.root}/")
+
+    def collect(self) -> None:
+        """Decide on every module that was seen, and compile those that are packed."""
+        for name, (origin, places) in self.seen["modules"].items():
+            reason = self._take(name, origin, places)
+            if reason:
+                self.left_out[name] = reason
+
+    def _take(self, name: str, origin: str, places: list[str] | None) -> str:
+        """Take the module in; otherwise the reason not to."""
+        from lambda_runtime.pack import finder, format
+
+        kind = finder.PACKAGE if places is not None else 0
+        if self._is_inside(origin):
+            file = os.path.relpath(origin, self.root)
+        elif origin.startswith(f"{self.seen['stdlib']}/") and "site-packages" not in origin:
+            file, kind = os.path.relpath(origin, self.seen["stdlib"]), kind | finder.STDLIB
+        else:
+            return "built in" if "/" not in origin else "outside the folder that is packed"
+        if not _is_usual(name, origin, places):
+            return "its place is not where its name says"
+        if not origin.endswith(".py"):
+            if kind & finder.PACKAGE or not origin.endswith(".so"):
+                return "neither source nor a plain extension module"
+            if not kind & finder.STDLIB and self.distributions.owner(file) is None:
+                return "an extension module of no distribution"
+            self.modules[name] = (file, kind | finder.EXTENSION, 0, None)
+            return ""
+        with open(origin, "rb") as source_file:
+            source = source_file.read()
+        trusted = kind & finder.STDLIB or self.distributions.is_genuine(file, source)
+        path = origin if kind & finder.STDLIB else f"{self.deployed}/{file}"
+        self._codes[name] = _compile(source, path)
+        self._sources[name] = source
+        self.modules[name] = (file, kind, 0, None if trusted else format.hash_source(source))
+        return ""
+
+    def write(self, output: str, machine: str, aids: dict[str, Any]) -> dict[str, Any]:
+        """Write the pack; what is to be said about it."""
+        from lambda_runtime.pack import format
+
+        init = self.seen["init"] or list(self.seen["modules"])
+        early = [name for name in init if name in self._codes]
+        late = [name for name in self._codes if name not in set(early)]
+        blobs = [dumps(part) for part in self._split(early)]
+        documents, listings = aids.pop("models", ({}, {}))
+        if documents:
+            places = {path: len(blobs) + number for number, path in enumerate(documents)}
+            blobs += documents.values()
+            aids["models"] = (places, listings)
+        aid_at = len(blobs)
+        blobs += [dumps(aid) for aid in aids.values()]
+        init_count = len(blobs)
+        blobs += [dumps(part) for part in self._split(late, len(blobs))]
+        index: dict[str, Any] = {
+            "root": self.deployed,
+            "distributions": self.distributions.present(),
+            "stdlib": (sys.version, self.seen["stdlib"]),
+            "modules": {n: self.modules[n] for n in (*init, *self.modules) if n in self.modules},
+            "sections": [(0, len(blob), format.checksum(blob)) for blob in blobs],
+            "aids": {name: aid_at + n for n, name in enumerate(aids)},
+            "makers": list(aids.get("sources", ())),
+            "read_ahead": self._libraries(),
+        }
+        # marshal gives all numbers below 2 ** 31 the same length: the second run fits the first.
+        at = start = format.HEAD + len(dumps(index))
+        for number, (_, size, checksum) in enumerate(index["sections"]):
+            index["sections"][number] = (at, size, checksum)
+            at += size
+        data = dumps(index)
+        assert format.HEAD + len(data) == start
+        init_size = format.HEAD + len(data) + sum(map(len, blobs[:init_count]))
+        file_size = format.HEAD + len(data) + sum(map(len, blobs))
+        magic = int.from_bytes(_magic(), "little")
+        key = format.key_of(sys.implementation.cache_tag, magic, sys.flags.optimize, machine)
+        name = f"{sys.implementation.cache_tag}-{machine}.pack"
+        os.makedirs(output, exist_ok=True)
+        with open(f"{output}/{name}.part", "wb") as file:
+            file.write(b"".join((format.write_head(key, file_size, init_size, data), data, *blobs)))
+        os.replace(f"{output}/{name}.part", f"{output}/{name}")
+        return {
+            "file": f"{output}/{name}",
+            "bytes": file_size,
+            "modules": self.modules,
+            "early": early,
+            "late": late,
+            "left_out": self.left_out,
+            "touched": self._touched(),
+            "owners": {file: self.distributions.owner(file) for file, *_ in self.modules.values()},
+            "aids": {name: _count(aid) for name, aid in aids.items()},
+            "sizes": {name: len(dumps(code)) for name, code in self._codes.items()},
+        }
+
+    def _touched(self) -> list[str]:
+        """The files in the root that were opened, imported or mapped."""
+        origins = [origin for origin, _ in self.seen["modules"].values()]
+        touched = [*origins, *self.seen["libraries"], *self.seen["opened"]]
+        folder = f"{self.root}/"
+        absolute = (path if path.startswith("/") else folder + path for path in touched)
+        return sorted({path for path in absolute if path.startswith(folder)})
+
+    def _split(self, names: list[str], first: int = 0) -> list[dict[str, CodeType]]:
+        """The code of these modules in parts; each module is told its section."""
+        parts: list[dict[str, CodeType]] = []
+        size = _SECTION_BYTES
+        for name in names:
+            if size >= _SECTION_BYTES:
+                parts.append({})
+                size = 0
+            size += len(dumps(self._codes[name]))
+            parts[-1][name] = self._codes[name]
+            file, kind, _, source = self.modules[name]
+            self.modules[name] = (file, kind, first + len(parts) - 1, source)
+        return parts
+
+    def _libraries(self) -> list[str]:
+        """The extension modules and libraries whose bytes are worth asking for early."""
+        inside = (path for path in self.seen["libraries"] if self._is_inside(path))
+        large = (path for path in inside if os.path.getsize(path) >= _READ_AHEAD_BYTES)
+        return [os.path.relpath(path, self.root) for path in large]
+
+
+class Distributions:
+    """What installers say of the files in the root: the RECORD of each ``.dist-info`` folder."""
+
+    def __init__(self, root: str, entries: list[str]) -> None:
+        self._files: dict[str, tuple[str, str, str]] = {}
+        self._trusted: dict[str, set[str]] = {}
+        for entry in dict.fromkeys(entries):
+            folder = os.path.join(root, entry) if entry else root
+            for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+                if name.endswith(".dist-info"):
+                    self._read(folder, entry, name)
+
+    def _read(self, folder: str, entry: str, name: str) -> None:
+        try:
+            with open(f"{folder}/{name}/RECORD", newline="", encoding="utf-8") as file:
+                rows = list(csv.reader(file))
+        except (OSError, ValueError):
+            return
+        for row in rows:
+            if len(row) == 3:
+                path = os.path.normpath(os.path.join(entry, row[0]))
+                self._files[path] = (entry, name, row[1])
+
+    def owner(self, file: str) -> str | None:
+        """The distribution that has this file, which is trusted from now on; None for none."""
+        found = self._files.get(file)
+        if found is None:
+            return None
+        self._trusted.setdefault(found[0], set()).add(found[1])
+        return found[1]
+
+    def is_genuine(self, file: str, data: bytes) -> bool:
+        """Whether this is what a distribution installed, byte by byte."""
+        found = self._files.get(file)
+        if found is None or not found[2].startswith("sha256="):
+            return False
+        digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+        return digest == found[2].removeprefix("sha256=") and self.owner(file) is not None
+
+    def present(self) -> dict[str, list[str]]:
+        """By entry, the ``.dist-info`` folders that have to be there for the pack to be good."""
+        return {entry: sorted(names) for entry, names in sorted(self._trusted.items())}
+
+
+def _count(aid: Any) -> int:
+    """How many results an aid holds."""
+    if isinstance(aid, tuple):
+        return len(aid[0] if isinstance(aid[0], dict) else aid[1])
+    return sum(len(value[1]) if isinstance(value, tuple) else 1 for value in aid.values())
+
+
+def _is_usual(name: str, origin: str, places: list[str] | None) -> bool:
+    """Whether file and search path are those that the import system derives from the name."""
+    tail = name.rpartition(".")[2]
+    folder, last = os.path.split(origin)
+    if places is not None:
+        return places == [folder] and last == "__init__.py" and os.path.basename(folder) == tail
+    return last.partition(".")[0] == tail
+
+
+def _compile(source: bytes, path: str) -> CodeType:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return compile(source, path, "exec", dont_inherit=True)
+
+
+def _magic() -> bytes:
+    from importlib.util import MAGIC_NUMBER
+
+    return MAGIC_NUMBER
+
+
+def main(home: str) -> None:
+    """Read the plan, write the pack, report."""
+    sys.path.insert(0, home)
+    plan = load(sys.stdin.buffer)
+    if plan["record"] is None:
+        from lambda_runtime.pack.packer import static
+
+        seen = static.look(plan["root"], [*plan["imports"], *_module(plan["handler"])])
+    else:
+        with open(plan["record"], "rb") as file:
+            seen = load(file)
+    writer = Writer(plan["root"], plan["deployed"], seen)
+    writer.collect()
+    aids = writer.aids(plan["secrets"])
+    result = writer.write(plan["output"], plan["machine"], aids)
+    from lambda_runtime.pack.packer import bytecode
+
+    packed = {file for file, kind, *_ in writer.modules.values() if not kind & 4}
+    allowance = max(0, plan["allowance"] - result["bytes"])
+    result["bytecode"] = bytecode.write(
+        plan["root"], plan["deployed"], writer.distributions.is_genuine, packed, allowance
+    )
+    sys.stdout.buffer.write(dumps(result, 4))
+
+
+def _module(handler: str | None) -> list[str]:
+    return [handler.rpartition(".")[0].replace("/", ".")] if handler else []
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

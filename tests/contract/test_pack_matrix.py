@@ -1,0 +1,107 @@
+"""Real functions, packed and not: the answers are equal, and so is all that was imported."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.imports import stage
+from support import interpreters
+from support.process import BOOTSTRAP, ROOT, Outcome, run_function
+
+CACHE = ROOT / "build" / "imports"
+# What the functions' pinned packages are for; whoever has only another takes that one.
+PYTHON = interpreters.find("3.13") or sys.executable
+
+# Behind each function's own: what the modules show of themselves.
+PROBE = """
+import sys
+from app import handler as inner
+
+def handler(event, context):
+    answer = inner(event, context)
+    shown = {}
+    for name, module in list(sys.modules.items()):
+        spec = getattr(module, "__spec__", None)
+        if spec is None or name.startswith("lambda_runtime"):
+            continue
+        shown[name] = [
+            getattr(module, "__file__", None), type(getattr(module, "__loader__", None)).__name__,
+            spec.origin, str(spec.submodule_search_locations),
+            sorted(name for name in vars(module) if not name.startswith("_lambda")),
+        ]
+    return [answer, list(shown), shown]
+"""
+
+
+HOOKS = Path(__file__).with_name("pack_hooks")
+
+
+def installed(source: Path, tmp_path: Path) -> Path:
+    CACHE.mkdir(parents=True, exist_ok=True)
+    folder = stage.install(source, PYTHON, CACHE)
+    return Path(shutil.copytree(folder, tmp_path / "task", symlinks=True))
+
+
+def run(task: Path, handler: str, **environment: str) -> Outcome:
+    return run_function(
+        "",
+        handler,
+        task=task,
+        command=[PYTHON, "-S", str(BOOTSTRAP)],
+        environment={
+            "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
+            "AWS_SECRET_ACCESS_KEY": "example",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "HOME": str(task.parent),
+            "PYTHONHASHSEED": "0",
+            **stage.VARIABLES,
+            **environment,
+        },
+    )
+
+
+def compare(source: Path, tmp_path: Path) -> None:
+    task = installed(source, tmp_path)
+    said = stage.pack(task, PYTHON)
+    assert "could not be compared" not in said
+    (task / "probe.py").write_text(PROBE)
+    packed = run(task, "probe.handler")
+    plain = run(task, "probe.handler", LAMBDA_RUNTIME_PACK="0")
+    assert "is not used" not in packed.stdout
+    assert isinstance(packed.answer, list) and isinstance(plain.answer, list)
+    assert packed.answer[0] == plain.answer[0]
+    ours = {"pickle", "_compat_pickle", "_pickle", "struct", "_struct"}  # for botocore's models
+    shown = [packed.answer[1], plain.answer[1]]
+    order = [[name for name in names if name not in ours] for names in shown]
+    assert order[0] == order[1]
+    for name in order[0]:
+        assert packed.answer[2][name] == plain.answer[2][name], name
+
+
+def test_requests(tmp_path: Path) -> None:
+    compare(stage.HERE / "requests", tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("function", [name for name in stage.FUNCTIONS if name != "requests"])
+def test_functions(function: str, tmp_path: Path) -> None:
+    compare(stage.HERE / function, tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("vendor", ["datadog", "newrelic", "opentelemetry", "sentry", "xray"])
+def test_import_hooks_of(vendor: str, tmp_path: Path) -> None:
+    compare(HOOKS / vendor, tmp_path)
+
+
+def test_every_function_is_in_the_matrix() -> None:
+    folders = {entry.name for entry in os.scandir(stage.HERE) if entry.is_dir()}
+    assert set(stage.FUNCTIONS) == {name for name in folders if not name.startswith("_")}
+    assert len(stage.FUNCTIONS) == 13

@@ -1,0 +1,76 @@
+"""What deployment tools do to a packed function: byte-code and pack are good in what they send."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from awscli.customizations.cloudformation.artifact_exporter import zip_folder
+
+from support import packs
+
+TAG = sys.implementation.cache_tag
+ANSWER = [[True, 2, 1], "helper", "sub", "one"]
+
+
+@pytest.fixture
+def packed(tmp_path: Path) -> Path:
+    task = packs.write_function(tmp_path / "task")
+    packs.pack(task, "--handler", "app.handler", "--out", str(tmp_path / "packed"))
+    return tmp_path / "packed"
+
+
+def check(task: Path) -> None:
+    """See that the function's imports compile nothing, with this runtime's pack and without."""
+    (task / "probe.py").write_text(
+        "import sys\nCOMPILED = []\n"
+        "def hook(event, args):\n"
+        "    if event == 'compile': COMPILED.append(str(args[1]))\n"
+        "sys.addaudithook(hook)\n"
+        "import app\n"
+        "def handler(e, c):\n"
+        f"    own = [name for name in COMPILED if name.startswith({str(task)!r})]\n"
+        "    return [app.handler(e, c), own]\n"
+    )
+    for switch in ("1", "0"):
+        outcome = packs.run(
+            task, handler="probe.handler", environment={"LAMBDA_RUNTIME_PACK": switch}
+        )
+        assert outcome.answer == [ANSWER, []]
+        assert outcome.stdout == ""
+
+
+def test_a_folder_that_sam_and_cloudformation_package(packed: Path, tmp_path: Path) -> None:
+    with zip_folder(str(packed)) as path, zipfile.ZipFile(path) as archive:
+        archive.extractall(tmp_path / "var-task")  # every file has the time of now
+    check(tmp_path / "var-task")
+
+
+def test_a_zip_with_local_times(packed: Path, tmp_path: Path) -> None:
+    path = tmp_path / "plain.zip"
+    with zipfile.ZipFile(path, "w") as archive:  # in steps of two seconds, in local time
+        for file in sorted(packed.rglob("*")):
+            archive.write(file, file.relative_to(packed))
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(tmp_path / "var-task")
+    check(tmp_path / "var-task")
+
+
+def test_a_copy_with_new_times(packed: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "copied"
+    shutil.copytree(packed, copied, copy_function=shutil.copyfile)  # as CDK and COPY do it
+    for file in copied.rglob("*.py"):
+        os.utime(file, (1, 1))
+    check(copied)
+
+
+def test_a_build_that_drops_byte_code_leaves_the_pack(packed: Path) -> None:
+    # `sam build` and some plug-ins leave out __pycache__ folders.
+    for cache in packed.rglob("__pycache__"):
+        shutil.rmtree(cache)
+    (packed / "acme" / "core.py").unlink()
+    assert packs.run(packed).answer == ANSWER

@@ -1,0 +1,334 @@
+"""``lambda-runtime pack``: what it writes, what it refuses, what gets into no pack."""
+
+from __future__ import annotations
+
+import json
+import marshal
+import os
+import platform
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from lambda_runtime.pack.packer import report
+from support import packs
+from support.process import BOOTSTRAP
+
+OTHER_ARCH = "x86_64" if platform.machine() == "aarch64" else "arm64"
+TAG = sys.implementation.cache_tag
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Path:
+    return packs.write_function(tmp_path / "task")
+
+
+def unzip(path: Path, to: Path) -> Path:
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(to)
+    return to
+
+
+def test_a_zip_is_the_same_each_time_and_leaves_the_folder_alone(
+    task: Path, tmp_path: Path
+) -> None:
+    before = sorted(task.rglob("*"))
+    outs = [tmp_path / "one.zip", tmp_path / "two.zip"]
+    for out in outs:
+        done = packs.pack(task, "--handler", "app.handler", "--out", str(out))
+        assert "running init and 1 event" in done.stderr
+    assert outs[0].read_bytes() == outs[1].read_bytes()
+    assert sorted(task.rglob("*")) == before
+    with zipfile.ZipFile(outs[0]) as archive:
+        names = archive.namelist()
+        assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+    assert f"lambda-pack/{TAG}-{platform.machine()}.pack" in names
+    assert f"acme/__pycache__/core.{TAG}.pyc" in names
+    task = unzip(outs[0], tmp_path / "unzipped")
+    assert packs.run(task).answer == [[True, 2, 1], "helper", "sub", "one"]
+
+
+def test_byte_code_is_checked_for_own_modules_only(task: Path, tmp_path: Path) -> None:
+    packs.pack(task, "--handler", "app.handler", "--in-place")
+    flags = {
+        name: int.from_bytes((task / f"{name}.{TAG}.pyc").read_bytes()[4:8], "little")
+        for name in ("__pycache__/app", "__pycache__/helper", "acme/__pycache__/core")
+    }
+    assert flags == {"__pycache__/app": 3, "__pycache__/helper": 3, "acme/__pycache__/core": 1}
+    code = marshal.loads((task / f"__pycache__/app.{TAG}.pyc").read_bytes()[16:])
+    assert code.co_filename == "/var/task/app.py"
+
+
+def test_aids_are_used(task: Path) -> None:
+    (task / "app.py").write_text(
+        "import sys\nSOURCES = []\n"
+        "def hook(event, args):\n"
+        "    if event == 'compile' and args[1] == '<string>': SOURCES.append(str(args[0]))\n"
+        "sys.addaudithook(hook)\n"
+        "import re\n"
+        "parse, PATTERNS = re._parser.parse, []\n"
+        "def spy(pattern, *more): PATTERNS.append(pattern); return parse(pattern, *more)\n"
+        "re._parser.parse = spy\n"
+        "import acme.core, collections, dataclasses\n"
+        "def handler(e, c): return [acme.core.answer(), PATTERNS, SOURCES,\n"
+        "    hasattr(collections, 'eval'), hasattr(dataclasses, 'exec'), re.compile.__name__,\n"
+        "    bool(re.search('not kept', 'x'))]\n"
+    )
+    packs.pack(task, "--handler", "app.handler", "--in-place", "--event", str(_event(task)))
+    outcome = packs.run(task, environment={"LAMBDA_RUNTIME_PACK": "0"})
+    assert isinstance(outcome.answer, list)
+    answer, patterns, sources = outcome.answer[:3]
+    assert "an(sw|ts)er" in patterns and len(sources) >= 2
+    outcome = packs.run(task)
+    assert outcome.answer == [answer, [], [], False, False, "compile", False]
+
+
+def test_texts_are_looked_up_and_else_computed(task: Path) -> None:
+    (task / "app.py").write_text(
+        "import inspect, textwrap\n"
+        "DOC = '  one\\n      two\\n      three'\n"
+        "KEPT = [inspect.cleandoc(DOC), textwrap.dedent(DOC)]\n"
+        "def handler(e, c):\n"
+        "    try: inspect.cleandoc(None)\n"
+        "    except AttributeError as error: text = str(error)\n"
+        "    return [KEPT, inspect.cleandoc('  new\\n   x'), textwrap.dedent(text='  y'), text,\n"
+        "        str(inspect.signature(inspect.cleandoc)), inspect.getsource(textwrap.dedent)]\n"
+    )
+    packs.pack(task, "--handler", "app.handler", "--in-place")
+    plain = packs.run(task, environment={"LAMBDA_RUNTIME_PACK": "0"})
+    assert packs.run(task).answer == plain.answer
+    # That they are looked up shows where the original is not asked.
+    (task / "app.py").write_text(
+        "import inspect\n"
+        "inspect.cleandoc.__wrapped__.__code__ = (lambda doc: 'computed').__code__\n"
+        "DOC = '  one\\n      two\\n      three'\n"
+        "KEPT = inspect.cleandoc(DOC)\n"
+        "def handler(e, c): return [KEPT, inspect.cleandoc(DOC)]\n"
+    )
+    assert packs.run(task).answer == ["one\ntwo\nthree", "computed"]
+
+
+def test_the_report_and_explanations(task: Path, tmp_path: Path) -> None:
+    (task / "app.py").write_text(packs.APP + "def more(event, context):\n    import late\n")
+    (task / "late.py").write_text("")
+    page = tmp_path / "report.html"
+    names = ("helper", "acme.core", "acme._bisect", "json", "late", "sys", "nowhere")
+    questions = [part for name in names for part in ("--explain", name)]
+    arguments = ["--handler", "app.more", "--in-place", "--report", str(page)]
+    done = packs.pack(task, *arguments, *questions)
+    said = dict(line.split(" ", 1) for line in done.stdout.splitlines())
+    assert "your own" in said["helper"] and "for init" in said["helper"]
+    assert "installed by acme-1.0.dist-info" in said["acme.core"]
+    assert "searched for no more" in said["acme._bisect"]
+    assert "the standard library" in said["json"]
+    assert "for the first invocation" in said["late"]
+    assert "neither by init nor by the events" in said["nowhere"]
+    text = page.read_text()
+    assert text.count("<svg") == text.count("</svg>") == 2
+    for part in ("acme.core: ", "With the pack: ", "By package", "<td>acme<td>", "built in"):
+        assert part in text
+    for picture in re.findall("<svg.*?</svg>", text, re.DOTALL):
+        ElementTree.fromstring(picture)
+
+
+def test_imports_are_read_from_what_the_interpreter_says() -> None:
+    lines = [
+        "import time: self [us] | cumulative | imported package",
+        "import time:        10 |         10 |     deep.er",
+        "import time:        20 |         30 |   deep",
+        "import time:         5 |         35 | top",
+        "import time:         7 |          7 | other",
+    ]
+    top, other = report.parse(lines)
+    assert (top.name, top.own, top.total, other.name) == ("top", 5, 35, "other")
+    assert [one.name for one in report.walk([top])] == ["top", "deep", "deep.er"]
+    assert report.by_package([top, other]) == {"top": 5, "deep": 30, "other": 7}
+
+
+def test_pruning_takes_a_list_that_somebody_has_read(task: Path, tmp_path: Path) -> None:
+    unused = {
+        "acme/unused.txt": "x" * 5000,
+        "acme/data.txt": "data",
+        "acme/tests/test_core.py": "",
+        "other/__init__.py": "",
+        "other/deep/data.bin": "",
+    }
+    packs.write_files(task, unused)
+    (task / "app.py").write_text(
+        packs.APP + "import os\nDATA = open(os.path.dirname(acme.__file__) + '/data.txt').read()\n"
+    )
+    listed = tmp_path / "untouched.txt"
+    out = tmp_path / "out"
+    arguments = ["--handler", "app.handler", "--prune", str(listed), "--out", str(out)]
+    done = packs.pack(task, *arguments)
+    assert "nothing has been removed" in done.stderr
+    assert (out / "acme" / "unused.txt").exists()
+    lines = [line for line in listed.read_text().splitlines() if line[0] != "#"]
+    assert "acme/data.txt" not in lines and "acme/core.py" not in lines
+    assert {*unused} - {"acme/data.txt"} <= {*lines}
+    assert not any(name.startswith(("app", "helper", "acme-1.0")) for name in lines)
+    listed.write_text("\n".join(line for line in lines if "tests" not in line))
+    shutil.rmtree(out)
+    done = packs.pack(task, *arguments)
+    assert "left out what" in done.stderr
+    assert not (out / "acme" / "unused.txt").exists() and not (out / "other").exists()
+    assert (out / "acme" / "tests" / "test_core.py").exists()
+    assert packs.run(out).answer == [[True, 2, 1], "helper", "sub", "one"]
+    listed.write_text("../outside.txt\n")
+    shutil.rmtree(out)
+    done = packs.pack(task, *arguments, expect=1)
+    assert "does not lie in the function's folder" in done.stderr
+    assert (task / "app.py").exists()
+
+
+def _event(task: Path) -> Path:
+    path = task.parent / "event.json"
+    path.write_text(json.dumps({"n": 1}))
+    return path
+
+
+def test_no_secret_gets_into_a_pack(task: Path) -> None:
+    (task / "app.py").write_text(
+        "import os, re, collections\n"
+        "SECRET = os.environ.get('SECRET', 'none')\n"
+        "PATTERNS = [re.compile(f'user-{SECRET}'), re.compile('plain-[a-z]')]\n"
+        "KIND = collections.namedtuple('Kind', [f'of_{SECRET}', 'name'])\n"
+        "OUTER = re.compile(os.environ.get('OUTER_SECRET') or 'nothing')\n"
+        "def handler(e, c): return OUTER.pattern\n"
+    )
+    outside = {"OUTER_SECRET": "from-outside-8h3k", "AWS_SECRET_ACCESS_KEY": "own-key-2j4"}
+    arguments = ["--handler", "app.handler", "--in-place", "--env", "SECRET=hunter2xyz"]
+    packs.pack(task, *arguments, environment=outside)
+    data = packs.pack_file(task).read_bytes()
+    assert b"plain-[a-z]" in data
+    for secret in (b"hunter2xyz", b"from-outside-8h3k", b"own-key-2j4"):
+        assert secret not in data
+    assert packs.run(task, environment={"SECRET": "hunter2xyz"}).answer == "nothing"
+
+
+def test_the_function_runs_without_credentials_and_network(task: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(30)
+        port = server.getsockname()[1]
+        (task / "app.py").write_text(
+            "import os, socket\n"
+            f"try: socket.create_connection(('127.0.0.1', {port}), 5); ERROR = ''\n"
+            "except OSError as error: ERROR = str(error)\n"
+            "def handler(e, c):\n"
+            "    raise ValueError(ERROR + ' ' + os.environ['AWS_SECRET_ACCESS_KEY'])\n"
+        )
+        arguments = ["--handler", "app.handler", "--in-place"]
+        own = {"AWS_SECRET_ACCESS_KEY": "own-key-2j4"}
+        done = packs.pack(task, *arguments, environment=own)
+        assert "--allow-network changes that example" in done.stderr
+        done = packs.pack(task, *arguments, "--allow-network", environment=own)
+        assert "--allow-network" not in done.stderr
+        assert "answered with an error" in done.stderr and "own-key" not in done.stderr
+
+
+def test_a_target_that_cannot_be_run_here(task: Path) -> None:
+    done = packs.pack(task, "--handler", "app.handler", "--in-place", "--arch", OTHER_ARCH)
+    assert "cannot be run here" in done.stderr
+    machine = {"arm64": "aarch64"}.get(OTHER_ARCH, OTHER_ARCH)
+    path = packs.pack_file(task)
+    assert path.name == f"{TAG}-{machine}.pack"
+    # All that it can be tried with: this machine, named as the other one.
+    own = platform.machine()
+    data = path.read_bytes()
+    key = f", {machine}\n".encode()
+    assert key in data[:128]
+    head = data[:96].replace(key, f", {own}\n".encode()).ljust(96)[:96]
+    path.with_name(f"{TAG}-{own}.pack").write_bytes(head + data[96:])
+    (task / "acme" / "core.py").unlink()
+    for cache in task.rglob("__pycache__"):
+        subprocess.run(["rm", "-r", cache], check=True)
+    outcome = packs.run(task)
+    assert outcome.answer == [[True, 2, 1], "helper", "sub", "one"]
+    assert outcome.stdout == ""
+
+
+def test_a_function_whose_init_fails(task: Path) -> None:
+    (task / "app.py").write_text("raise RuntimeError('no database')\n")
+    done = packs.pack(task, "--handler", "app.handler", "--in-place", expect=1)
+    assert "init failed" in done.stderr and "no database" in done.stderr
+    assert "--env" in done.stderr and "Traceback" not in done.stderr
+    (task / "app.py").write_text("import time; time.sleep(60)\n")
+    arguments = ("--handler", "app.handler", "--in-place", "--timeout", "1")
+    assert "init failed" in packs.pack(task, *arguments, expect=1).stderr
+    (task / "app.py").write_text("import time\ndef handler(event, context): time.sleep(60)\n")
+    assert "not done within 1 s (--timeout)" in packs.pack(task, *arguments, expect=1).stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere", "--handler", "a.b", "--in-place"], "nowhere is not a folder"),
+        ([".", "--in-place"], "say what init is: --handler"),
+        ([".", "--handler", "a.b", "--in-place", "--python", "2.7"], "3.11 or a later one"),
+        ([".", "--handler", "a.b", "--in-place", "--python", "3.99"], "uv python install 3.99"),
+        ([".", "--handler", "a.b", "--in-place", "--arch", "sparc"], "x86_64 and arm64"),
+        ([".", "--handler", "a.b", "--in-place", "--env", "X"], "write it as NAME=VALUE"),
+        ([".", "--handler", "a.b", "--in-place", "--event", "none.json"], "none.json is not there"),
+        ([".", "--handler", "a.b", "--out", "."], "it is there already"),
+    ],
+)
+def test_bad_arguments(tmp_path: Path, arguments: list[str], message: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "lambda_runtime", "pack", *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(BOOTSTRAP.parent / "runtime")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert message in done.stderr and "Traceback" not in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_what_lambda_would_refuse_for_its_size(task: Path, tmp_path: Path) -> None:
+    layer = tmp_path / "layer"
+    layer.mkdir()
+    with open(layer / "large", "wb") as file:
+        file.truncate(262_144_000)  # no block of it is written
+    arguments = ["--handler", "app.handler", "--in-place", "--layer", str(layer)]
+    done = packs.pack(task, *arguments, expect=1)
+    assert "Lambda takes 262,144,000" in done.stderr
+
+
+def test_packs_for_several_targets_lie_side_by_side(task: Path) -> None:
+    packs.pack(task, "--handler", "app.handler", "--in-place", "--arch", OTHER_ARCH)
+    packs.pack(task, "--handler", "app.handler", "--in-place")
+    other = task / "__pycache__" / "app.cpython-399.pyc"
+    other.write_bytes(b"of another Python")
+    packs.pack(task, "--handler", "app.handler", "--in-place")
+    machines = {"aarch64", "x86_64"}
+    names = {path.name for path in (task / "lambda-pack").iterdir()}
+    assert names == {f"{TAG}-{machine}.pack" for machine in machines}
+    assert other.exists()
+    assert packs.run(task).stdout == ""
+
+
+def test_growth_is_limited(task: Path) -> None:
+    done = packs.pack(task, "--handler", "app.handler", "--in-place", "--max-growth", "0")
+    assert "left out for size" in done.stderr
+    assert not list(task.rglob("*.pyc"))
+    assert packs.run(task).answer == [[True, 2, 1], "helper", "sub", "one"]
+
+
+def test_modules_of_a_layer_are_its_own(task: Path, tmp_path: Path) -> None:
+    packs.write_files(tmp_path / "layer/python", {"shared.py": "NAME = 'shared'\n"})
+    (task / "app.py").write_text("import shared\ndef handler(e, c): return shared.NAME\n")
+    arguments = ["--handler", "app.handler", "--in-place"]
+    assert "No module named 'shared'" in packs.pack(task, *arguments, expect=1).stderr
+    packs.pack(task, *arguments, "--layer", str(tmp_path / "layer"))
+    (tmp_path / "layer/python/shared.py").write_text("NAME = 'newer'\n")
+    path = {"PYTHONPATH": str(tmp_path / "layer/python")}
+    assert packs.run(task, environment=path).answer == "newer"
