@@ -13,10 +13,14 @@ from pathlib import Path
 
 from support.process import ROOT, Outcome, run_function
 
-APP = """\
+# Distributions build others into the interpreter.
+EXTENSION = "_lsprof"
+"""The name of an extension module of the interpreter's own."""
+
+APP = f"""\
 import sys
 import acme.core, helper, ownpkg.sub, space.one
-import acme._bisect
+import acme.{EXTENSION}
 
 def handler(event, context):
     return [acme.core.answer(), helper.NAME, ownpkg.sub.NAME, space.one.NAME]
@@ -64,7 +68,7 @@ def write_files(folder: Path, files: dict[str, str]) -> None:
 def install_distribution(folder: Path, name: str, version: str, files: dict[str, str]) -> None:
     """Put a distribution into the folder as an installer would, with an extension module."""
     write_files(folder, files)
-    compiled = f"{name}/_bisect{sysconfig.get_config_var('EXT_SUFFIX')}"
+    compiled = f"{name}/{EXTENSION}{sysconfig.get_config_var('EXT_SUFFIX')}"
     _make_extension(folder / compiled)
     info = f"{name}-{version}.dist-info"
     metadata = {

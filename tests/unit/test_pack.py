@@ -249,7 +249,7 @@ def test_a_path_of_a_package_that_changed(task: Path, tmp_path: Path) -> None:
 def test_what_a_module_shows_of_itself(task: Path, tmp_path: Path) -> None:
     code = """
         out = []
-        for name in ("app", "acme", "acme.core", "helper", "ownpkg", "space.one", "acme._bisect",
+        for name in ("app", "acme", "acme.core", "helper", "ownpkg", "space.one", "acme._lsprof",
                      "json", "json.decoder", "dataclasses"):
             m = sys.modules[name]
             s = m.__spec__
@@ -358,7 +358,8 @@ def test_finders_that_come_first_are_asked_first(task: Path) -> None:
     answer = packs.run(task, handler="hooks.handler").answer
     assert isinstance(answer, list)
     assert answer[0] == [
-        "acme", "acme.core", "helper", "ownpkg", "ownpkg.sub", "space", "space.one", "acme._bisect"
+        "acme", "acme.core", "helper", "ownpkg", "ownpkg.sub", "space", "space.one",
+        f"acme.{packs.EXTENSION}",
     ]  # fmt: skip
     names = answer[1]
     assert names.index("PackFinder") == names.index("PathFinder") - 1

@@ -119,14 +119,14 @@ def test_the_report_and_explanations(task: Path, tmp_path: Path) -> None:
     (task / "app.py").write_text(packs.APP + "def more(event, context):\n    import late\n")
     (task / "late.py").write_text("")
     page = tmp_path / "report.html"
-    names = ("helper", "acme.core", "acme._bisect", "json", "late", "sys", "nowhere")
+    names = ("helper", "acme.core", f"acme.{packs.EXTENSION}", "json", "late", "sys", "nowhere")
     questions = [part for name in names for part in ("--explain", name)]
     arguments = ["--handler", "app.more", "--in-place", "--report", str(page)]
     done = packs.pack(task, *arguments, *questions)
     said = dict(line.split(" ", 1) for line in done.stdout.splitlines())
     assert "your own" in said["helper"] and "for init" in said["helper"]
     assert "installed by acme-1.0.dist-info" in said["acme.core"]
-    assert "searched for no more" in said["acme._bisect"]
+    assert "searched for no more" in said[f"acme.{packs.EXTENSION}"]
     assert "the standard library" in said["json"]
     assert "for the first invocation" in said["late"]
     assert "neither by init nor by the events" in said["nowhere"]
