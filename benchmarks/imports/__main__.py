@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import subjects, toolchain
-from benchmarks.imports import stage
+from benchmarks.imports import picture, stage
 from benchmarks.imports.measure import Start, environment, measure
 from benchmarks.imports.stage import PACKED, WITH_BYTECODE, WITHOUT
 from benchmarks.toolchain import BUILD, ROOT, BenchmarkError
@@ -31,18 +31,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("functions", nargs="*", metavar="FUNCTION", help=", ".join(stage.FUNCTIONS))
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--python", help="the interpreter to measure on (default: 3.13)")
+    parser.add_argument("--picture", type=Path, help="draw the last function's bars into this SVG")
     options = parser.parse_args(arguments)
     if unknown := set(options.functions) - set(stage.FUNCTIONS):
         parser.error(f"{', '.join(sorted(unknown))}: there are {', '.join(stage.FUNCTIONS)}")
     try:
-        _run(options.functions or list(stage.FUNCTIONS), options.rounds, options.python)
+        functions = options.functions or list(stage.FUNCTIONS)
+        _run(functions, options.rounds, options.python, options.picture)
     except BenchmarkError as error:
         print(f"benchmark: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-def _run(functions: list[str], rounds: int, wanted: str | None) -> None:
+def _run(functions: list[str], rounds: int, wanted: str | None, drawing: Path | None) -> None:
     base = toolchain.find_interpreter(wanted)
     folder = BUILD / f"python-{toolchain.version_of(base)}"
     python = toolchain.make_environment(base, folder / "venv")
@@ -67,10 +69,19 @@ def _run(functions: list[str], rounds: int, wanted: str | None) -> None:
             places = stage.stage(function, str(base), cache, to, packer=str(python))
             runs = _measure(commands, places, rounds)
             ratios.append(_print(function, runs))
+    if drawing is not None:
+        _draw(drawing, functions[-1], runs)
     means = [statistics.geometric_mean(column) for column in zip(*ratios, strict=True)]
     row = [f"**{mean:.2f}**" for mean in means]
     print(f"| geometric mean | {' | '.join(row)} | |")
     print(f"| at most | {GOALS[0]:.2f} | {GOALS[1]:.2f} | | 1.00 | |")
+
+
+def _draw(path: Path, function: str, runs: dict[str, list[Start]]) -> None:
+    names = [*reversed(_PEER_RUNS), *_OUR_RUNS]  # the slowest first
+    times = {name: statistics.median(start.cpu_ms for start in runs[name]) for name in names}
+    title = f"Cold start of a function with {function}: CPU time to the first response"
+    path.write_text(picture.draw(title, times))
 
 
 def _measure(

@@ -6,10 +6,11 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks.imports import stage
+from benchmarks.imports import picture, stage
 from support import interpreters
 from support.process import BOOTSTRAP, ROOT, Outcome, run_function
 
@@ -105,3 +106,12 @@ def test_every_function_is_in_the_matrix() -> None:
     folders = {entry.name for entry in os.scandir(stage.HERE) if entry.is_dir()}
     assert set(stage.FUNCTIONS) == {name for name in folders if not name.startswith("_")}
     assert len(stage.FUNCTIONS) == 13
+
+
+def test_the_picture_shows_each_bar() -> None:
+    drawn = picture.draw("of <this>", {"awslambdaric": 300.0, "lambda_runtime, packed": 150.0})
+    root = ElementTree.fromstring(drawn)
+    bars = [float(bar.attrib["width"]) for bar in root if bar.tag.endswith("rect")][1:]
+    assert bars[0] == 2 * bars[1]
+    texts = [text.text for text in root if text.tag.endswith("text")]
+    assert texts[0] == "of <this>" and texts[-2:] == ["lambda_runtime, packed", "150 ms"]
