@@ -353,7 +353,7 @@ def test_what_comes_too_late_for_the_signal_is_told(way: str) -> None:
     with managed(way) as emulator:
         error = emulator.invoke({"number": 1, "act": "late_extension"}).json()
         assert error["errorType"] == "ExtensionError"
-        assert error["errorMessage"] == "extension 'late': it is to be started in init"
+        assert error["errorMessage"] == "extension 'late': it must be started in init"
         assert emulator.invoke({"number": 1, "act": "late_hook"}).json()["number"] == 1
         (warning,) = warnings(emulator)
         assert warning.startswith("Hooks for the shutdown may not be called: ")
