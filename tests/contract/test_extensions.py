@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from lambda_emulator.threaded import ThreadedEmulator
-from support.extension_folder import ROOT, ExtensionFolder
+from support.extension_folder import ExtensionFolder
+from support.paths import ROOT
 
 RUNTIME = [sys.executable, "-S", str(ROOT / "bootstrap")]
 

@@ -16,19 +16,10 @@ import pytest
 from lambda_emulator.emulator import InitFailed
 from lambda_emulator.http.faults import STALE, Fault, Faults
 from lambda_emulator.threaded import ThreadedEmulator
-from support.lifecycle import ROOT
-from support.managed import (
-    SHARED,
-    WAYS,
-    begin,
-    lines,
-    managed,
-    records,
-    supervisor_of,
-    wait_for_polls,
-    wait_until,
-)
+from support.managed import SHARED, WAYS, lines, managed, records, supervisor_of, wait_for_polls
+from support.paths import ROOT
 from support.processes import alive, children
+from support.waiting import begin, wait_until
 
 WORKERS = [way for way in WAYS if way not in SHARED]
 

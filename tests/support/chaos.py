@@ -13,14 +13,13 @@ import random
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from lambda_emulator.emulator import Emulator
 from lambda_emulator.http.faults import RandomFaults
 from lambda_emulator.invocation import Invocation
+from support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 KINDS_FOLDER = ROOT / "tests" / "contract" / "kinds"
 PATIENCE = 60.0
 """Seconds that one answer may take on a busy machine before it counts as lost."""

@@ -6,7 +6,6 @@ import http.server
 import json
 import threading
 import time
-from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -101,11 +100,3 @@ class Collector:
             for scope in resource["scopeMetrics"]
             for metric in scope["metrics"]
         ]
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    """Return when the condition holds. Raises AssertionError if it does not within the time."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"it did not happen within {seconds} s"
-        time.sleep(0.01)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
 from lambda_emulator.threaded import ThreadedEmulator
+from support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 HANDLERS = ROOT / "tests" / "emulator" / "handlers"
 
 RUNTIMES = {

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from support.paths import ROOT
+
 PYTHON = "/opt/cpython/bin/python3.13"
 # Compiled packages of four kinds: C and C++ with bundled libraries, C, Rust, Rust with C.
 WHEELS = ["numpy==2.4.6", "orjson==3.13.0", "pydantic==2.14.3", "cryptography==50.0.2"]

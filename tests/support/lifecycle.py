@@ -5,15 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from lambda_emulator.invocation import Reply
 from lambda_emulator.threaded import ThreadedEmulator
+from support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 HANDLERS = ROOT / "tests" / "contract" / "lifecycle_handlers"
 OURS = (sys.executable, "-S", str(ROOT / "bootstrap"))
 AWSLAMBDARIC = (sys.executable, "-m", "awslambdaric")
@@ -31,11 +28,6 @@ def function(
     command = [*_WITH_STATUS, *runtime, handler]
     with ThreadedEmulator(command=command, handler=handler, **arguments) as emulator:
         yield emulator
-
-
-def begin(emulator: ThreadedEmulator, event: object) -> Future[Reply]:
-    """An invocation that goes on while the test does."""
-    return emulator.begin(emulator.emulator.invoke(event))
 
 
 def wait_for_log(emulator: ThreadedEmulator, text: str) -> None:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from lambda_emulator.invocation import Reply
 from lambda_emulator.threaded import ThreadedEmulator
-from support.lifecycle import ROOT, function
+from support.lifecycle import function
+from support.paths import ROOT
 from support.processes import children
+from support.waiting import wait_until
 
 HANDLERS = ROOT / "tests" / "contract" / "managed_handlers"
 
@@ -54,19 +52,6 @@ def managed(
         yield emulator
 
 
-def begin(emulator: ThreadedEmulator, event: object, **options: Any) -> Future[Reply]:
-    """An invocation that goes on while the test does."""
-    return emulator.begin(emulator.emulator.invoke(event, **options))
-
-
-def wait_until(condition: Callable[[], object], what: str = "", seconds: float = 10) -> None:
-    """Until it holds; fails after so many seconds."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, what or "it has not come true in time"
-        time.sleep(0.005)
-
-
 def wait_for_polls(emulator: ThreadedEmulator, polls: int) -> None:
     """Until so many events are being asked for."""
     environment = emulator.emulator.environment
@@ -86,7 +71,7 @@ def lines(emulator: ThreadedEmulator) -> list[str]:
 
 def event_file(name: str) -> Any:
     """One of the fixtures."""
-    return json.loads((Path(ROOT) / "tests" / "events" / f"{name}.json").read_text())
+    return json.loads((ROOT / "tests" / "events" / f"{name}.json").read_text())
 
 
 def supervisor_of(emulator: ThreadedEmulator) -> int:

@@ -14,7 +14,8 @@ import httpx
 
 from lambda_rie.rie import Launch, Reply, Rie
 from support import opt_namespace
-from support.runtimes import PLATFORM, ROOT, Runtime
+from support.paths import ROOT
+from support.runtimes import PLATFORM, Runtime
 
 OURS = (sys.executable, "-S", str(ROOT / "bootstrap"))
 AWSLAMBDARIC = (sys.executable, "-m", "awslambdaric")

@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.toolchain import ROOT
+from support.paths import ROOT
 
 TASK = ROOT / "tests" / "contract" / "kinds"
 

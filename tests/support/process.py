@@ -9,9 +9,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from support.paths import ROOT
 from support.peer import Requests, peer
 
-ROOT = Path(__file__).parents[2]
 BOOTSTRAP = ROOT / "bootstrap"
 
 

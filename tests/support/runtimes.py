@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lambda_rie.rie import Launch, Rie
+from support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 HANDLERS = ROOT / "tests" / "handlers"
 TIMEOUT_SECONDS = 10
 

@@ -19,8 +19,9 @@ import results
 from _pytest.mark import ParameterSet
 
 from support.contract.session import Case
+from support.paths import ROOT
 
-EVENTS = Path(__file__).resolve().parents[2] / "events"
+EVENTS = ROOT / "tests" / "events"
 
 _ODD_EVENTS: dict[str, bytes] = {
     "string": b'"text"',

@@ -13,12 +13,12 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any
 
 from support.contract.session import Case, Exchange
+from support.paths import ROOT
 
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "differences.md"
+PAGE = ROOT / "docs" / "differences.md"
 
 _VERSIONS = ("all", "3.11", "3.12+")
 
