@@ -1,4 +1,4 @@
-"""Functions under the emulator whose logs, exit status and end are of interest."""
+"""Starts functions on the emulator, for tests of their logs, exit status and end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HANDLERS = ROOT / "tests" / "contract" / "lifecycle_handlers"
 OURS = (sys.executable, "-S", str(ROOT / "bootstrap"))
 AWSLAMBDARIC = (sys.executable, "-m", "awslambdaric")
 
-# A shell that outlives the signal, so that it can tell how the runtime ended.
+# The shell ignores the signal and then prints the exit status of the runtime.
 _WITH_STATUS = ("/bin/sh", "-c", 'trap : TERM; "$@"; echo "exit status $?"', "sh")
 
 
@@ -23,7 +23,7 @@ _WITH_STATUS = ("/bin/sh", "-c", 'trap : TERM; "$@"; echo "exit status $?"', "sh
 def function(
     handler: str, runtime: tuple[str, ...] = OURS, **arguments: Any
 ) -> Iterator[ThreadedEmulator]:
-    """A function of ``lifecycle_handlers`` or of ``task_root``; its exit status is logged."""
+    """Start a function of ``lifecycle_handlers`` or ``task_root``. The log has its exit status."""
     arguments.setdefault("task_root", HANDLERS)
     command = [*_WITH_STATUS, *runtime, handler]
     with ThreadedEmulator(command=command, handler=handler, **arguments) as emulator:
@@ -31,7 +31,7 @@ def function(
 
 
 def wait_for_log(emulator: ThreadedEmulator, text: str) -> None:
-    """Until the function has written that; fails after ten seconds."""
+    """Wait until the function has logged ``text``. Fails after ten seconds."""
     end = time.monotonic() + 10
     while text not in emulator.logs():
         assert time.monotonic() < end, emulator.logs()

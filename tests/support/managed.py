@@ -1,4 +1,4 @@
-"""Functions on the emulator that serve several invocations at once."""
+"""Starts functions on the emulator that serve several invocations at once."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ WAYS = {
     "threads": "work.handler",
     "async": "work.async_handler",
 }
-"""The ways to serve them, each with a handler that does the same in all."""
+"""The concurrency modes, each with a handler. All handlers do the same."""
 
 SHARED = ("threads", "async")
-"""Those in which all are in one process."""
+"""The modes with one process for all invocations."""
 
 PROVIDER = "_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET"
 PIPE = {PROVIDER: ""}
-"""For a function's environment: there is no such socket, and all workers write to one pipe."""
+"""Variables for a function. Without this socket all workers write to one pipe."""
 
 
 @contextmanager
@@ -39,7 +39,7 @@ def managed(
     environment: dict[str, str] | None = None,
     **arguments: Any,
 ) -> Iterator[ThreadedEmulator]:
-    """A function of ``managed_handlers`` that is served in this way."""
+    """Start a function of ``managed_handlers`` in the concurrency mode ``way``."""
     variables = {"LAMBDA_RUNTIME_CONCURRENCY": way} if way else {}
     arguments.setdefault("task_root", HANDLERS)
     arguments.setdefault("timeout", 30)
@@ -53,13 +53,13 @@ def managed(
 
 
 def wait_for_polls(emulator: ThreadedEmulator, polls: int) -> None:
-    """Until so many events are being asked for."""
+    """Wait until the runtime asks for ``polls`` events at once."""
     environment = emulator.emulator.environment
     wait_until(lambda: len(environment.polls) >= polls, f"not {polls} polls in time")
 
 
 def records(emulator: ThreadedEmulator) -> list[dict[str, Any]]:
-    """The log records that are JSON."""
+    """The lines of the log that are JSON records."""
     lines = emulator.logs().split("\n")
     return [json.loads(line) for line in lines if line.startswith("{")]
 
@@ -70,12 +70,12 @@ def lines(emulator: ThreadedEmulator) -> list[str]:
 
 
 def event_file(name: str) -> Any:
-    """One of the fixtures."""
+    """Read one of the event fixtures."""
     return json.loads((ROOT / "tests" / "events" / f"{name}.json").read_text())
 
 
 def supervisor_of(emulator: ThreadedEmulator) -> int:
-    """The process that starts the workers, by its id."""
+    """The ID of the process that starts the workers."""
     shell = emulator.emulator.environment.sandbox.pid
     assert shell is not None
     (supervisor,) = children(shell)
