@@ -507,7 +507,7 @@ def test_a_plain_handler_loads_none_of_it(run: Run) -> None:
         f"lambda_runtime.{name}"
         for name in (
             *("api_client", "connection", "context", "handlers", "http1", "logs", "loop"),
-            *("payload", "settings", "startup"),
+            *("last_resort", "payload", "settings", "startup", "trusted"),
         )
     }
     assert not modules & {"asyncio", "contextvars", "inspect", "base64"}
