@@ -1,1 +1,1 @@
-"""This runtime measured beside its peers: `python -m benchmarks`; see docs/benchmarks.md."""
+"""Measures this runtime and its peers: ``python -m benchmarks``. See docs/benchmarks.md."""

@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measures, prints the table, writes it to build/benchmark."""
+"""Measure, print the table, and write it to build/benchmark."""
 
 import argparse
 import json
@@ -21,7 +21,7 @@ PEER_PACKAGES = ("awslambdaric", "httpx", "fastapi", "mangum", "uvicorn")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the benchmark; the exit status is 2 when it could not be run."""
+    """Run the benchmark. Returns the exit status: 2 if the benchmark could not run."""
     options = _options(arguments)
     try:
         python = toolchain.find_interpreter(options.python)
@@ -44,7 +44,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--python", help="the interpreter to measure on (default: the newest of 3.13, 3.12, 3.11)"
     )
-    parser.add_argument("--quick", action="store_true", help="fewer rounds: rougher, in a fifth")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds: a fifth of the time")
     parser.add_argument(
         "--only",
         choices=[scenario.name for scenario in SCENARIOS],
@@ -54,11 +54,11 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--publish",
         action="store_true",
-        help="also put the table into docs/benchmarks.md and the chart beside it",
+        help="also write the table into docs/benchmarks.md, and the chart beside it",
     )
     options = parser.parse_args(arguments)
     if options.publish and (options.quick or options.only):
-        parser.error("only a full run is published: leave --quick and --only out")
+        parser.error("--publish needs a full run: leave --quick and --only out")
     return options
 
 

@@ -1,29 +1,29 @@
-"""What a right answer is: nobody is fast by leaving something out."""
+"""Checks of the answers, so that no subject is fast by leaving something out."""
 
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 Verify = Callable[[Any, bytes, int], str | None]
-"""Given the event, the answer as far as it was kept, and its length: what is wrong, or None."""
+"""Takes the event, the kept part of the answer, and its length; returns the fault, or None."""
 
 
 def is_the_event(event: Any, answer: bytes, length: int) -> str | None:
-    """Of a function that returns its event."""
+    """Check the answer of a function that returns its event."""
     return None if json.loads(answer) == event else "the answer is not the event"
 
 
 def is_the_chunks(event: Mapping[str, int], answer: bytes, length: int) -> str | None:
-    """Of the function `stream`, whether it comes in chunks or not."""
+    """Check the answer of the function ``stream``, streamed or not."""
     expected = event["size"] * event["chunks"]
     if length != expected:
         return f"the answer has {length} bytes, not {expected}"
     right = all(byte == at % event["size"] % 256 for at, byte in enumerate(answer))
-    return None if right else "the answer is not what was to be sent"
+    return None if right else "the answer has other bytes than the function sends"
 
 
 def is_the_greeting(event: Any, answer: bytes, length: int) -> str | None:
-    """Of the web application `hello`: a proxy response."""
+    """Check the proxy response of the web application ``hello``."""
     response = json.loads(answer)
     if response["statusCode"] != 200 or response.get("isBase64Encoded"):
         return f"the answer is no page: {answer[:200]!r}"

@@ -1,8 +1,7 @@
-"""`python -m benchmarks.artefacts`: the sizes of what `make layer` and `make image` have made, and
-the cold start inside of it.
+"""``python -m benchmarks.artefacts``: sizes and cold starts of the layers and images.
 
-Prints a table and writes it to build/benchmark/artefacts.md; with --publish also into
-docs/benchmarks.md.
+``make layer`` and ``make image`` must have built them. Prints a table and writes it to
+build/benchmark/artefacts.md; with ``--publish`` also into docs/benchmarks.md.
 """
 
 import json
@@ -24,18 +23,18 @@ _COLD_START = Path(__file__).with_name("cold_start.py")
 
 @dataclass(frozen=True)
 class Artefact:
-    """One file that is shipped: its sizes in bytes, and what is allowed of them."""
+    """A shipped file: its sizes in bytes, and the largest allowed compressed size."""
 
     name: str
     compressed: int
     at_most: int
     unpacked: int | None = None
     cold_start: float | None = None
-    """Exec to the first `next`, to the bare interpreter's whole run, in the same root or image."""
+    """Ratio of the time from exec to the first ``next`` to the bare interpreter's whole run."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measures and prints; the exit status is 2 when there is nothing to be measured."""
+    """Measure and print the table. Returns the exit status: 2 if nothing is built."""
     publish = "--publish" in (sys.argv[1:] if arguments is None else arguments)
     layers, images = ROOT / "build/layer/layers.json", ROOT / "build/image/images.json"
     for made, command in ((layers, "make layer"), (images, "make image")):
@@ -52,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def to_markdown(artefacts: Sequence[Artefact]) -> str:
-    """One line an artefact: sizes in MB (10^6 bytes), a tick where they are within the limit."""
+    """Make one line for each artefact: sizes in MB (10^6 bytes), a tick within the limit."""
     lines = [
         "| | compressed | at most | | unpacked | cold start, to the bare interpreter's |",
         "| --- | --: | --: | :-: | --: | --: |",

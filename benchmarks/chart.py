@@ -1,4 +1,4 @@
-"""The README's picture: one bar a row, against its reference's."""
+"""The README's bar chart: one bar for each row, beside the bar of its reference."""
 
 from html import escape
 
@@ -24,7 +24,7 @@ _STYLE = """
 
 
 def draw(lines: list[Line], interpreter: str) -> str:
-    """An SVG bar chart of the ratios, with what is to be reached; a shorter bar is better."""
+    """Draw an SVG bar chart of the ratios and their limits. A shorter bar is better."""
     shown = [line for line in lines if line.row.in_chart and not line.row.as_difference]
     height = TOP + PITCH * len(shown) + 26
     title = f"{OURS} compared with {PEER}, {interpreter}"

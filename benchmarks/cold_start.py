@@ -1,8 +1,8 @@
-"""Measures a cold start from the inside of a layer's root or an image, with its own interpreter.
+"""Measures a cold start inside a layer's root or an image, with the interpreter that is there.
 
-`cold_start.py INTERPRETER BOOTSTRAP`: prints the ratios, as JSON, of three rounds: the median time
-from the exec of BOOTSTRAP to its request for the first event, by the median of a whole run of
-`INTERPRETER -I -S -c pass`.
+``cold_start.py INTERPRETER BOOTSTRAP`` prints the ratios of three rounds as JSON. A ratio is the
+median time from the exec of BOOTSTRAP to its request for the first event, divided by the median
+time of a whole run of ``INTERPRETER -I -S -c pass``.
 """
 
 import json
@@ -35,7 +35,7 @@ def main(interpreter: str, bootstrap: str) -> None:
 
 
 def _function(folder: str) -> str:
-    # Compiled, as the documentation has it: compiling even this costs a tenth of the start.
+    # Compile it, as docs/container.md says: compiling even this takes a tenth of the cold start.
     with open(f"{folder}/app.py", "w") as file:
         file.write("def handler(event, context):\n    return event\n")
     mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
@@ -58,7 +58,7 @@ def _ratio(
             with connection:
                 assert b"/invocation/next " in connection.recv(4096)
                 ours.append(time.perf_counter() - began)
-                process.kill()  # before it can say that the connection is gone
+                process.kill()  # before it can log that the connection is lost
         finally:
             process.kill()
             process.wait()

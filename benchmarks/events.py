@@ -1,4 +1,4 @@
-"""The events: the same on every machine and in every run."""
+"""The events. They are the same on every machine and in every run."""
 
 import json
 import random
@@ -7,12 +7,12 @@ from typing import Any
 
 
 def encode(document: object) -> bytes:
-    """The document as the invoke side sends it: compact UTF-8."""
+    """Encode a document as callers of the Invoke API do: compact JSON in UTF-8."""
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def message() -> dict[str, Any]:
-    """A queue's event with one message: the size of an ordinary small event."""
+    """A queue's event with one message. It has the size of an ordinary small event."""
     return {
         "Records": [
             {
@@ -36,12 +36,12 @@ def message() -> dict[str, Any]:
 
 
 def chunks(size: int, number: int, pause_ms: int = 0) -> dict[str, int]:
-    """For the function `stream`: so many chunks of so many bytes, with a pause before the next."""
+    """The event for the function ``stream``: number and size of chunks, pause between them."""
     return {"size": size, "chunks": number, "pause_ms": pause_ms}
 
 
 def http_request() -> dict[str, Any]:
-    """A function URL's event, payload format 2.0: a browser gets /hello/Zoe?greeting=Hi."""
+    """A function URL's event, payload format 2.0: a browser's GET of /hello/Zoe?greeting=Hi."""
     headers = {
         "accept": "application/json, text/plain, */*",
         "accept-encoding": "gzip, deflate, br, zstd",
@@ -86,7 +86,7 @@ def http_request() -> dict[str, Any]:
 
 
 def orders(size: int) -> dict[str, Any]:
-    """A document of about `size` bytes: text of several scripts, numbers, nesting."""
+    """A nested document of about ``size`` bytes with numbers, and text in several scripts."""
     chance = random.Random(20141113)
     found: list[dict[str, Any]] = []
     length = 0

@@ -1,4 +1,4 @@
-"""The arithmetic: what one run of a subject says, and how two subjects compare over many runs."""
+"""The arithmetic: the figures of one run, and the comparison of two subjects over many runs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,19 +6,19 @@ from statistics import median
 from typing import Any
 
 Figures = dict[str, float]
-"""What one run of one subject says, by the name of the figure."""
+"""The figures of one run of one subject, by name."""
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest of `values` that at least `share` (0 to 1) of them do not exceed."""
+    """The smallest value that is not less than the given ``share`` (0 to 1) of ``values``."""
     ordered = sorted(values)
     return ordered[max(0, -int(-share * len(ordered) // 1) - 1)]
 
 
 def read_figures(raw: Mapping[str, Any]) -> Figures:
-    """The figures in what the stub printed; times in nanoseconds, memory in KiB."""
+    """Read the figures that the stub printed. Times are in nanoseconds, memory is in KiB."""
     figures = {name: float(value) for name, value in raw.items() if not isinstance(value, list)}
-    # A bare interpreter asks for nothing: it is ready when it has run and gone.
+    # A bare interpreter asks for no event; it is ready when it has exited.
     if "exit_ns" in figures:
         figures["next_ns"] = figures.pop("exit_ns")
     for name in ("cycle_ns", "response_ns", "first_byte_ns"):
@@ -35,16 +35,15 @@ class Comparison:
     value: float
     """Ratio (or difference) of the two medians."""
     low: float
-    """Lower quartile of the rounds' own ratios (or differences): how far to trust `value`."""
+    """Lower quartile of the rounds' own ratios (or differences): the spread of ``value``."""
     high: float
     """Upper quartile of the same."""
 
 
 def compare(of: Sequence[float], to: Sequence[float], *, as_difference: bool = False) -> Comparison:
-    """Compares runs of one subject with the runs of another in the same rounds.
+    """Compare the runs of one subject with the runs of another in the same rounds.
 
-    Raises:
-        ValueError: the two do not have the same number of rounds, or none.
+    Raises ValueError if the numbers of rounds differ, or are 0.
     """
     if as_difference:
         value = median(of) - median(to)

@@ -1,4 +1,4 @@
-"""Runs the subjects in turn, round after round, and collects their figures."""
+"""Runs the subjects in turn, round by round, and collects their figures."""
 
 import json
 import subprocess
@@ -13,11 +13,11 @@ from benchmarks.subjects import Subject
 from benchmarks.toolchain import BenchmarkError
 
 RUN_SECONDS = 120
-"""How long one run may take; the slowest takes a few seconds."""
+"""Time limit of one run. The slowest takes a few seconds."""
 
 Progress = Callable[[str], None]
 Runs = dict[str, list[Figures]]
-"""By subject, the figures of each round; the rounds of all subjects correspond."""
+"""The figures of each round, by subject. All subjects have the same rounds."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,9 @@ class Bench:
     """The stub for several invocations at once."""
 
     def run(self, scenario: Scenario, subject: Subject) -> Figures:
-        """One run of one subject.
+        """Run one subject once.
 
-        Raises:
-            BenchmarkError: the subject failed, answered wrongly or lost output.
+        Raises BenchmarkError if the subject fails, gives a wrong answer or loses output.
         """
         handler = subject.handler or f"{scenario.module}.handler"
         done = subprocess.run(
@@ -52,7 +51,7 @@ class Bench:
         return figures
 
     def write_event(self, scenario: Scenario) -> None:
-        """Puts the scenario's event where `run` expects it."""
+        """Write the scenario's event to the file that ``run`` reads."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self._event(scenario).write_bytes(events.encode(scenario.event()))
 
@@ -88,10 +87,9 @@ class Bench:
 def measure(
     bench: Bench, scenario: Scenario, subjects: Sequence[Subject], progress: Progress
 ) -> Runs:
-    """All rounds of a scenario; whoever goes first changes from round to round.
+    """Run all rounds of a scenario. Each round starts with a different subject.
 
-    Raises:
-        BenchmarkError: a subject failed.
+    Raises BenchmarkError if a subject fails.
     """
     taking_part = [
         subject
@@ -100,7 +98,7 @@ def measure(
     ]
     runs: Runs = {subject.name: [] for subject in taking_part}
     bench.write_event(scenario)
-    for subject in taking_part:  # files into the page cache, not measured
+    for subject in taking_part:  # not measured: it brings the files into the page cache
         bench.run(scenario, subject)
     for number in range(scenario.rounds):
         progress(f"{scenario.name}: round {number + 1} of {scenario.rounds}")

@@ -1,4 +1,4 @@
-"""Turns the runs into the table: as data, as Markdown, and into the documentation."""
+"""Turns the runs into the table, as JSON and as Markdown, and inserts it into the documentation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _PER_UNIT = {"ms": 1e6, "µs": 1e3, "MB": 1024.0, "calls": 1.0}
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the table: everybody in it, compared with the row's reference."""
+    """One line of the table: each subject, compared with the row's reference."""
 
     row: Row
     reference_median: float
@@ -28,14 +28,14 @@ class Line:
 
     @property
     def reached(self) -> bool | None:
-        """Whether our runtime is within the limit; None without a limit."""
+        """Whether this runtime is within the limit; None without a limit."""
         if self.row.limit is None:
             return None
         return self.comparisons[OURS].value <= self.row.limit
 
 
 def lines_of(runs: Mapping[str, Runs], rows: tuple[Row, ...] = ROWS) -> list[Line]:
-    """The table's lines, out of the runs of each scenario."""
+    """Make the table's lines from the runs of each scenario."""
     return [_line(row, runs[row.scenario]) for row in rows if row.scenario in runs]
 
 
@@ -54,7 +54,7 @@ def _line(row: Row, runs: Runs) -> Line:
 
 
 def to_json(lines: list[Line], about: Mapping[str, str], runs: Mapping[str, Runs]) -> Any:
-    """Everything that was measured, for machines."""
+    """Make a JSON document of all results."""
     return {
         "about": dict(about),
         "rows": [
@@ -82,7 +82,7 @@ def _medians(rounds: list[dict[str, float]]) -> dict[str, float]:
 
 
 def to_markdown(lines: list[Line], about: Mapping[str, str]) -> str:
-    """The table, under a line that says where it was measured."""
+    """Make the Markdown table, under a line that describes the machine and the interpreter."""
     head = ["", *(_column_title(name) for name in COLUMNS), "1.00 is", "at most", ""]
     rule = ["---", *("--:" for _ in head[1:-1]), ":-:"]
     measured = "; ".join(f"{name}: {value}" for name, value in about.items())
@@ -124,10 +124,9 @@ def _number(row: Row, value: float) -> str:
 
 
 def insert(document: str, table: str, begin_mark: str = BEGIN, end_mark: str = END) -> str:
-    """The document with the table between its two marks.
+    """Return the document with the table between its two marks.
 
-    Raises:
-        ValueError: the marks are not there.
+    Raises ValueError if the marks are missing.
     """
     before, begin, rest = document.partition(begin_mark)
     _, end, after = rest.partition(end_mark)

@@ -1,6 +1,6 @@
-"""What is run (a scenario is one kind of run) and what is read off it (a row is a table line).
+"""The scenarios, each one kind of run, and the rows, each one line of the table.
 
-A new measurement is a `Scenario` (if no present one carries it) and a `Row` that names the figure.
+For a new measurement add a ``Row`` that names the figure, and a ``Scenario`` if no other has it.
 """
 
 from collections.abc import Callable
@@ -30,38 +30,38 @@ from benchmarks.subjects import (
 
 EVERYBODY = (OURS, PEER, HTTP_CLIENT, HTTPX, C_CLIENT)
 RUNTIMES = (OURS, PEER)
-"""For rows about the handler's output: a bare loop does nothing with it."""
+"""The subjects of rows about the handler's output. The other subjects do not process output."""
 
 FRONTS = (OURS, PEER, ADAPTER)
-"""Who can serve a web application."""
+"""The subjects that can serve a web application."""
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """One kind of run: a fresh process that serves `invocations` events, `rounds` times."""
+    """One kind of run: a fresh process that serves ``invocations`` events, ``rounds`` times."""
 
     name: str
     event: Callable[[], object]
     invocations: int
     rounds: int
     settle: int = 0
-    """How many of the invocations come before the warm figures begin."""
+    """The number of first invocations that the warm figures leave out."""
     module: str = "echo"
-    """The function: `benchmarks/function/<module>.py`."""
+    """The function's module: ``benchmarks/function/<module>.py``."""
     subjects: tuple[str, ...] = EVERYBODY
     task: str = PLAIN
-    """Which staging of the subjects."""
+    """The task that the subjects are staged for."""
     verify: Verify = answers.is_the_event
     mode: str = "serve"
-    """`serve` times the run, `count` counts system calls up to the first `next`; `many` times a run
-    of several invocations at once."""
+    """``serve`` times the run, ``many`` times a run of several invocations at once, and ``count``
+    counts the system calls up to the first ``next``."""
     polls: int = 0
-    """How many of them."""
+    """The number of invocations at once, for ``many``."""
     output_lines: int = 0
-    """How many lines each invocation writes, at least."""
+    """The least number of lines that each invocation writes."""
 
     def shortened(self) -> "Scenario":
-        """The same with fewer rounds and invocations: rougher figures, sooner."""
+        """Return the scenario with fewer rounds and invocations: faster, less exact."""
         settle = self.settle // 5
         return Scenario(
             **{
@@ -81,10 +81,10 @@ class Row:
     scenario: str
     figure: str
     unit: str
-    """`ms`, `µs`, `MB` or `calls`: how the reference's own median is written."""
+    """The unit of the reference's median: ``ms``, ``µs``, ``MB`` or ``calls``."""
     reference: str = PEER
     limit: float | None = None
-    """What is to be reached on CPython 3.13, at most."""
+    """The largest allowed value on CPython 3.13."""
     as_difference: bool = False
     in_chart: bool = True
 
@@ -160,7 +160,7 @@ SCENARIOS = (
 
 
 def _rows_of(way: str) -> tuple[Row, ...]:
-    """What several invocations at once come to, served in this way."""
+    """The rows of several invocations at once, in one concurrency mode."""
     scenario = f"16 by {way}"
     lean = way in (PRELOAD, ASYNC)
     return (

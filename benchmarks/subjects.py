@@ -1,4 +1,4 @@
-"""Who is measured: each staged in its own folder as it ships, and started as its users do."""
+"""The subjects of the benchmark: each in its own folder, as it ships and as its users start it."""
 
 import os
 import shutil
@@ -30,7 +30,7 @@ PRELOAD = "preload"
 THREADS = "threads"
 ASYNC = "async"
 WAYS = (PROCESSES, PRELOAD, THREADS, ASYNC)
-"""The ways to have several invocations at once, each a task of its own."""
+"""The concurrency modes for several invocations at once. Each is a task of its own."""
 
 FUNCTION = Path(__file__).parent / "function"
 APPLICATION = Path(__file__).parent / "web"
@@ -43,22 +43,22 @@ class Subject:
 
     name: str
     command: tuple[str, ...]
-    """Its command line without the handler."""
+    """The command line without the handler."""
     cwd: Path
     takes_handler: bool = True
     speaks: bool = True
-    """Whether it asks the Runtime API for events; the bare interpreter only starts and ends."""
+    """Whether it asks the Runtime API for events. The bare interpreter only starts and exits."""
     env: Mapping[str, str] = field(default_factory=dict)
     task: str = PLAIN
     handler: str = ""
-    """The handler, where it is not the scenario's."""
+    """The handler, if it is not the scenario's."""
 
     def argv(self, handler: str) -> list[str]:
-        """The command line that serves `handler`."""
+        """The command line that serves ``handler``."""
         return [*self.command, handler] if self.takes_handler else list(self.command)
 
     def environment(self, handler: str) -> dict[str, str]:
-        """What Lambda sets, and nothing of the caller's own environment."""
+        """The variables that Lambda sets, and none of the caller's own."""
         return {
             "PATH": os.defpath,
             "LANG": "C.UTF-8",
@@ -79,10 +79,9 @@ class Subject:
 def stage_all(
     python: Path, native: Native, tasks: Set[str], build: Path = toolchain.BUILD
 ) -> list[Subject]:
-    """Stages the subjects of these tasks for `python` under `build`, all on one environment of it.
+    """Stage the subjects of ``tasks`` under ``build``, with one virtual environment for all.
 
-    Raises:
-        BenchmarkError: a package cannot be installed or a file does not compile.
+    Raises BenchmarkError if a package cannot be installed, or a file does not compile.
     """
     folder = build / f"python-{toolchain.version_of(python)}"
     python = toolchain.make_environment(python, folder / "venv")
@@ -103,7 +102,7 @@ def stage_all(
 
 
 def served(way: str, ours: Subject, peer: Subject) -> list[Subject]:
-    """This runtime and its peer, several invocations at once; the peer knows one way only."""
+    """This runtime and its peer with several invocations at once. The peer has only one mode."""
     handler = "many.async_handler" if way == ASYNC else "many.handler"
     chosen = {"LAMBDA_RUNTIME_CONCURRENCY": way}
     return [
@@ -160,7 +159,7 @@ def _stage_web(python: Path, folder: Path, ours: Subject, adapter: Path) -> list
 def web_subjects(
     python: str, ours: tuple[str, ...], adapter: Path, tasks: Mapping[str, Path]
 ) -> list[Subject]:
-    """The three ways to serve the application, each in its own folder of `tasks`."""
+    """The subjects that serve the web application, each in its own folder of ``tasks``."""
     quiet = ("--host", "127.0.0.1", "--no-access-log", "--log-level", "warning")
     server = (python, "-m", "uvicorn", "hello:app", *quiet, "--port")
     return [
@@ -177,7 +176,7 @@ def web_subjects(
 
 
 def stage_ours(python: Path, folder: Path, task: Path) -> Subject:
-    """This checkout's runtime as its artefacts carry it: byte-compiled, with the cold bundle."""
+    """Stage this runtime as layers and images have it: byte-compiled, with its bundle."""
     packages = folder / "packages"
     toolchain.install_packages(python, ["orjson"], packages)
     stage = folder / "runtime"
@@ -206,7 +205,7 @@ def _stage_task(python: Path, folder: Path) -> Path:
 
 
 def _stage_peer(python: Path, folder: Path) -> Subject:
-    """The way AWS documents for images: the package is installed into the function's own folder."""
+    """Stage awslambdaric as AWS documents it for images: in the function's own folder."""
     toolchain.install_packages(python, ["awslambdaric"], folder)
     _stage_task(python, folder)
     return Subject(PEER, (str(python), "-m", "awslambdaric"), folder)

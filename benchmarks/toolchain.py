@@ -1,4 +1,4 @@
-"""What the benchmark needs: an interpreter, packages for it, a C compiler."""
+"""Provides the benchmark's interpreter, its packages and its compiled C programs."""
 
 import hashlib
 import os
@@ -15,7 +15,7 @@ BUILD = ROOT / "build" / "benchmark"
 PINS = (ROOT / "tests" / "requirements-unit.txt", ROOT / "tests" / "requirements.txt")
 NATIVE = Path(__file__).parent / "native"
 VERSIONS = ("3.13", "3.12", "3.11")
-"""Newest first: the first that works is measured."""
+"""Newest first. The benchmark uses the first that works."""
 
 MINUTE = 60
 
@@ -30,14 +30,13 @@ class Native(NamedTuple):
 
 
 class BenchmarkError(Exception):
-    """The benchmark cannot go on; the message says why and what to do."""
+    """The benchmark cannot go on. The message says why, and what to do."""
 
 
 def run(command: list[str], purpose: str, *, cwd: Path | None = None) -> None:
-    """Runs a set-up step.
+    """Run a set-up step.
 
-    Raises:
-        BenchmarkError: it failed; the message carries the last of what it said.
+    Raises BenchmarkError, with the end of the step's output, if it fails.
     """
     done = subprocess.run(
         command,
@@ -52,7 +51,7 @@ def run(command: list[str], purpose: str, *, cwd: Path | None = None) -> None:
 
 
 def base_interpreter(python: str) -> Path | None:
-    """The interpreter behind a shim or a virtual environment's, or None if it does not run."""
+    """The interpreter behind a shim or a virtual environment; None if ``python`` does not run."""
     ask = "import sys; print(getattr(sys, '_base_executable', sys.executable))"
     try:
         done = subprocess.run(
@@ -64,7 +63,7 @@ def base_interpreter(python: str) -> Path | None:
 
 
 def version_of(python: Path) -> str:
-    """Its version, such as `3.13.0`."""
+    """The interpreter's version, such as ``3.13.0``."""
     ask = "import platform; print(platform.python_version())"
     done = subprocess.run(
         [python, "-I", "-c", ask], capture_output=True, text=True, timeout=MINUTE, check=True
@@ -73,10 +72,9 @@ def version_of(python: Path) -> str:
 
 
 def find_interpreter(wanted: str | None) -> Path:
-    """The interpreter to measure on: `wanted` if given, else the newest of `VERSIONS` that runs.
+    """Find the interpreter: ``wanted`` if given, else the newest of ``VERSIONS`` that runs.
 
-    Raises:
-        BenchmarkError: none runs.
+    Raises BenchmarkError if none runs.
     """
     for candidate in [wanted] if wanted else _candidates():
         found = base_interpreter(candidate)
@@ -100,10 +98,9 @@ def _candidates() -> Iterator[str]:
 
 
 def compiler() -> str:
-    """The C compiler; on Debian or Ubuntu as root it is installed when missing.
+    """Find the C compiler. If it is missing, install it: on Debian and Ubuntu, as root.
 
-    Raises:
-        BenchmarkError: there is none and it cannot be installed.
+    Raises BenchmarkError if there is none and it cannot be installed.
     """
     if not (shutil.which("cc") or shutil.which("gcc")):
         if os.geteuid() or not shutil.which("apt-get"):
@@ -119,10 +116,9 @@ def compiler() -> str:
 
 
 def compile_native(build: Path = BUILD) -> Native:
-    """Compiles the Runtime API stub, the C client and the adapter; returns where they are.
+    """Compile the Runtime API stub, the C client and the adapter; return their paths.
 
-    Raises:
-        BenchmarkError: no compiler, or it fails.
+    Raises BenchmarkError if there is no compiler, or it fails.
     """
     sources = sorted(NATIVE.glob("*.[ch]"))
     content = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
@@ -148,13 +144,12 @@ def compile_native(build: Path = BUILD) -> Native:
 
 
 def make_environment(python: Path, folder: Path) -> Path:
-    """An empty virtual environment of `python`; returns its interpreter.
+    """Make an empty virtual environment of ``python``; return its interpreter.
 
-    What somebody has installed into the interpreter itself, `.pth` files above all, would be
-    measured with everybody who runs `site`.
+    The interpreter itself may have packages, and ``.pth`` files above all. They would slow down
+    every subject that imports ``site``.
 
-    Raises:
-        BenchmarkError: it cannot be made.
+    Raises BenchmarkError if the environment cannot be made.
     """
     made = folder / "bin" / "python"
     if base_interpreter(str(made)) != python:
@@ -164,16 +159,15 @@ def make_environment(python: Path, folder: Path) -> Path:
 
 
 def read_pins() -> list[str]:
-    """The tests' pins as pip takes them for constraints: without extras."""
+    """Read the tests' pinned versions as constraints for pip, which may not have extras."""
     lines = [line for path in PINS for line in path.read_text().splitlines() if "==" in line]
     return [re.sub(r"\[.*?\]", "", line) for line in lines]
 
 
 def install_packages(python: Path, names: list[str], folder: Path) -> None:
-    """Installs pinned packages for `python` into `folder`, byte-compiled as pip does it.
+    """Install pinned packages for ``python`` into ``folder``, byte-compiled by pip.
 
-    Raises:
-        BenchmarkError: pip fails.
+    Raises BenchmarkError if pip fails.
     """
     mark = folder / ".installed"
     pins = read_pins()
@@ -194,10 +188,9 @@ def install_packages(python: Path, names: list[str], folder: Path) -> None:
 
 
 def byte_compile(python: Path, path: Path) -> None:
-    """Byte-compiles a folder or a file as shipped artefacts are: no time stamps, never checked.
+    """Byte-compile a folder or a file as in shipped artefacts: the byte-code is never checked.
 
-    Raises:
-        BenchmarkError: a file does not compile.
+    Raises BenchmarkError if a file does not compile.
     """
     mode = ["--invalidation-mode", "unchecked-hash"]
     run(

@@ -1,4 +1,4 @@
-"""Imports what a larger function imports: some hundred modules, all of the standard library."""
+"""Imports as much as a larger function: about a hundred modules of the standard library."""
 
 import gc
 import importlib
@@ -10,7 +10,7 @@ MODULES = (
 )
 
 if os.environ.get("BENCHMARK_COLLECTOR") == "on":
-    gc.enable()  # as if the runtime did not turn it off for the import of the function
+    gc.enable()  # undo the runtime, which turns it off during the function's import
 for name in MODULES.split():
     importlib.import_module(name)
 

@@ -1,4 +1,4 @@
-"""Logs a thousand records of an ordinary length, at a level that is on by default."""
+"""Logs a thousand records of ordinary length, at a level that is on by default."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""A function of some size, for several invocations at once; it returns the event as it came."""
+"""A larger function for several invocations at once. It returns its event."""
 
 import importlib
 

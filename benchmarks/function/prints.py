@@ -1,4 +1,4 @@
-"""Prints a thousand lines of an ordinary length."""
+"""Prints a thousand lines of ordinary length."""
 
 LINES = 1000
 

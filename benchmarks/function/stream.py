@@ -1,4 +1,4 @@
-"""Streams as many chunks of as many bytes as the event says; `whole` returns the same at once."""
+"""Streams chunks; the event has their number and size. ``whole`` returns the same bytes at once."""
 
 import time
 from collections.abc import Iterator

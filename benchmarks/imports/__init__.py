@@ -1,1 +1,1 @@
-"""Functions with the imports that functions have, and how they are deployed: see `stage`."""
+"""Functions with typical imports, and their deployment (see ``stage``)."""

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.imports [FUNCTION …]`: cold starts of packed functions, one table.
+"""``python -m benchmarks.imports [FUNCTION …]``: measures cold starts of packed functions.
 
-Each function runs in turn on awslambdaric with byte-code and without, and on this runtime with
-byte-code and packed. The figures are ratios of medians of CPU time, exec to the first response.
+Each function runs in turn on awslambdaric, with byte-code and without, and on this runtime, with
+byte-code and packed. The figures are ratios of medians of CPU time from exec to the first response.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from benchmarks.imports.stage import PACKED, WITH_BYTECODE, WITHOUT
 from benchmarks.toolchain import BUILD, ROOT, BenchmarkError
 
 GOALS = (0.55, 0.22)
-"""What is to be reached: to awslambdaric with byte-code, and to it without."""
+"""The limits: of the ratio to awslambdaric with byte-code, and to awslambdaric without."""
 
 _PEER_RUNS = {f"awslambdaric, {kind}": kind for kind in (WITH_BYTECODE, WITHOUT)}
 _OUR_RUNS = {f"lambda_runtime, {kind}": kind for kind in (WITH_BYTECODE, PACKED)}
@@ -26,7 +26,7 @@ _PACKED = f"lambda_runtime, {PACKED}"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure, print the table; 2 when that is not possible."""
+    """Measure, and print the table. Returns the exit status: 2 if the benchmark could not run."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.imports", description=__doc__)
     parser.add_argument("functions", nargs="*", metavar="FUNCTION", help=", ".join(stage.FUNCTIONS))
     parser.add_argument("--rounds", type=int, default=7)
@@ -89,7 +89,7 @@ def _measure(
     places: dict[str, Path],
     rounds: int,
 ) -> dict[str, list[Start]]:
-    """All runs in turn; whoever goes first changes from round to round."""
+    """Run all in turn. Each round starts with a different one."""
     plan = [
         (name, *commands[name.partition(",")[0]], str(places[kind]))
         for name, kind in (_PEER_RUNS | _OUR_RUNS).items()
@@ -99,13 +99,13 @@ def _measure(
         shift = number % len(plan)
         for name, command, variables, task in plan[shift:] + plan[:shift]:
             start = measure(command, task, environment({**stage.VARIABLES, **variables}))
-            if number:  # the first fetches files into the cache
+            if number:  # the first run brings the files into the page cache
                 runs[name].append(start)
     return runs
 
 
 def _print(function: str, runs: dict[str, list[Start]]) -> tuple[float, ...]:
-    """Print the function's row; its ratios."""
+    """Print the function's row; return its ratios."""
 
     def median(name: str, figure: str = "cpu_ms") -> float:
         return float(statistics.median(getattr(start, figure) for start in runs[name]))

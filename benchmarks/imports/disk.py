@@ -1,8 +1,9 @@
-"""`python -m benchmarks.imports.disk FUNCTION …`: cold starts from a cold disk, as root.
+"""``python -m benchmarks.imports.disk FUNCTION …``: measures cold starts from a cold disk, as root.
 
-The function lies in a file system image that is mounted anew for every run, without the page cache
-behind it: this is what a container image's blocks are like when they are first asked for, not what
-zips are. The interpreter and the runtime lie outside. This runtime, with byte-code and packed.
+The function is in a file system image. Every run mounts the image again, with an empty page cache.
+This resembles the first access to a container image's blocks, but not a function from a zip file.
+The interpreter and the runtime are outside the image. The function runs on this runtime only, with
+byte-code and packed.
 """
 
 import argparse
@@ -26,7 +27,7 @@ _ROOM = 40 << 20
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure, print the table; 2 when that is not possible."""
+    """Measure, and print the table. Returns the exit status: 2 if the benchmark could not run."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.imports.disk", description=__doc__.partition("\n")[0]
     )
@@ -66,7 +67,7 @@ def _run(functions: list[str], rounds: int, wanted: str | None) -> None:
 
 
 def _image(folder: Path) -> Path:
-    """An ext4 image of the folder, which is removed."""
+    """Make an ext4 image of the folder, and remove the folder."""
     size = sum(path.lstat().st_size + 4096 for path in folder.rglob("*"))
     image = folder.with_suffix(".image")
     with open(image, "wb") as file:

@@ -1,4 +1,4 @@
-"""One cold start of a function: CPU time, memory and the answer, seen from outside."""
+"""Measures one cold start of a function from outside: its CPU time, memory and answer."""
 
 import glob
 import os
@@ -21,7 +21,7 @@ _EVENT = (
 
 @dataclass(frozen=True)
 class Start:
-    """From exec to the first response, and to the first ``next``."""
+    """The figures from exec to the first response, and to the first ``next``."""
 
     cpu_ms: float
     init_cpu_ms: float
@@ -31,10 +31,9 @@ class Start:
 
 
 def measure(command: Sequence[str], task: str, environment: Mapping[str, str]) -> Start:
-    """Start the runtime in the function's folder, and have it answer one event.
+    """Start the runtime in the function's folder, and send it one event.
 
-    Raises:
-        BenchmarkError: it does not.
+    Raises BenchmarkError if the runtime does not answer the event.
     """
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(_SECONDS)
@@ -73,7 +72,7 @@ _connections: list[socket.socket] = []
 
 
 def _read(server: socket.socket) -> tuple[bytes, bytes]:
-    """The head and the body of the next request; a connection that was closed is taken anew."""
+    """Read the head and the body of the next request. Accepts a new connection if needed."""
     received = b""
     while b"\r\n\r\n" not in received or _lacks(received):
         if not _connections:
@@ -101,7 +100,7 @@ def _length(head: bytes) -> int:
 
 
 def _cpu(pid: int) -> float:
-    """Milliseconds that all threads of the process have run."""
+    """The CPU time of all threads of the process, in milliseconds."""
     total = 0
     for path in glob.glob(f"/proc/{pid}/task/*/schedstat"):
         with open(path) as file:
@@ -115,7 +114,7 @@ def _peak(pid: int) -> int:
 
 
 def environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """What Lambda sets, and these."""
+    """The variables that Lambda sets, and those given."""
     return {
         "PATH": os.defpath,
         "LANG": "en_US.UTF-8",

@@ -1,4 +1,4 @@
-"""Deploys the functions of this folder: as pip leaves them, without byte-code, and packed."""
+"""Deploys the functions of this folder in three forms: with byte-code, without it, and packed."""
 
 import hashlib
 import os
@@ -14,15 +14,15 @@ ROOT = HERE.parents[1]
 FUNCTIONS = tuple(sorted(path.parent.name for path in HERE.glob("*/app.py")))
 WITH_BYTECODE, WITHOUT, PACKED = "byte-code", "no byte-code", "packed"
 
-# Without this, Powertools traces, and warns that no daemon is there.
+# Without this setting Powertools traces, and warns that it finds no daemon.
 VARIABLES = {"POWERTOOLS_TRACE_DISABLED": "1"}
 _SECONDS = 1800
 
 
 def install(source: Path, python: str, cache: Path) -> Path:
-    """The function in this folder with its requirements, for this interpreter, without byte-code.
+    """Install a function and its requirements for ``python``, without byte-code.
 
-    Installed once for each change of either.
+    The installation is reused until the function or the interpreter changes.
     """
     requirements = source / "requirements.txt"
     about = subprocess.check_output([python, "-c", "import sys; print(sys.version)"])
@@ -37,16 +37,16 @@ def install(source: Path, python: str, cache: Path) -> Path:
         try:
             part.rename(folder)
         except OSError:
-            shutil.rmtree(part)  # somebody else was faster
+            shutil.rmtree(part)  # another process was faster
     return folder
 
 
 def stage(
     function: str, python: str, cache: Path, to: Path, packer: str | None = None
 ) -> dict[str, Path]:
-    """The function's folders, by how it is deployed, below ``to``.
+    """Deploy the function in all forms below ``to``; return the folders by form.
 
-    ``packer`` is the interpreter that packs, where it is another than the one with pip.
+    ``packer`` is the interpreter that packs, if it is not the interpreter with pip.
     """
     installed = install(HERE / function, python, cache)
     folders = {kind: to / kind.replace(" ", "-") for kind in (WITH_BYTECODE, WITHOUT, PACKED)}
@@ -58,7 +58,7 @@ def stage(
 
 
 def pack(folder: Path, python: str) -> str:
-    """Pack the function where it lies; what the command said."""
+    """Pack the function in its folder; return the command's output."""
     variables = [f"--env={name}={value}" for name, value in VARIABLES.items()]
     place = ["--handler", "app.handler", "--root", str(folder), "--in-place"]
     return _run([python, "-m", "lambda_runtime", "pack", str(folder), *place, *variables])

@@ -1,5 +1,5 @@
-/* The shape of a web adapter: it starts an HTTP server in the sandbox, asks the Runtime API for events, sends each as an HTTP request
- * to that server over loopback, and posts what comes back.
+/* A model of a web adapter: it starts an HTTP server in the sandbox, asks the Runtime API for events, sends each as an HTTP request
+ * to that server over loopback, and posts the response.
  *
  *   adapter COMMAND...    the server's command line; the port it is to listen on is added as the last argument
  *
@@ -68,7 +68,7 @@ static void await_server(const char *address) {
     }
 }
 
-/* The string that is the value of `key`, which comes with its quotes and colon. */
+/* The string value of `key`. `key` includes its quotes and its colon. */
 static struct iovec string_at(const char *json, const char *key) {
     char *value = strstr(json, key);
     if (!value) die(key);

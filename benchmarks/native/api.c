@@ -33,7 +33,7 @@ void send_accepted(int fd) {
     send_all(fd, &part, 1);
 }
 
-/* A web application's runtime registers an internal extension, to be told when the environment ends. */
+/* The reply to the internal extension that a runtime registers for its shutdown hooks. */
 void send_registered(int fd) {
     static char reply[] = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
                           "Lambda-Extension-Identifier: 0f5e1f0c-7b1c-4d8e-9f53-5ba3c6a5b9f1\r\n"

@@ -1,4 +1,4 @@
-/* The floor: what the same exchanges cost a program that does nothing with them.
+/* The lower limit: the same exchanges in a program that does nothing else.
  *
  *   client          sends each event back as it came, together with the request for the next one, all over one connection
  *   client stream   sends as many chunks of as many bytes as the event says, as a streamed response
@@ -49,7 +49,7 @@ static size_t number_in(const struct iovec *event, const char *key) {
     return strtoul(found + strlen(key), NULL, 10);
 }
 
-/* The chunk that the function `stream` makes: all values of a byte, over and over. */
+/* The same chunk as the function `stream` makes: all values of a byte, repeated. */
 static char *make_chunk(size_t size) {
     char *chunk = malloc(size);
     for (size_t i = 0; i < size; i++) chunk[i] = (char)i;

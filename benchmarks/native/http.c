@@ -76,7 +76,7 @@ static void begin_stream(struct connection *connection, enum framing framing, si
     drop_front(connection, head);
 }
 
-/* Reads the head; 0 when it has not arrived. */
+/* Reads the head; returns 0 when it has not arrived yet. */
 static int read_head(struct connection *connection) {
     struct request *request = &connection->request;
     char *end = memmem(connection->data, connection->length, "\r\n\r\n", 4);
@@ -111,7 +111,7 @@ static size_t take(struct connection *connection, const char *data, size_t lengt
     return length;
 }
 
-/* What follows after a line of the chunked coding. */
+/* The framing that follows a line of the chunked coding. */
 static enum framing read_line(struct connection *connection, const char *line, size_t length) {
     char *end;
     switch (connection->expects) {
@@ -128,7 +128,7 @@ static enum framing read_line(struct connection *connection, const char *line, s
     }
 }
 
-/* Takes in all that has arrived of the stream; 1 when that is its end. */
+/* Reads the part of the stream that has arrived; returns 1 at its end. */
 static int read_stream(struct connection *connection) {
     size_t at = 0;
     while (connection->expects != NO_STREAM) {

@@ -1,4 +1,4 @@
-/* Just enough HTTP/1.1 for a server that knows its clients: keep-alive, pipelining, Content-Length, chunks and trailers.
+/* A part of HTTP/1.1 for a server with known clients: keep-alive, pipelining, Content-Length, chunks and trailers.
  *
  * A body that is chunked or very long is a stream: it is counted as it arrives, and only its beginning is kept. */
 #ifndef HTTP_H
@@ -33,10 +33,10 @@ int listen_on_loopback(int *port);
 void connection_open(struct connection *connection, int fd);
 void connection_close(struct connection *connection);
 
-/* Takes in what has arrived; 0 when the peer has closed. */
+/* Reads the bytes that have arrived; returns 0 when the peer has closed. */
 int connection_receive(struct connection *connection);
 
-/* 1 when a whole request, `connection->request`, is at the front of what has arrived. */
+/* Returns 1 when a whole request has arrived; it is in `connection->request`. */
 int connection_request(struct connection *connection);
 void connection_consume(struct connection *connection);
 void send_all(int fd, struct iovec *parts, int count);

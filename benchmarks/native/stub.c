@@ -1,14 +1,14 @@
-/* A Lambda Runtime API that is a stopwatch: it starts one runtime, feeds it one event over and over, and prints as one JSON object
- * how long everything took.
+/* A Lambda Runtime API with a stopwatch. It starts one runtime, sends it the same event again and again, and prints the times as
+ * one JSON object.
  *
  *   stub serve EVENT ANSWER INVOCATIONS SETTLE SECONDS COMMAND...   time a runtime
  *   stub count EVENT ANSWER INVOCATIONS SETTLE SECONDS COMMAND...   system calls from exec to the first next
  *   stub exit  SECONDS COMMAND...                                   exec to exit, for the bare interpreter
  *   stub count-exit SECONDS COMMAND...                              system calls from exec to exit
  *
- * EVENT is the file with the event, ANSWER receives the last response (of a stream, its beginning), SETTLE is how many of the INVOCATIONS are not in the
- * warm figures. One thread, one poll loop: the runtime and the stub never have work at the same time, so the stub costs the same
- * few microseconds to everybody. Framing and headers are those of the Runtime Interface Emulator: events over 2048 bytes come as
+ * EVENT is the file with the event, ANSWER receives the last response (of a stream, its beginning), SETTLE is the number of
+ * first INVOCATIONS that the warm figures leave out. The stub has one thread and one poll loop. The runtime and the stub never
+ * work at the same time, so the stub adds the same few microseconds to every subject. Framing and headers are those of the Runtime Interface Emulator: events over 2048 bytes come as
  * one chunk. */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -58,13 +58,13 @@ _Noreturn void fail(const char *format, ...) {
 
 static uint64_t since_exec(uint64_t at) { return at - *subject.exec_at; }
 
-/* 1 when this was the last one. */
+/* Returns 1 after the last event. */
 static int on_next(int fd) {
     uint64_t now = read_clock(CLOCK_MONOTONIC);
     if (asked == 0) first_next_at = now;
     if (asked > 0) cycle_ns[asked - 1] = now - sent_at;
     if (asked != answered) fail("the subject asked for the next event without answering the last one");
-    if (asked == 1) memory = subject_memory(&subject); /* of the one process that there is */
+    if (asked == 1) memory = subject_memory(&subject); /* of the only process */
     if (asked == settle) warm_cpu_from = subject_cpu(&subject);
     if (asked == invocations) {
         warm_cpu_until = subject_cpu(&subject);
@@ -95,7 +95,7 @@ static void on_response(int fd, const struct request *request) {
 
 static int on_request(int fd, const struct request *request) {
     if (ends_with(request->line, "/runtime/invocation/next")) return on_next(fd);
-    if (ends_with(request->line, "/extension/event/next")) return 0; /* it ends with the environment */
+    if (ends_with(request->line, "/extension/event/next")) return 0; /* no reply: the request waits until the environment ends */
     if (ends_with(request->line, "/extension/register")) {
         send_registered(fd);
         return 0;
@@ -133,7 +133,7 @@ static _Noreturn void on_gone(void) {
          subject.tail);
 }
 
-/* One turn of the loop: 1 when the last `next` has come. */
+/* Runs the loop once. Returns 1 when the last `next` has come. */
 static int turn(int wait_ms) {
     struct pollfd ready[2 + MAX_CONNECTIONS] = {{listener, POLLIN, 0}, {subject.output, POLLIN, 0}};
     for (int i = 0; i < MAX_CONNECTIONS; i++) ready[2 + i] = (struct pollfd){connections[i].fd, POLLIN, 0};

@@ -19,7 +19,7 @@
 
 static _Noreturn void become(struct subject *subject, char **argv, int output, int traced) {
     setpgid(0, 0);
-    prctl(PR_SET_PDEATHSIG, SIGKILL); /* nothing stays behind when the stub itself is killed */
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* the subject dies with the stub */
     int nothing = open("/dev/null", O_RDONLY);
     dup2(nothing, 0);
     dup2(output, 1);
@@ -37,8 +37,8 @@ static _Noreturn void become(struct subject *subject, char **argv, int output, i
     _exit(127);
 }
 
-/* The stub and the subject take turns, so one processor is all they can use; on two, most of what is measured is one waking the
- * other up. */
+/* The stub and the subject take turns, so they cannot use more than one processor. On two, the figures would mostly measure how
+ * long one takes to wake the other. */
 static void pin_to_one_processor(void) {
     cpu_set_t allowed;
     if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
@@ -182,7 +182,7 @@ static int enters_call(pid_t task) {
 
 long subject_count_calls(struct subject *subject, int (*done)(void)) {
     long calls = 0;
-    int in_subject = 0; /* what the child does between fork and exec is the stub's, not the subject's */
+    int in_subject = 0; /* the calls between fork and exec belong to the stub, not to the subject */
     begin_trace(subject);
     for (;;) {
         int status, signal = 0;

@@ -1,4 +1,4 @@
-/* The process under measurement: started, watched, traced, and gone with its whole group. */
+/* Starts, watches and traces the measured process, and kills its whole group at the end. */
 #ifndef SUBJECT_H
 #define SUBJECT_H
 

@@ -1,4 +1,4 @@
-/* A client's end of HTTP/1.1: one connection, requests given as bytes, replies whole in memory. */
+/* A client of HTTP/1.1 with one connection. Requests are bytes; replies are whole in memory. */
 #ifndef WIRE_H
 #define WIRE_H
 
@@ -13,7 +13,7 @@ struct wire {
 
 _Noreturn void die(const char *what);
 
-/* 0 when nobody listens there. */
+/* Returns 0 when nobody listens at the address. */
 int wire_connect(struct wire *wire, const char *address);
 void wire_close(struct wire *wire);
 void wire_send(struct wire *wire, struct iovec *parts, int count);

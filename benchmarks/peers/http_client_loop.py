@@ -1,4 +1,4 @@
-"""The Runtime API's loop as one would write it on `http.client`, and nothing else."""
+"""The simplest loop for the Runtime API on ``http.client``."""
 
 import http.client
 import importlib

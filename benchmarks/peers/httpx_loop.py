@@ -1,4 +1,4 @@
-"""The Runtime API's loop as one would write it on `httpx`, and nothing else."""
+"""The simplest loop for the Runtime API on ``httpx``."""
 
 import importlib
 import json

@@ -1,4 +1,4 @@
-"""A FastAPI application with one route, as its tutorial begins."""
+"""A FastAPI application with one route, as at the start of FastAPI's tutorial."""
 
 from fastapi import FastAPI
 

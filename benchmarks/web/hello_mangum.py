@@ -1,4 +1,4 @@
-"""The same application behind Mangum, for a runtime that knows no web applications."""
+"""The same application behind Mangum, for runtimes that do not serve web applications."""
 
 from hello import app
 from mangum import Mangum

@@ -1,4 +1,4 @@
-"""Which of these addresses accept a connection? All are tried at the same time."""
+"""Checks which addresses accept a connection. It tries all of them at the same time."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ async def handler(event: dict[str, Any], context: Any) -> dict[str, float | str]
 
 
 async def attempt(address: str) -> float | str:
-    """Milliseconds until the address, host:port, has accepted a connection, or why it has not."""
+    """Connect to ``host:port``; return the milliseconds that it took, or the error."""
     host, _, port = address.rpartition(":")
     began = time.monotonic()
     try:

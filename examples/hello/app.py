@@ -1,4 +1,4 @@
-"""Greets whoever called: a function behind an API Gateway HTTP API or a function URL."""
+"""Greets the caller. For an API Gateway HTTP API or a function URL."""
 
 import json
 import logging

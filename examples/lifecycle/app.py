@@ -1,7 +1,8 @@
-"""A database connection that is there when it is needed, and closed when the environment ends.
+"""Opens and closes a database connection in the phases of an environment.
 
-Opened in init, closed before a SnapStart snapshot (a connection does not survive one), opened again
-after the restore, and closed in good order at the shutdown.
+The function opens the connection in init. It closes it before a SnapStart snapshot, because a
+connection does not survive a snapshot, and opens it again after the restore. At the shutdown it
+closes the connection.
 """
 
 import os

@@ -1,7 +1,7 @@
-"""A price in another currency, for many callers at once.
+"""Converts prices into other currencies, for many callers at once.
 
-One process and one event loop serve all of them: what one invocation has fetched is there for the
-others, and those that need it at the same time wait for the same answer.
+One process and one event loop serve all invocations. They share the fetched rates. Invocations that
+need the rates at the same time wait for the same fetch.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ async def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 
 async def rate_of(currency: str) -> float:
-    """The rate, from the table that all invocations share."""
+    """Return the rate from the table that all invocations share."""
     global _rates, _fetched
     async with _fetching:
         if time.monotonic() - _fetched > FRESH_SECONDS:
@@ -34,7 +34,7 @@ async def rate_of(currency: str) -> float:
 
 
 async def fetch() -> dict[str, float]:
-    """Where a real function would ask a service."""
+    """Fetch the rates. A real function would call a service here."""
     global fetches
     fetches += 1
     await asyncio.sleep(0.05)

@@ -1,4 +1,4 @@
-"""A table of primes as a page that grows while it is read: for a function URL that streams."""
+"""Streams a table of primes row by row. For a function URL with response streaming."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,7 +1,7 @@
-"""A FastAPI application as a Lambda function: no adapter, and server-sent events that stream.
+"""A FastAPI application as a Lambda function, without an adapter. It streams server-sent events.
 
-Run it with the handler `app.app`. Queue messages go to `on_event` when the function's environment
-has LAMBDA_RUNTIME_EVENT_HANDLER=app.on_event.
+Run it with the handler ``app.app``. If the function has the environment variable
+LAMBDA_RUNTIME_EVENT_HANDLER=app.on_event, queue messages go to ``on_event``.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""A Flask application as a Lambda function: run it with the handler `app.app`."""
+"""A Flask application as a Lambda function. Run it with the handler ``app.app``."""
 
 from collections.abc import Iterator
 

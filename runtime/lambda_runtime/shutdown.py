@@ -227,10 +227,10 @@ def _insist(*pauses: float) -> None:
 
 
 def _run_within(seconds: float) -> None:
-    from lambda_runtime.extensions.window import interrupt_in
+    from lambda_runtime.extensions.alarm import raise_timeout_in
 
     end = time.monotonic() + seconds
-    interrupt_in(seconds)
+    raise_timeout_in(seconds)
     while _hooks and time.monotonic() < end:
         _run(_hooks.pop())
     if _hooks:

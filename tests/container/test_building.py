@@ -14,7 +14,7 @@ import pytest
 from container import __main__ as image
 from container import builder, wheels
 from container.engine import ContainerError, checked, reason, require
-from support.documents import ROOT
+from support.paths import ROOT
 
 TARGETS = """\
 http://mirror.example/debian/ bookworm main

@@ -12,7 +12,8 @@ from container import __main__ as image
 from container.engine import Engine
 from lambda_rie.rie import Rie
 from support.containers import build_user_image, output, run, started, trust
-from support.documents import ROOT, blocks
+from support.documents import blocks
+from support.paths import ROOT
 from support.runtimes import PLATFORM
 
 # Fixtures build images, which has its own bounds.

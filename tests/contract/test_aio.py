@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from lambda_emulator.threaded import ThreadedEmulator
-from support.emulated import ROOT, RUNTIMES, Runs
+from support.emulated import RUNTIMES, Runs
+from support.paths import ROOT
+from support.waiting import wait_until
 
 HANDLERS = Path(__file__).parent / "kinds"
 Run = Callable[[str], ThreadedEmulator]
@@ -36,13 +38,6 @@ def run(runs: Runs) -> Run:
         return runs(f"asyncs.{handler}", task_root=HANDLERS, timeout=30)
 
     return start
-
-
-def until(holds: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 15
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize(
@@ -212,7 +207,7 @@ def test_a_background_task_goes_on_at_the_next_invocation(run: Run) -> None:
 def test_background_tasks_clean_up_at_the_end(run: Run) -> None:
     emulator = run("background")
     assert emulator.invoke({"leave": True}).error_type == "Function.SystemExit"
-    until(lambda: "ticker ended" in emulator.logs())
+    wait_until(lambda: "ticker ended" in emulator.logs())
 
 
 def test_an_error_in_the_background(run: Run) -> None:
@@ -221,7 +216,7 @@ def test_an_error_in_the_background(run: Run) -> None:
     assert emulator.invoke({}).json() == pid
     assert emulator.invoke({}).json() == pid
     assert "Task exception was never retrieved" in emulator.logs()
-    until(lambda: 'raise ValueError("behind the scenes")' in emulator.logs())
+    wait_until(lambda: 'raise ValueError("behind the scenes")' in emulator.logs())
 
 
 # Context variables
@@ -265,7 +260,7 @@ def test_log_records_belong_to_their_invocation(run: Run) -> None:
 def test_sigterm_while_the_handler_waits(run: Run) -> None:
     emulator = run("waits")
     pending = emulator.begin(emulator.emulator.invoke({"handle": True}))
-    until(lambda: "waiting" in emulator.logs())
+    wait_until(lambda: "waiting" in emulator.logs())
     _signal(emulator, signal.SIGTERM)
     assert pending.result(10).error_type == "Function.SystemExit"
     assert "handler ended" in emulator.logs()
@@ -275,15 +270,15 @@ def test_sigterm_between_invocations(run: Run) -> None:
     emulator = run("waits")
     emulator.invoke({"handle": True, "tick": True})
     _signal(emulator, signal.SIGTERM)
-    until(lambda: "ticker ended" in emulator.logs())
-    until(lambda: emulator.invoke({"tick": True}).function_error is None)
+    wait_until(lambda: "ticker ended" in emulator.logs())
+    wait_until(lambda: emulator.invoke({"tick": True}).function_error is None)
     assert emulator.emulator.environment.starts == 2
 
 
 def test_control_c(run: Run) -> None:
     emulator = run("waits")
     pending = emulator.begin(emulator.emulator.invoke({}))
-    until(lambda: "waiting" in emulator.logs())
+    wait_until(lambda: "waiting" in emulator.logs())
     _signal(emulator, signal.SIGINT)
     assert pending.result(10).error_type == "Function.KeyboardInterrupt"
     assert "handler ended" in emulator.logs()

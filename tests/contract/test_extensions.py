@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from lambda_emulator.threaded import ThreadedEmulator
-from support.extension_folder import ROOT, ExtensionFolder
+from support.extension_folder import ExtensionFolder
+from support.paths import ROOT
 
 RUNTIME = [sys.executable, "-S", str(ROOT / "bootstrap")]
 
@@ -267,8 +268,8 @@ def test_an_internal_extension_that_raises_ends_the_environment(run: Run) -> Non
 @pytest.mark.parametrize(
     ("code", "text"),
     [
-        ("InternalExtension('inside', events=['SHUTDOWN'])", "internal extensions of SHUTDOWN"),
-        ("InternalExtension('inside').on_shutdown(print)", "internal extensions of SHUTDOWN"),
+        ("InternalExtension('inside', events=['SHUTDOWN'])", "SHUTDOWN to internal extensions"),
+        ("InternalExtension('inside').on_shutdown(print)", "SHUTDOWN to internal extensions"),
         ("InternalExtension('inside', events=['invoke'])", "no event 'invoke'"),
     ],
 )

@@ -23,8 +23,8 @@ import pytest
 from lambda_emulator.threaded import ThreadedEmulator
 from lambda_runtime import payload, payload_exact, payload_libraries
 from lambda_runtime.errors import FaultException
+from support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 NAT = numpy.datetime64("NaT")
 PAIR = [("x", int), ("at", "datetime64[s]")]
 ROWS: Any = [(1, NAT)]

@@ -10,7 +10,9 @@ import pytest
 
 from lambda_emulator.function import SnapStart
 from lambda_emulator.threaded import ThreadedEmulator
-from support.lifecycle import ROOT, begin, function, wait_for_log
+from support.lifecycle import function, wait_for_log
+from support.paths import ROOT
+from support.waiting import begin
 
 HOOKS = [
     "hook: third registered",

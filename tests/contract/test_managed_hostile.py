@@ -10,17 +10,9 @@ import pytest
 
 from lambda_emulator.emulator import InitFailed
 from lambda_emulator.http.faults import Fault, Faults
-from support.managed import (
-    PIPE,
-    begin,
-    lines,
-    managed,
-    records,
-    supervisor_of,
-    wait_for_polls,
-    wait_until,
-)
+from support.managed import PIPE, lines, managed, records, supervisor_of, wait_for_polls
 from support.processes import children
+from support.waiting import begin, wait_until
 
 HANDLER = {
     "processes": "hostile.handler",

@@ -8,18 +8,8 @@ from typing import Any
 import pytest
 
 from lambda_emulator.threaded import ThreadedEmulator
-from support.managed import (
-    PIPE,
-    PROVIDER,
-    SHARED,
-    WAYS,
-    begin,
-    lines,
-    managed,
-    records,
-    wait_for_polls,
-    wait_until,
-)
+from support.managed import PIPE, PROVIDER, SHARED, WAYS, lines, managed, records, wait_for_polls
+from support.waiting import begin, wait_until
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -16,19 +16,10 @@ import pytest
 from lambda_emulator.emulator import InitFailed
 from lambda_emulator.http.faults import STALE, Fault, Faults
 from lambda_emulator.threaded import ThreadedEmulator
-from support.lifecycle import ROOT
-from support.managed import (
-    SHARED,
-    WAYS,
-    begin,
-    lines,
-    managed,
-    records,
-    supervisor_of,
-    wait_for_polls,
-    wait_until,
-)
+from support.managed import SHARED, WAYS, lines, managed, records, supervisor_of, wait_for_polls
+from support.paths import ROOT
 from support.processes import alive, children
+from support.waiting import begin, wait_until
 
 WORKERS = [way for way in WAYS if way not in SHARED]
 
@@ -353,7 +344,7 @@ def test_what_comes_too_late_for_the_signal_is_told(way: str) -> None:
     with managed(way) as emulator:
         error = emulator.invoke({"number": 1, "act": "late_extension"}).json()
         assert error["errorType"] == "ExtensionError"
-        assert error["errorMessage"] == "extension 'late': it is to be started in init"
+        assert error["errorMessage"] == "extension 'late': it must be started in init"
         assert emulator.invoke({"number": 1, "act": "late_hook"}).json()["number"] == 1
         (warning,) = warnings(emulator)
         assert warning.startswith("Hooks for the shutdown may not be called: ")

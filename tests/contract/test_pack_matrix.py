@@ -12,7 +12,8 @@ import pytest
 
 from benchmarks.imports import picture, stage
 from support import interpreters
-from support.process import BOOTSTRAP, ROOT, Outcome, run_function
+from support.paths import ROOT
+from support.process import BOOTSTRAP, Outcome, run_function
 
 CACHE = ROOT / "build" / "imports"
 # What the functions' pinned packages are for; whoever has only another takes that one.

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from support.paths import ROOT
 from support.peer import LARGE, Requests
 
-ROOT = Path(__file__).resolve().parents[2]
 ACCEPTED = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"
 REFUSALS = {
     "413 closing": b"HTTP/1.1 413 X\r\nConnection: close\r\nContent-Length: 7\r\n\r\ntoo big",

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from support.managed import begin, managed, records, wait_for_polls, wait_until
+from support.managed import managed, records, wait_for_polls
 from support.process import run_function
+from support.waiting import begin, wait_until
 
 TRACE = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
 

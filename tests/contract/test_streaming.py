@@ -18,8 +18,10 @@ import pytest
 
 from lambda_emulator.http.faults import Fault
 from lambda_emulator.threaded import ThreadedEmulator, ThreadedStream
-from support.emulated import ROOT, RUNTIMES, Runs
+from support.emulated import RUNTIMES, Runs
+from support.paths import ROOT
 from support.peer import peer, request
+from support.waiting import wait_until
 
 HANDLERS = Path(__file__).parent / "kinds"
 Run = Callable[..., ThreadedEmulator]
@@ -46,13 +48,6 @@ def run(runs: Runs) -> Run:
 def go(tmp_path: Path) -> Path:
     """The file that handlers wait for."""
     return tmp_path / "go"
-
-
-def until(holds: Callable[[], object], seconds: float = 15) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def read(emulator: ThreadedEmulator, event: object) -> tuple[bytes, ThreadedStream]:
@@ -338,12 +333,12 @@ def test_a_slow_reader_slows_the_handler_down(run: Run, tmp_path: Path, handler:
             time.sleep(0.3)
             return bool(sent) and sent == progress.read_text()
 
-        until(stalled)
+        wait_until(stalled)
         # What fits into two sockets' buffers, and no more.
         assert int(progress.read_text()) < 20_000_000
         if handler == "endless_async":
             count = ticks.read_text()
-            until(lambda: ticks.read_text() != count)
+            wait_until(lambda: ticks.read_text() != count)
 
 
 @pytest.mark.parametrize("handler", ["large", "large_async"])
@@ -381,7 +376,7 @@ def test_the_deadline_ends_the_wait_for_a_slow_reader(run: Run, handler: str) ->
     emulator.emulator.faults.add(Fault("next", without=[name], headers=[(name, str(soon))]))
     with emulator.stream({}) as stream:
         next(iter(stream))
-        until(lambda: "Runtime.DeadlineExceeded" in emulator.logs())
+        wait_until(lambda: "Runtime.DeadlineExceeded" in emulator.logs())
         assert "closed" in emulator.logs()
         assert read(emulator, {"plain": True})[0].isdigit()
 
@@ -512,7 +507,7 @@ def test_a_plain_handler_loads_none_of_it(run: Run) -> None:
         f"lambda_runtime.{name}"
         for name in (
             *("api_client", "connection", "context", "handlers", "http1", "logs", "loop"),
-            *("payload", "settings", "startup"),
+            *("last_resort", "payload", "settings", "startup", "trusted"),
         )
     }
     assert not modules & {"asyncio", "contextvars", "inspect", "base64"}
@@ -551,7 +546,7 @@ def _seconds(command: list[str], folder: Path) -> float:
         variables = {"PATH": os.environ["PATH"], "AWS_LAMBDA_RUNTIME_API": address}
         process = subprocess.Popen(command, cwd=folder, env=variables, stderr=subprocess.DEVNULL)
         try:
-            until(lambda: elapsed, 60)
+            wait_until(lambda: elapsed, seconds=60)
         finally:
             process.kill()
             process.wait(10)

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from lambda_emulator.threaded import ThreadedEmulator
-from support.collector import Collector, wait_until
-from support.extension_folder import ROOT
+from support.collector import Collector
+from support.paths import ROOT
+from support.waiting import wait_until
 
 EXAMPLES = ROOT / "examples" / "extensions"
 LOGGING = """
@@ -250,7 +251,7 @@ def test_back_pressure_what_finds_no_room_is_counted_by_the_platform(run: Run) -
         )
 
     with Collector(port) as collector:
-        wait_until(lambda: dropped() and len(received(collector)) + dropped() >= total, 15)
+        wait_until(lambda: dropped() and len(received(collector)) + dropped() >= total)
         kept = received(collector)
         assert len(set(kept)) == len(kept) > 5000
         # Events of the platform can be among those that were dropped.

@@ -29,9 +29,9 @@ from support.http_events import (
     rest_api,
     websocket,
 )
+from support.paths import ROOT
 from support.reference import SAME_ORDER, ReferenceServer, reference_server
 
-ROOT = Path(__file__).resolve().parents[2]
 APPS = Path(__file__).parent / "web_apps"
 
 INTERFACES = {

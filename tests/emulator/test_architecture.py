@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from support.emulated import ROOT
+from support.paths import ROOT
 
 PACKAGES = {name: ROOT / "emulator" / name for name in ("lambda_emulator", "lambda_rie")}
 

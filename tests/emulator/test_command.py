@@ -16,7 +16,8 @@ import pytest
 from lambda_emulator.emulator import Emulator
 from lambda_emulator.function import SnapStart
 from lambda_emulator.threaded import ThreadedEmulator
-from support.emulated import HANDLERS, ROOT
+from support.emulated import HANDLERS
+from support.paths import ROOT
 
 _ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "emulator")}
 _COMMAND = [sys.executable, "-m", "lambda_emulator"]

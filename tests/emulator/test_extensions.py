@@ -17,7 +17,8 @@ import pytest
 
 from lambda_emulator.threaded import ThreadedEmulator
 from support.api_client import PATIENCE, ApiClient
-from support.emulated import ROOT, Runs
+from support.emulated import Runs
+from support.paths import ROOT
 
 _EXTENSION = """#!{python}
 import json, os, sys, time

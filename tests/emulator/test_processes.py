@@ -14,7 +14,8 @@ from lambda_emulator.function import SnapStart
 from lambda_emulator.threaded import ThreadedEmulator
 from support.emulated import HANDLERS, Runs
 from support.lifecycle import wait_for_log
-from support.managed import WAYS, begin, managed, wait_for_polls, wait_until
+from support.managed import WAYS, managed, wait_for_polls
+from support.waiting import begin, wait_until
 
 _EVENTS: list[object] = [
     None,

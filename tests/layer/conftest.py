@@ -14,7 +14,8 @@ from layer import deb
 from layer.lock import Lock
 from layer.run import unzip
 from layer.target import arch_named
-from support.layers import ROOT, WHEELS, build, install, machine
+from support.layers import WHEELS, build, install, machine
+from support.paths import ROOT
 
 
 @pytest.fixture(scope="session")

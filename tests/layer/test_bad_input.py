@@ -19,7 +19,8 @@ from layer.check import check_limits
 from layer.elf import Elf
 from layer.errors import LayerError
 from layer.lock import Lock
-from support.layers import ROOT, build, install
+from support.layers import build, install
+from support.paths import ROOT
 
 
 def refuse(result: subprocess.CompletedProcess[str], output: Path, *words: str) -> None:

@@ -19,7 +19,7 @@ import hcl2
 import pytest
 from awscli import clidriver
 
-from support.layers import ROOT
+from support.paths import ROOT
 
 PAGE = (ROOT / "docs/layer.md").read_text()
 ANSWERS: dict[str, dict[str, Any]] = {

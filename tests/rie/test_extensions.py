@@ -14,9 +14,11 @@ import pytest
 
 from lambda_rie.rie import Rie
 from support import opt_namespace
-from support.collector import Collector, wait_until
-from support.extension_folder import ROOT, ExtensionFolder
+from support.collector import Collector
+from support.extension_folder import ExtensionFolder
+from support.paths import ROOT
 from support.runtimes import PLATFORM
+from support.waiting import wait_until
 
 EXAMPLES = ROOT / "examples" / "extensions"
 COMMAND = (sys.executable, "-S", str(ROOT / "bootstrap"), "app.handler")

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from support.leftovers import processes_with
-from support.runtimes import ROOT
+from support.paths import ROOT
 
 # The virtual environment of these tests is taken as it is: making it again would remove it.
 MAKE = ("make", "--no-print-directory", "-o", f"{sys.prefix}/.run", "run", f"VENV={sys.prefix}")

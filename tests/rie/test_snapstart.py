@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from lambda_rie.rie import Rie
-from support.lifecycle import AWSLAMBDARIC, HANDLERS, OURS, ROOT
+from support.lifecycle import AWSLAMBDARIC, HANDLERS, OURS
+from support.paths import ROOT
 from support.runtimes import PLATFORM
 
 PROXY = (sys.executable, str(ROOT / "tests" / "support" / "restore_proxy.py"))

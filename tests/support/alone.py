@@ -1,4 +1,4 @@
-"""A function in a process, and a Runtime API that gives it events when it is told to."""
+"""Runs a function in a process, with a Runtime API that the test gives events to."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ from support.process import BOOTSTRAP
 def served(
     folder: Path, code: str, bootstrap: Path = BOOTSTRAP, environment: dict[str, str] | None = None
 ) -> Iterator[tuple[Polls, "subprocess.Popen[bytes]"]]:
-    """A function that consists of this code, and the Runtime API that it asks."""
+    """Run a function with this code; yield its Runtime API and its process."""
     (folder / "app.py").write_text(code)
     polls = Polls()
     process = subprocess.Popen(

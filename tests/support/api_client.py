@@ -1,4 +1,4 @@
-"""A runtime and an extension by hand: any call on Lambda's APIs, right or wrong."""
+"""A client for any call of Lambda's APIs, valid or not, as a runtime or an extension makes it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _EXTENSION = "/2020-01-01/extension"
 
 @dataclass(frozen=True)
 class Answer:
-    """Status, headers by lower-case name, and body of an answer."""
+    """An answer: its status, its headers by lower-case name, and its body."""
 
     status: int
     headers: dict[str, str]
@@ -29,7 +29,7 @@ class Answer:
 
     @property
     def request_id(self) -> str:
-        """The request id of an answer to next."""
+        """The request ID in an answer to next."""
         return self.headers["lambda-runtime-aws-request-id"]
 
 
@@ -47,7 +47,7 @@ class ApiClient:
         body: bytes | None = None,
         headers: dict[str, str] | None = None,
     ) -> Answer:
-        """Any call."""
+        """Make a call."""
         self._connection.request(method, path, body, headers or {})
         response = self._connection.getresponse()
         names = {name.lower(): value for name, value in response.getheaders()}
@@ -145,7 +145,7 @@ class StreamingPost:
         return self.status()
 
     def status(self) -> int:
-        """The status of the answer; 0 when the connection was closed instead."""
+        """Return the status of the answer; 0 if the connection was closed instead."""
         with self.socket.makefile("rb") as stream:
             line = stream.readline()
         self.close()

@@ -1,8 +1,8 @@
-"""A function under random faults, and the account of what became of every invocation.
+"""Runs a function under random faults, and counts the outcomes of all invocations.
 
-One *batch* is an emulator of its own with one environment: what its invocations are and which
-exchanges are spoiled follows from its seed, so a batch that failed can be run again. How far a
-process got when its peer died is up to the machine, and may differ.
+Each *batch* has an emulator of its own with one environment. Its seed determines its invocations
+and its faults, so a failed batch can run again. How far a process gets before its peer dies depends
+on the machine, and may differ.
 """
 
 from __future__ import annotations
@@ -13,17 +13,16 @@ import random
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from lambda_emulator.emulator import Emulator
 from lambda_emulator.http.faults import RandomFaults
 from lambda_emulator.invocation import Invocation
+from support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 KINDS_FOLDER = ROOT / "tests" / "contract" / "kinds"
 PATIENCE = 60.0
-"""Seconds that one answer may take on a busy machine before it counts as lost."""
+"""Seconds after which an answer counts as lost, even on a busy machine."""
 
 _STREAMS = ("stream", "break_off", "http", "forked_stream", "async_stream")
 _FAILING = ("fail", "leave", "break_off", "broken_stdout")
@@ -53,7 +52,7 @@ _SIZES = (0, 0, 0, 10, 3000, 40_000, 200_000)
 
 @dataclass
 class Account:
-    """What became of the invocations of one batch or of several."""
+    """The outcomes of the invocations of one batch, or of several."""
 
     seed: int = 0
     invocations: int = 0
@@ -88,7 +87,7 @@ class _Answer:
 
 class _Batch:
     good: tuple[str, ...] = ("answered", "failed as told", "process replaced")
-    """What may become of an invocation; how often, the account as a whole tells."""
+    """The allowed outcomes of an invocation. ``_settle`` checks how often each may occur."""
 
     def __init__(self, seed: int, invocations: int, rate: float, kinds: dict[str, int]) -> None:
         self.account = Account(seed, invocations)
@@ -120,7 +119,7 @@ class _Batch:
             await self.invoke(emulator, f"{self.account.seed}-{number}")
 
     def _count_attempts(self, emulator: Emulator) -> None:
-        """Notes every answer that reaches the Runtime API, also one that it will not take."""
+        """Count every answer that reaches the Runtime API, even if the API refuses it."""
         environment = emulator.environment
         begin_answer = environment.begin_answer
 
@@ -171,10 +170,10 @@ class _Batch:
 
 
 class _ManagedBatch(_Batch):
-    """Several invocations at once. The environment outlives its workers and their connections.
+    """A batch with several invocations at once. The environment outlives its workers.
 
-    The platform fails what breaks off between it and the runtime, and at the timeout also what it
-    had handed to a process that died before it looked.
+    The platform fails an invocation whose connection to the runtime breaks. At the timeout it also
+    fails an invocation that it gave to a process which died before reading it.
     """
 
     good = (*_Batch.good, *(f"failed with {kind}" for kind in _PLATFORM))
@@ -183,7 +182,7 @@ class _ManagedBatch(_Batch):
         unfit = _AWAITED if way == "threads" else ()
         kinds = {kind: weight for kind, weight in _KINDS.items() if kind not in unfit}
         if way in _SHARED_WAYS:
-            kinds["vanish"] = 0  # each would end what is under way beside it
+            kinds["vanish"] = 0  # each would end all other invocations of the process
         super().__init__(seed, invocations, rate, kinds)
         self._way = way
 
@@ -208,7 +207,7 @@ class _ManagedBatch(_Batch):
         await asyncio.gather(*(one_after_the_other() for _ in range(_POLLS)))
 
     def _count_attempts(self, emulator: Emulator) -> None:
-        """Notes the answers that the Runtime API takes; a second try is refused, and is none."""
+        """Count the answers that the Runtime API accepts. It refuses a repeated one."""
         environment = emulator.environment
         succeed, fail = environment.answer, environment.answer_failure
 
@@ -259,7 +258,7 @@ def _judge(event: dict[str, Any], token: str, answer: _Answer) -> str:
 
 
 def _told(document: bytes) -> str:
-    """The token in an error document's message, which padding may follow."""
+    """The token in an error document's message. Padding may follow it."""
     return str(json.loads(document)["errorMessage"]).partition("x")[0] if document else ""
 
 
@@ -274,18 +273,21 @@ def _is_answer(kind: str, token: str, size: int, payload: bytes) -> bool:
 
 
 async def run_batch(seed: int, invocations: int, rate: float) -> Account:
-    """Invoke so many times, the share `rate` of all exchanges spoiled; the account of it."""
+    """Run a batch of invocations. ``rate`` is the share of exchanges with a fault (0 to 1)."""
     return await _Batch(seed, invocations, rate, _KINDS).run()
 
 
 async def run_managed_batch(seed: int, invocations: int, rate: float, way: str) -> Account:
-    """The same, several at once, served in this way."""
+    """Run a batch with several invocations at once, in the concurrency mode ``way``."""
     return await _ManagedBatch(seed, invocations, rate, way).run()
 
 
 async def measure_growth(seed: int, settle: int, invocations: int) -> tuple[Account, int, int]:
-    """Every kind of handler without faults in one process: the account, and by how many KiB and
-    descriptors the process grew in the last `invocations`, after `settle` of them before."""
+    """Run every kind of handler in one process, without faults.
+
+    Returns the account, and the growth of the process in KiB and in descriptors during the last
+    ``invocations``. ``settle`` invocations come before them.
+    """
     kinds = {kind: weight for kind, weight in _KINDS.items() if kind not in _ENDS}
     batch = _Batch(seed, settle + invocations, 0.0, kinds)
     held: list[tuple[int, int]] = []

@@ -1,4 +1,4 @@
-"""A collector of telemetry that keeps what it gets, and can be told to be down, slow or grumpy."""
+"""A collector of telemetry that keeps its requests. It can be slow, or answer with errors."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import http.server
 import json
 import threading
 import time
-from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
 
 class Collector:
-    """Listens on a free port of loopback. ``statuses`` are the next answers, then it is 200.
+    """Listens on a free port of loopback, or on ``port``.
 
-    ``delay`` seconds pass before each answer. With ``port`` it comes up where another was.
+    ``statuses`` are the statuses of the next answers; all later answers are 200. Each answer takes
+    ``delay`` seconds.
     """
 
     def __init__(self, port: int = 0) -> None:
@@ -41,13 +41,13 @@ class Collector:
                 self.end_headers()
 
             def log_message(self, *arguments: object) -> None:
-                """Say nothing on the terminal."""
+                """Print nothing."""
 
         class Server(http.server.ThreadingHTTPServer):
             daemon_threads = True
 
             def handle_error(self, *arguments: object) -> None:
-                """Clients that leave early are part of the tests."""
+                """Ignore clients that leave early: they are part of the tests."""
 
         self._server = Server(("127.0.0.1", port), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
@@ -68,16 +68,16 @@ class Collector:
 
     @property
     def port(self) -> int:
-        """The port it listens on."""
+        """The port of the server."""
         return int(self._server.server_address[1])
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The URL of the server."""
         return f"http://127.0.0.1:{self.port}"
 
     def logs(self) -> list[dict[str, Any]]:
-        """The OTLP log records that came."""
+        """The received OTLP log records."""
         return [
             record
             for path, body in self.bodies
@@ -88,11 +88,11 @@ class Collector:
         ]
 
     def lines(self) -> list[str]:
-        """Their texts."""
+        """The texts of the received log records."""
         return [record["body"]["stringValue"] for record in self.logs()]
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The OTLP metrics that came."""
+        """The received OTLP metrics."""
         return [
             metric
             for path, body in self.bodies
@@ -101,11 +101,3 @@ class Collector:
             for scope in resource["scopeMetrics"]
             for metric in scope["metrics"]
         ]
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    """Return when the condition holds. Raises AssertionError if it does not within the time."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"it did not happen within {seconds} s"
-        time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Containers and images for the tests: built once, started bounded, never left behind."""
+"""Containers and images for the tests. Every wait has a limit, and no container stays behind."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from container.engine import Build, Engine
 
 SECONDS = 60.0
 
-# Through the image's own interpreter: a container without a network is reached from inside only.
+# Run by the image's own interpreter: a container without a network has no other access.
 _LISTENING = """
 import socket, time
 for attempt in range(400):
@@ -51,7 +51,7 @@ import concurrent.futures, json, sys, urllib.error, urllib.request
 url = "http://127.0.0.1:8080/2015-03-31/functions/function/invocations"
 at_once, events = json.load(sys.stdin)
 def invoke(event):
-    # The type of the content is passed on to the runtime, in this mode.
+    # As a managed instance, RIE passes the content type on to the runtime.
     headers = {"Content-Type": "application/json"}
     while True:
         try:
@@ -68,7 +68,7 @@ with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
 
 
 def output(command: Sequence[str], **options: Any) -> str:
-    """The standard output of a command that must succeed."""
+    """Run a command that must succeed; return its standard output."""
     done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS * 5, **options)
     assert not done.returncode, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
     text: str = done.stdout
@@ -87,12 +87,12 @@ class Container:
         return json.loads(self._python(_INVOKE, json.dumps(event)))
 
     def invoke_many(self, events: Sequence[object], at_once: int) -> list[Any]:
-        """Invoke a managed instance with these events, each as soon as it is asked for."""
+        """Invoke a managed instance with these events, as soon as the runtime polls for them."""
         answers: list[Any] = json.loads(self._python(_INVOKE_MANY, json.dumps([at_once, events])))
         return answers
 
     def await_listening(self) -> None:
-        """Wait until RIE listens, without invoking."""
+        """Wait until RIE listens, without an invocation."""
         self._python(_LISTENING)
 
     def _python(self, program: str, text: str = "") -> str:
@@ -100,7 +100,7 @@ class Container:
         return output(command, input=text)
 
     def stop(self, seconds: int = 10) -> tuple[int, float]:
-        """Stop as a user does; the exit code and how long it took."""
+        """Stop the container as a user does; return its exit code and the seconds that it took."""
         began = time.monotonic()
         output(self.engine.command("stop", "--time", str(seconds), self.name))
         took = time.monotonic() - began
@@ -110,7 +110,7 @@ class Container:
         return int(self.inspect("{{.State.ExitCode}}"))
 
     def wait(self) -> int:
-        """Wait for the container to end by itself."""
+        """Wait until the container ends by itself; return its exit code."""
         return int(output(self.engine.command("wait", self.name)))
 
     def inspect(self, template: str) -> str:
@@ -130,7 +130,7 @@ def started(
     options: Sequence[str] = (),
     network: str = "none",
 ) -> Iterator[Container]:
-    """Start an image in the background; gone at the end, whatever happens."""
+    """Start an image in the background; remove the container at the end, in any case."""
     name = f"lambda-runtime-test-{uuid.uuid4().hex[:12]}"
     start = engine.run_command(
         "--detach", "--name", name, "--network", network, *options, image, *command
@@ -143,7 +143,7 @@ def started(
 
 
 def run(engine: Engine, image: str, *command: str, options: Sequence[str] = ()) -> str:
-    """Run a command in a fresh container, without a network, to its end."""
+    """Run a command to its end in a new container without a network; return its output."""
     with started(engine, image, *command, options=options) as container:
         code = container.wait()
         assert not code, f"exit code {code}: {container.logs()}"
@@ -157,12 +157,12 @@ def build_user_image(
     files: Mapping[str, str],
     volumes: Mapping[str, str] | None = None,
 ) -> str:
-    """Build an image as a user would, from a Dockerfile's text and files beside it."""
+    """Build an image as a user does, from a Dockerfile's text and files beside it."""
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-        # As editors leave them; extensions and the like have to be executable.
+        # The usual permissions; scripts such as extensions must be executable.
         path.chmod(0o755 if text.startswith("#!") else 0o644)
     (folder / "Dockerfile").write_text(dockerfile)
     tag = f"lambda-runtime-test:{uuid.uuid4().hex[:12]}"
@@ -171,7 +171,7 @@ def build_user_image(
 
 
 def trust() -> dict[str, str]:
-    """Volumes that let pip in a build pass a machine's TLS-inspecting proxy, where it has one."""
+    """Volumes for pip in builds: the certificates of a machine's TLS-inspecting proxy, if any."""
     bundle = os.environ.get("PIP_CERT")
     return {bundle: "/etc/ssl/certs/ca-certificates.crt"} if bundle else {}
 

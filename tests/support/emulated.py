@@ -1,14 +1,13 @@
-"""Functions on the emulator, with the runtimes that are tested there."""
+"""Starts functions on the emulator, with this runtime or with awslambdaric."""
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
 from lambda_emulator.threaded import ThreadedEmulator
+from support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 HANDLERS = ROOT / "tests" / "emulator" / "handlers"
 
 RUNTIMES = {
@@ -18,7 +17,7 @@ RUNTIMES = {
 
 
 class Runs:
-    """Starts emulators for a runtime and ends them with the test."""
+    """Starts emulators for one runtime, and stops them at the end of the test."""
 
     def __init__(self, command: list[str]) -> None:
         self.command = command
@@ -33,6 +32,6 @@ class Runs:
         return emulator
 
     def stop(self) -> None:
-        """End them all."""
+        """Stop all emulators."""
         for emulator in self._emulators:
             emulator.__exit__(None, None, None)

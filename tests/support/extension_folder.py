@@ -1,4 +1,4 @@
-"""A folder of extensions written for a test, as it would be in /opt/extensions."""
+"""A folder of extensions for a test, in place of /opt/extensions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from support.paths import ROOT
 
 _PRELUDE = """#!{python} -S
 import sys
@@ -22,7 +22,7 @@ def note(kind, **more):
 
 
 class ExtensionFolder:
-    """Extensions, and a file in which they note what happens to them."""
+    """A folder of extensions, and a file for their notes."""
 
     def __init__(self, path: Path) -> None:
         self.path = path / "extensions"
@@ -33,7 +33,7 @@ class ExtensionFolder:
         self._trace.chmod(0o666)
 
     def add(self, name: str, code: str) -> Path:
-        """Add an executable of this Python code, which may call ``note(kind, **facts)``."""
+        """Add an executable with this Python code. The code may call ``note(kind, **facts)``."""
         prelude = _PRELUDE.format(
             python=sys.executable, runtime=str(ROOT / "runtime"), trace=str(self._trace)
         )
@@ -43,6 +43,6 @@ class ExtensionFolder:
         return file
 
     def notes(self, kind: str | None = None) -> list[dict[str, Any]]:
-        """What was noted so far, of one kind or all of it."""
+        """The notes so far: those of one kind, or all."""
         notes = [json.loads(line) for line in self._trace.read_text().splitlines()]
         return [note for note in notes if kind in (None, note["kind"])]

@@ -1,4 +1,4 @@
-"""A runtime that is fed by hand: the Runtime API as one socket, to measure the runtime alone."""
+"""A Runtime API on one socket. It takes no time itself, so tests can time the runtime alone."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _END = b"0\r\n\r\n"
 
 
 class HandFedRuntime:
-    """The other end of a runtime's connection."""
+    """The server's side of a runtime's connection."""
 
     def __init__(self, listening: socket.socket) -> None:
         self._listening = listening
         self._connection: socket.socket | None = None
 
     def wait(self) -> None:
-        """Wait until the runtime asks for an event, on this connection or the next."""
+        """Wait until the runtime asks for an event, on this connection or on a new one."""
         while True:
             if self._connection is None:
                 self._connection, _ = self._listening.accept()
@@ -31,7 +31,7 @@ class HandFedRuntime:
                 self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             request = self._connection.recv(65536)
             if b" /2020-01-01/extension/register " in request:
-                # Whoever has something to shut down asks for an extension; none are to be had here.
+                # A runtime with shutdown hooks registers an extension. This API has no extensions.
                 self._connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
             elif request:
                 assert request.endswith(b"\r\n\r\n") and b"/invocation/next " in request
@@ -39,7 +39,7 @@ class HandFedRuntime:
             self.close()
 
     def first_byte(self, event: bytes, sign: bytes) -> float:
-        """Seconds from the event to the sign in a streamed answer, which is read to its end."""
+        """Send an event; return the seconds until ``sign`` comes in the streamed answer."""
         assert self._connection is not None
         deadline = int(time.time() * 1000) + 60_000
         head = (
@@ -58,7 +58,7 @@ class HandFedRuntime:
 
 
 def seconds_to(connection: socket.socket, request: bytes, sign: bytes) -> float:
-    """Seconds from sending the request to receiving the sign; then read to the last chunk."""
+    """Send a request; return the seconds until ``sign`` comes. Reads to the last chunk."""
     begin = time.perf_counter()
     connection.sendall(request)
     received = b""
@@ -78,7 +78,7 @@ def _more(connection: socket.socket) -> bytes:
 
 @contextmanager
 def hand_fed(command: list[str], folder: Path) -> Iterator[HandFedRuntime]:
-    """Run the command as a runtime while the block lasts."""
+    """Run the command as a runtime inside the block."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         listening.settimeout(_PATIENCE)
         port = listening.getsockname()[1]

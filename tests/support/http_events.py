@@ -1,6 +1,6 @@
-"""One HTTP request as the event of each front door, and the answers read back as HTTP.
+"""Makes the events of all front doors from an HTTP request, and reads their answers as HTTP.
 
-The shapes are those of the examples in AWS's documentation: "Working with AWS Lambda proxy
+The events have the shapes of the examples in AWS's documentation: "Working with AWS Lambda proxy
 integrations" (API Gateway), "Invoking Lambda function URLs", "Use Lambda functions as targets",
 "Lambda functions as targets in VPC Lattice".
 """
@@ -18,7 +18,7 @@ Event = dict[str, Any]
 
 @dataclass
 class HttpRequest:
-    """What a client sends. `target` is the path and query as they stand in the request line."""
+    """A client's request. ``target`` is the path and the query, as in the request line."""
 
     method: str = "GET"
     target: str = "/"
@@ -34,7 +34,7 @@ class HttpRequest:
         return self.target.partition("?")[2]
 
     def all_headers(self) -> list[tuple[str, str]]:
-        """With those that every front door adds."""
+        """The headers of the client, and those that every front door adds."""
         added = [("host", "example.com"), ("x-forwarded-proto", "http"), ("x-forwarded-port", "80")]
         if self.body:
             added.append(("content-length", str(len(self.body))))
@@ -43,7 +43,7 @@ class HttpRequest:
 
 @dataclass
 class HttpAnswer:
-    """What a client receives."""
+    """The response that a client receives."""
 
     status: int
     headers: list[tuple[str, str]]
@@ -54,7 +54,7 @@ class HttpAnswer:
 
 
 def rest_api(request: HttpRequest, stage: str = "", domain: str = "example.com") -> Event:
-    """Payload format 1.0 as REST APIs send it; a stage shows on the API's own domain only."""
+    """Payload format 1.0, as REST APIs send it. Only the API's own domain shows the stage."""
     event = _multi_value(request, "1.0", decoded=True)
     full = f"/{stage}{request.path}" if stage else request.path
     event["requestContext"] = {
@@ -73,7 +73,7 @@ def rest_api(request: HttpRequest, stage: str = "", domain: str = "example.com")
 
 
 def http_api_1(request: HttpRequest) -> Event:
-    """Payload format 1.0 as HTTP APIs send it."""
+    """Payload format 1.0, as HTTP APIs send it."""
     event = rest_api(request)
     event["version"] = "1.0"
     event["requestContext"]["stage"] = "$default"
@@ -81,7 +81,7 @@ def http_api_1(request: HttpRequest) -> Event:
 
 
 def http_api_2(request: HttpRequest, stage: str = "$default", domain: str = "") -> Event:
-    """Payload format 2.0: a named stage leads the path."""
+    """Payload format 2.0. The path begins with the name of the stage."""
     prefix = "" if stage == "$default" else f"/{stage}"
     headers, cookies = _joined(request)
     event: Event = {
@@ -121,7 +121,7 @@ def http_api_2(request: HttpRequest, stage: str = "$default", domain: str = "") 
 
 
 def function_url(request: HttpRequest) -> Event:
-    """Payload format 2.0 as function URLs send it."""
+    """Payload format 2.0, as function URLs send it."""
     event = http_api_2(request)
     event["requestContext"] |= {
         "accountId": "anonymous",
@@ -131,21 +131,21 @@ def function_url(request: HttpRequest) -> Event:
 
 
 def load_balancer(request: HttpRequest) -> Event:
-    """A target group without multi-value headers: the last of several values wins."""
+    """A target group without multi-value headers. The last of several values remains."""
     event = _multi_value(request, None, decoded=False)
     del event["multiValueHeaders"], event["multiValueQueryStringParameters"]
     return event | {"requestContext": {"elb": {"targetGroupArn": "arn:aws:…:targetgroup/a/b"}}}
 
 
 def load_balancer_multi_value(request: HttpRequest) -> Event:
-    """A target group with them."""
+    """A target group with multi-value headers."""
     event = _multi_value(request, None, decoded=False)
     del event["headers"], event["queryStringParameters"]
     return event | {"requestContext": {"elb": {"targetGroupArn": "arn:aws:…:targetgroup/a/b"}}}
 
 
 def lattice_1(request: HttpRequest) -> Event:
-    """VPC Lattice's first version: values joined, the last of several parameters wins."""
+    """VPC Lattice's first version, with joined headers. The last of several parameters remains."""
     headers: dict[str, str] = {}
     for name, value in request.all_headers():
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
@@ -161,7 +161,7 @@ def lattice_1(request: HttpRequest) -> Event:
 
 
 def lattice_2(request: HttpRequest) -> Event:
-    """VPC Lattice's second version: lists of values."""
+    """VPC Lattice's second version, with lists of values."""
     arn = "arn:aws:vpc-lattice:eu-west-1:123456789012"
     return {
         "version": "2.0",
@@ -197,7 +197,7 @@ REQUEST_AUTHORIZERS = ("rest api", "http api 1.0", "http api 2.0", "websocket")
 
 
 def authorizer(kind: str) -> Event:
-    """What API Gateway asks an authorizer: of type TOKEN, or REQUEST of one of these APIs."""
+    """An event for an authorizer: of type TOKEN, or of type REQUEST for one of the APIs."""
     arn = "arn:aws:execute-api:eu-west-1:123456789012:id/prod/GET/orders"
     if kind == "token":
         return {"type": "TOKEN", "methodArn": arn, "authorizationToken": "Bearer x"}
@@ -229,7 +229,7 @@ def websocket(kind: str, body: str | None = None, route: str = "$default") -> Ev
 
 
 def read_answer(answer: dict[str, Any]) -> HttpAnswer:
-    """The answer as a front door would make HTTP of it; asserts that it could."""
+    """Read an answer as a front door does. Asserts that the answer is valid."""
     assert isinstance(answer["statusCode"], int)
     headers: list[tuple[str, str]] = []
     several = answer.get("multiValueHeaders", {})

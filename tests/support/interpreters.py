@@ -1,6 +1,6 @@
-"""``python tests/support/interpreters.py``: tests/unit on every other CPython this machine has.
+"""``python tests/support/interpreters.py``: runs tests/unit on every other CPython of this machine.
 
-The one that runs this is left out: it has its turn with all the tests.
+The interpreter that runs this script is left out: it runs all the tests anyway.
 """
 
 import os
@@ -15,7 +15,7 @@ REQUIREMENTS = ROOT / "tests" / "requirements-unit.txt"
 
 
 def candidates(version: str) -> Iterator[str]:
-    """Where an interpreter of this version may be: on PATH, or in pyenv's folder."""
+    """The paths where an interpreter of this version may be: on PATH, or in pyenv's folder."""
     folders = os.environ.get("PATH", "").split(os.pathsep)
     folders += map(str, sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin")))
     for folder in folders:
@@ -23,10 +23,10 @@ def candidates(version: str) -> Iterator[str]:
 
 
 def find(version: str) -> str | None:
-    """The path of an interpreter of this version that starts, or None."""
+    """Find an interpreter of this version that starts; None if there is none."""
     for path in candidates(version):
         if os.access(path, os.X_OK):
-            # A launcher such as pyenv's may stand there for a version that is not installed.
+            # The file may be a launcher, such as pyenv's, for a version that is not installed.
             check = [path, "-c", "import sys, venv, ensurepip; print(sys.version_info[:2])"]
             found = subprocess.run(check, capture_output=True, text=True, timeout=60)
             if found.returncode == 0 and found.stdout.strip() == f"({version.replace('.', ', ')})":
@@ -35,7 +35,7 @@ def find(version: str) -> str | None:
 
 
 def environment(version: str, interpreter: str) -> str:
-    """The python of this version's virtual environment, made when it is missing or outdated."""
+    """Make this version's virtual environment if needed; return the path of its python."""
     folder = ROOT / ".venvs" / version
     python, ready = folder / "bin" / "python", folder / ".ready"
     wanted = REQUIREMENTS.read_text()
@@ -48,7 +48,7 @@ def environment(version: str, interpreter: str) -> str:
 
 
 def main() -> int:
-    """Run the unit tests on each; 1 if any of them failed."""
+    """Run the unit tests on each interpreter; return 1 if a test fails."""
     own = f"{sys.version_info[0]}.{sys.version_info[1]}"
     status = 0
     for version in VERSIONS:

@@ -1,4 +1,4 @@
-"""What runs on this machine, for tests that nothing is left behind."""
+"""Finds running processes, for tests which check that no process stays behind."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def processes_with(setting: str) -> list[int]:
-    """The ids of the processes that were started with `setting` in their environment."""
+    """The IDs of the processes with ``setting`` in their environment."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):

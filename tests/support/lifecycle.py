@@ -1,24 +1,21 @@
-"""Functions under the emulator whose logs, exit status and end are of interest."""
+"""Starts functions on the emulator, for tests of their logs, exit status and end."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from lambda_emulator.invocation import Reply
 from lambda_emulator.threaded import ThreadedEmulator
+from support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 HANDLERS = ROOT / "tests" / "contract" / "lifecycle_handlers"
 OURS = (sys.executable, "-S", str(ROOT / "bootstrap"))
 AWSLAMBDARIC = (sys.executable, "-m", "awslambdaric")
 
-# A shell that outlives the signal, so that it can tell how the runtime ended.
+# The shell ignores the signal and then prints the exit status of the runtime.
 _WITH_STATUS = ("/bin/sh", "-c", 'trap : TERM; "$@"; echo "exit status $?"', "sh")
 
 
@@ -26,20 +23,15 @@ _WITH_STATUS = ("/bin/sh", "-c", 'trap : TERM; "$@"; echo "exit status $?"', "sh
 def function(
     handler: str, runtime: tuple[str, ...] = OURS, **arguments: Any
 ) -> Iterator[ThreadedEmulator]:
-    """A function of ``lifecycle_handlers`` or of ``task_root``; its exit status is logged."""
+    """Start a function of ``lifecycle_handlers`` or ``task_root``. The log has its exit status."""
     arguments.setdefault("task_root", HANDLERS)
     command = [*_WITH_STATUS, *runtime, handler]
     with ThreadedEmulator(command=command, handler=handler, **arguments) as emulator:
         yield emulator
 
 
-def begin(emulator: ThreadedEmulator, event: object) -> Future[Reply]:
-    """An invocation that goes on while the test does."""
-    return emulator.begin(emulator.emulator.invoke(event))
-
-
 def wait_for_log(emulator: ThreadedEmulator, text: str) -> None:
-    """Until the function has written that; fails after ten seconds."""
+    """Wait until the function has logged ``text``. Fails after ten seconds."""
     end = time.monotonic() + 10
     while text not in emulator.logs():
         assert time.monotonic() < end, emulator.logs()

@@ -1,19 +1,17 @@
-"""Functions on the emulator that serve several invocations at once."""
+"""Starts functions on the emulator that serve several invocations at once."""
 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from lambda_emulator.invocation import Reply
 from lambda_emulator.threaded import ThreadedEmulator
-from support.lifecycle import ROOT, function
+from support.lifecycle import function
+from support.paths import ROOT
 from support.processes import children
+from support.waiting import wait_until
 
 HANDLERS = ROOT / "tests" / "contract" / "managed_handlers"
 
@@ -23,14 +21,14 @@ WAYS = {
     "threads": "work.handler",
     "async": "work.async_handler",
 }
-"""The ways to serve them, each with a handler that does the same in all."""
+"""The concurrency modes, each with a handler. All handlers do the same."""
 
 SHARED = ("threads", "async")
-"""Those in which all are in one process."""
+"""The modes with one process for all invocations."""
 
 PROVIDER = "_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET"
 PIPE = {PROVIDER: ""}
-"""For a function's environment: there is no such socket, and all workers write to one pipe."""
+"""Variables for a function. Without this socket all workers write to one pipe."""
 
 
 @contextmanager
@@ -41,7 +39,7 @@ def managed(
     environment: dict[str, str] | None = None,
     **arguments: Any,
 ) -> Iterator[ThreadedEmulator]:
-    """A function of ``managed_handlers`` that is served in this way."""
+    """Start a function of ``managed_handlers`` in the concurrency mode ``way``."""
     variables = {"LAMBDA_RUNTIME_CONCURRENCY": way} if way else {}
     arguments.setdefault("task_root", HANDLERS)
     arguments.setdefault("timeout", 30)
@@ -54,27 +52,14 @@ def managed(
         yield emulator
 
 
-def begin(emulator: ThreadedEmulator, event: object, **options: Any) -> Future[Reply]:
-    """An invocation that goes on while the test does."""
-    return emulator.begin(emulator.emulator.invoke(event, **options))
-
-
-def wait_until(condition: Callable[[], object], what: str = "", seconds: float = 10) -> None:
-    """Until it holds; fails after so many seconds."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, what or "it has not come true in time"
-        time.sleep(0.005)
-
-
 def wait_for_polls(emulator: ThreadedEmulator, polls: int) -> None:
-    """Until so many events are being asked for."""
+    """Wait until the runtime asks for ``polls`` events at once."""
     environment = emulator.emulator.environment
     wait_until(lambda: len(environment.polls) >= polls, f"not {polls} polls in time")
 
 
 def records(emulator: ThreadedEmulator) -> list[dict[str, Any]]:
-    """The log records that are JSON."""
+    """The lines of the log that are JSON records."""
     lines = emulator.logs().split("\n")
     return [json.loads(line) for line in lines if line.startswith("{")]
 
@@ -85,12 +70,12 @@ def lines(emulator: ThreadedEmulator) -> list[str]:
 
 
 def event_file(name: str) -> Any:
-    """One of the fixtures."""
-    return json.loads((Path(ROOT) / "tests" / "events" / f"{name}.json").read_text())
+    """Read one of the event fixtures."""
+    return json.loads((ROOT / "tests" / "events" / f"{name}.json").read_text())
 
 
 def supervisor_of(emulator: ThreadedEmulator) -> int:
-    """The process that starts the workers, by its id."""
+    """The ID of the process that starts the workers."""
     shell = emulator.emulator.environment.sandbox.pid
     assert shell is not None
     (supervisor,) = children(shell)

@@ -1,4 +1,4 @@
-"""The Runtime Interface Emulator as a managed instance, with a runtime of the test's choice."""
+"""Starts the Runtime Interface Emulator as a managed instance, with any runtime."""
 
 from __future__ import annotations
 
@@ -14,25 +14,29 @@ import httpx
 
 from lambda_rie.rie import Launch, Reply, Rie
 from support import opt_namespace
-from support.runtimes import PLATFORM, ROOT, Runtime
+from support.paths import ROOT
+from support.runtimes import PLATFORM, Runtime
 
 OURS = (sys.executable, "-S", str(ROOT / "bootstrap"))
 AWSLAMBDARIC = (sys.executable, "-m", "awslambdaric")
 
 _PATIENCE = 30.0
 _LATE_SECONDS = 0.05
-"""After its reply RIE still passes on what the function had written before, and has something to
-say itself: this long after the last of it there is no more."""
+"""RIE writes the function's last output, and lines of its own, after its reply. If nothing comes
+for this time, the output is complete."""
 
 
 def possible() -> bool:
-    """Whether it can be: it takes a mount namespace, and root to become another user in it."""
+    """Whether this machine allows it: it needs a mount namespace, and root to change the user."""
     return os.geteuid() == 0 and opt_namespace.possible()
 
 
 def enclose_in(place: Path, command: tuple[str, ...]) -> Callable[[Launch], Launch]:
-    """For `Rie.enclose`: the command, with the handler behind it, is /var/runtime/bootstrap, and
-    the launch's folder is /var/task."""
+    """Make a function for ``Rie.enclose``.
+
+    /var/runtime/bootstrap then runs the command with the handler as its last argument, and
+    /var/task is the launch's folder.
+    """
     runtime, extensions = place / "runtime", place / "extensions"
     runtime.mkdir()
     extensions.mkdir()
@@ -53,13 +57,13 @@ def instance(
     polls: int,
     variables: Mapping[str, str],
 ) -> Rie:
-    """A function of the folder `task` on this runtime, in a managed instance."""
+    """Make a managed instance of this runtime with a function of the folder ``task``."""
     environment = {**PLATFORM, **variables, "AWS_LAMBDA_MAX_CONCURRENCY": str(polls)}
     return Rie((*OURS, handler), task, environment, enclose_in(place, OURS))
 
 
 def invoke(rie: Rie, payload: bytes) -> httpx.Response:
-    """Invoke once the runtime asks for an event: until then, it is refused."""
+    """Invoke as soon as the runtime asks for an event. RIE refuses earlier invocations."""
     deadline = time.monotonic() + _PATIENCE
     while True:
         reply = rie.submit(payload)
@@ -70,10 +74,10 @@ def invoke(rie: Rie, payload: bytes) -> httpx.Response:
 
 
 class OneByOne(Rie):
-    """A managed instance that is invoked like any other function."""
+    """A managed instance with the ``invoke`` of any other function."""
 
     def invoke(self, payload: bytes, headers: Mapping[str, str] | None = None) -> Reply:
-        """Invoke as soon as the runtime asks for an event; what it has written may come later."""
+        """Invoke as soon as the runtime asks for an event; wait for output after the reply."""
         deadline = time.monotonic() + _PATIENCE
         while True:
             reply = super().invoke(payload, headers)
@@ -92,17 +96,17 @@ class OneByOne(Rie):
 
 @dataclass(frozen=True)
 class ManagedRuntime(Runtime):
-    """A runtime with one poll, in a managed instance."""
+    """A runtime in a managed instance, with one poll."""
 
     def function(self, handler: str, task: Path, environment: Mapping[str, str]) -> Rie:
-        """A function of the folder `task`: start it by entering it."""
+        """Make a function of the folder ``task``. It starts when its context is entered."""
         settings = {**PLATFORM, **self.environment, **environment}
         settings["AWS_LAMBDA_MAX_CONCURRENCY"] = "1"
         return OneByOne((*self.argv, handler), task, settings, self.enclose)
 
 
 def managed_runtime(name: str, place: Path, command: tuple[str, ...]) -> Runtime:
-    """The runtime that this command starts, as the contract suite runs it."""
+    """The runtime of this command, for the contract suite."""
     own = place / name
     own.mkdir()
     return ManagedRuntime(name, command, {}, "/var/task", enclose_in(own, command))

@@ -1,4 +1,4 @@
-"""What one process of the runtime holds over very many invocations, fed by the benchmark's stub."""
+"""Measures the memory of one runtime process over very many invocations of the benchmark's stub."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.toolchain import ROOT
+from support.paths import ROOT
 
 TASK = ROOT / "tests" / "contract" / "kinds"
 
 
 @dataclass(frozen=True)
 class Held:
-    """After so many invocations: resident memory in KiB, open descriptors."""
+    """Resident memory in KiB and open descriptors, after ``invocations`` invocations."""
 
     invocations: int
     resident_kb: int
@@ -24,9 +24,9 @@ class Held:
 
 
 def hold(stub: Path, folder: Path, event: bytes, invocations: int, seconds: int) -> list[Held]:
-    """Ten readings in the course of so many invocations, the first after a tenth of them.
+    """Take ten readings at equal intervals, the first after a tenth of the invocations.
 
-    Raises RuntimeError with what the stub said when the runtime did not go through with it.
+    Raises RuntimeError, with the stub's message, if the runtime fails.
     """
     period = invocations // 10
     (folder / "event").write_bytes(event)
@@ -52,7 +52,7 @@ def hold(stub: Path, folder: Path, event: bytes, invocations: int, seconds: int)
 
 
 def growth(readings: list[Held]) -> tuple[int, int]:
-    """By how many KiB and descriptors the process has grown at most since the first reading."""
+    """The largest growth since the first reading, in KiB and in descriptors."""
     first = readings[0]
     return (
         max(held.resident_kb for held in readings) - first.resident_kb,

@@ -1,4 +1,4 @@
-"""Exceptions whose classes get in the way of whoever wants to describe them: a generator."""
+"""Generates exceptions whose classes make it hard to describe them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class OddText(str):
 
 
 class OddList(list[object]):
-    """A list that cannot be read."""
+    """A list whose items cannot be read."""
 
     def __iter__(self) -> Any:
         raise RuntimeError
@@ -45,7 +45,7 @@ class OddList(list[object]):
 
 
 class Unprintable:
-    """Neither its text nor its class can be had."""
+    """An object that reveals neither its text nor its class."""
 
     def __str__(self) -> str:
         raise SystemExit(9)
@@ -58,7 +58,7 @@ class Unprintable:
 
 
 class OddMeta(type):
-    """A class of classes that cannot be asked for anything."""
+    """A metaclass whose classes raise on every access."""
 
     def __getattribute__(cls, name: str) -> Any:
         raise RuntimeError(name)
@@ -97,9 +97,10 @@ _NAMES = ("Odd", "Odd2\r\nX: y", "\u00c9", '"', "x" * 300)
 
 
 def odd_exception(seed: int) -> BaseException:
-    """An exception that has been raised: of an odd class, in an odd place, with odd companions.
+    """A raised exception: of an odd class, from an odd place, with odd notes and causes.
 
-    Made from a seed, as whoever shows or compares such an object is in for a surprise.
+    The seed determines all of it. A test names a failing case by its seed, since the exception
+    itself may be impossible to print or compare.
     """
     rng = random.Random(seed)
     error = _made(_odd_class(rng), [_value(rng) for _ in range(rng.randrange(5))])
@@ -116,7 +117,7 @@ def odd_exception(seed: int) -> BaseException:
 
 
 def _odd_class(rng: random.Random) -> type[BaseException]:
-    """A class of exceptions with some attributes and methods that raise or are of another type."""
+    """A class of exceptions. Some attributes and methods raise, or have the wrong type."""
     names: dict[str, Any] = {}
     for name in rng.sample(ATTRIBUTES, rng.randrange(4)):
         failure = rng.choice(FAILURES)
@@ -137,7 +138,7 @@ def _value(rng: random.Random) -> object:
 
 
 def _made(kind: type[BaseException], arguments: list[object]) -> BaseException:
-    """An instance, whatever its class makes of the arguments."""
+    """Make an instance, even if its class does not accept the arguments."""
     try:
         return kind(*arguments)
     except BaseException:

@@ -1,9 +1,9 @@
 """Gives the Runtime Interface Emulator a ``/opt/extensions`` of its own.
 
-It starts what is in ``/opt/extensions`` of the machine, and in managed-instances mode
-``/var/runtime/bootstrap`` as user 993. In a mount namespace both are the test's own and nothing of
-it is seen outside: a folder that has to change is replaced by an empty one, into which everything
-that was there is mounted back.
+RIE starts the programs in the machine's ``/opt/extensions``. As a managed instance it starts
+``/var/runtime/bootstrap`` as user 993. In a mount namespace a test can replace both folders, and no
+process outside sees the change. To change a folder the script mounts an empty one over it, and
+mounts the old entries back into it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if [ -n "$2" ]; then
     mkdir -p /var/runtime /var/task
     mount --bind "$2" /var/runtime
     mount --bind "$3" /var/task
-    # The interpreter may be at home with root, where nobody else may look.
+    # The interpreter may be in the home of root, which other users cannot read.
     if [ -n "$4" ]; then replace "$4"; fi
 fi
 shift 4
@@ -57,8 +57,11 @@ def possible() -> bool:
 def with_extensions(
     extensions: Path, runtime: Path | None = None, task: Path | None = None
 ) -> Callable[[Launch], Launch]:
-    """For ``Rie.enclose``: this folder is /opt/extensions, and where they are given the others are
-    /var/runtime and /var/task."""
+    """Make a function for ``Rie.enclose``.
+
+    ``extensions`` becomes /opt/extensions. ``runtime`` and ``task``, if given, become /var/runtime
+    and /var/task.
+    """
 
     def enclose(launch: Launch) -> Launch:
         folders = (str(extensions), str(runtime or ""), str(task or ""), _private_home())
@@ -69,7 +72,7 @@ def with_extensions(
 
 
 def _private_home() -> str:
-    """This user's home, if the interpreter is in it."""
+    """This user's home if the interpreter is in it, else ""."""
     home = Path.home()
     return str(home) if Path(sys.executable).resolve().is_relative_to(home) else ""
 

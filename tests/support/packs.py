@@ -1,4 +1,4 @@
-"""Functions to be packed, and the command that packs them."""
+"""Makes functions to pack, and runs the command that packs them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from support.process import ROOT, Outcome, run_function
+from support.paths import ROOT
+from support.process import Outcome, run_function
 
 # Distributions build others into the interpreter.
 EXTENSION = "_lsprof"
@@ -51,14 +52,14 @@ ACME = {
 
 
 def write_function(folder: Path) -> Path:
-    """A function with own modules, a distribution, a namespace package, an extension module."""
+    """Make a function with modules, a distribution, a namespace package, an extension module."""
     write_files(folder, SOURCES)
     install_distribution(folder, "acme", "1.0", ACME)
     return folder
 
 
 def write_files(folder: Path, files: dict[str, str]) -> None:
-    """Write these texts below the folder."""
+    """Write the texts to files below the folder."""
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +67,7 @@ def write_files(folder: Path, files: dict[str, str]) -> None:
 
 
 def install_distribution(folder: Path, name: str, version: str, files: dict[str, str]) -> None:
-    """Put a distribution into the folder as an installer would, with an extension module."""
+    """Put a distribution with an extension module into the folder, as an installer does."""
     write_files(folder, files)
     compiled = f"{name}/{EXTENSION}{sysconfig.get_config_var('EXT_SUFFIX')}"
     _make_extension(folder / compiled)
@@ -85,7 +86,7 @@ def install_distribution(folder: Path, name: str, version: str, files: dict[str,
 
 
 def _make_extension(path: Path) -> None:
-    """One of the interpreter's own extension modules, under its own name."""
+    """Copy one of the interpreter's own extension modules, under its own name."""
     shutil.copy(Path(sysconfig.get_path("stdlib"), "lib-dynload", path.name), path)
 
 
@@ -105,17 +106,17 @@ def pack(
 
 
 def pack_file(task: Path) -> Path:
-    """The one pack in the folder."""
+    """The only pack in the folder."""
     (found,) = (task / "lambda-pack").glob("*.pack")
     return found
 
 
 def copy(task: Path, to: Path) -> Path:
-    """A copy to be changed."""
+    """Make a copy that a test may change."""
     shutil.copytree(task, to)
     return to
 
 
 def run(task: Path, **more: object) -> Outcome:
-    """Run the function over one event."""
+    """Run the function on one event."""
     return run_function("", task=task, **more)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""A peer that is scripted byte by byte, for what no real server does on demand."""
+"""A server that follows a script byte by byte, for cases that no real server produces."""
 
 import socket
 import threading
@@ -11,7 +11,7 @@ Script = Callable[[socket.socket], None]
 
 @contextmanager
 def peer(*scripts: Script) -> Iterator[str]:
-    """The address of a server that plays one script for each connection it accepts."""
+    """Run a server with one script for each connection; yield its address."""
     listener = socket.create_server(("127.0.0.1", 0))
     listener.settimeout(10)
     failures: list[BaseException] = []
@@ -36,10 +36,10 @@ def peer(*scripts: Script) -> Iterator[str]:
 
 
 class ScriptedSocket:
-    """What a connection needs of a socket, for replies that are made up as they are received."""
+    """The methods of a socket that a connection uses. Subclasses make up the received bytes."""
 
     def recv(self, limit: int) -> bytes:
-        """The next bytes, ``limit`` at most; none at the end."""
+        """Return the next bytes, at most ``limit``; none at the end."""
         raise NotImplementedError
 
     def recv_into(self, buffer: memoryview) -> int:
@@ -52,14 +52,14 @@ class ScriptedSocket:
 
 
 class Requests:
-    """The requests that arrive on a connection, one after the other, however they are joined."""
+    """Reads the requests of a connection one by one, however their bytes arrive."""
 
     def __init__(self, accepted: socket.socket) -> None:
         self._socket = accepted
         self._data = b""
 
     def read(self) -> bytes:
-        """The next request, its body included as it came. Raises EOFError when there is none."""
+        """Read the next request with its raw body. Raises EOFError if there is none."""
         end = self._find(b"\r\n\r\n", 0)
         for line in self._data[:end].lower().split(b"\r\n"):
             if line.startswith(b"content-length:"):
@@ -72,7 +72,7 @@ class Requests:
         return message
 
     def _find(self, mark: bytes, start: int) -> int:
-        """Where the mark ends that comes next from there."""
+        """The end of the next ``mark`` at or after ``start``."""
         while (found := self._data.find(mark, start)) < 0:
             self._receive()
         return found + len(mark)
@@ -85,7 +85,7 @@ class Requests:
 
 
 def request(accepted: socket.socket) -> bytes:
-    """The first request of a connection, or one that comes alone."""
+    """Read a single request of a connection."""
     return Requests(accepted).read()
 
 
@@ -99,7 +99,7 @@ def answering(*pieces: bytes) -> Script:
 
 
 LARGE = 24 * 1024 * 1024
-"""Bytes of a request that no socket's buffers hold: so it is refused while it is being sent."""
+"""Size of a request in bytes. No socket buffers it, so a refusal comes while it is sent."""
 
 _TOO_LARGE = b"HTTP/1.1 413 Request Entity Too Large\r\nContent-Length: 7\r\n\r\ntoo big"
 _REFUSALS = {
@@ -112,14 +112,14 @@ REFUSALS = list(_REFUSALS)
 
 
 def _refusing(kind: str) -> Script:
-    """A peer that refuses a request when it has read a little of it, and reads no further."""
+    """A script that reads the start of a request, refuses it, and reads no further."""
 
     def script(accepted: socket.socket) -> None:
         accepted.recv(1000)
-        time.sleep(0.05)  # until the client waits for room
+        time.sleep(0.05)  # until the client waits for room in its buffer
         accepted.sendall(_REFUSALS[kind])
         if kind == "kept open":
-            # Whoever sends regardless would wait now, and go on when there is room.
+            # A client that ignores the refusal waits now, and goes on when there is room.
             time.sleep(0.5)
             assert _drained(accepted) < LARGE, "the request was sent to its end"
 
@@ -127,7 +127,7 @@ def _refusing(kind: str) -> Script:
 
 
 def _drained(accepted: socket.socket) -> int:
-    """How many bytes there are up to the connection's end."""
+    """Read up to the connection's end; return the number of bytes."""
     total = 0
     while received := accepted.recv(1024 * 1024):
         total += len(received)

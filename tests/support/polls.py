@@ -1,4 +1,4 @@
-"""A Runtime API for several polls at once, in plain threads: for every interpreter's unit tests."""
+"""A Runtime API for several polls at once. It uses only threads, so every interpreter runs it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from support.process import event
 
 @dataclass
 class Polls:
-    """Hands the events out to whoever asks, and keeps the answers by their request ids.
+    """Gives each poll an event, and keeps the answers by their request IDs.
 
-    ``address`` is where. When there is no event, whoever asks waits for ``add``.
+    ``address`` is the API's address. A poll without an event waits for ``add``.
     """
 
     answers: dict[str, bytes] = field(default_factory=dict)
@@ -38,20 +38,20 @@ class Polls:
         self._start(self._accept)
 
     def add(self, *events: bytes) -> None:
-        """More events, with the ids ``id-1``, ``id-2`` and so on."""
+        """Add events. Their request IDs are ``id-1``, ``id-2`` and so on."""
         for each in events:
             self._count += 1
             self._events.put((self._count, each))
 
     def close(self) -> None:
-        """Listen no more; for when whoever was served is gone."""
+        """Stop listening. All clients must be gone."""
         self._listener.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join(5)
         self._listener.close()
 
     def wait(self, count: int, seconds: float = 20) -> None:
-        """Until so many have been answered."""
+        """Wait until ``count`` events have an answer."""
         end = time.monotonic() + seconds
         while len(self.answers) + len(self.errors) < count:
             assert time.monotonic() < end, (self.answers, self.errors)
@@ -101,7 +101,7 @@ class Polls:
         accepted.sendall(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")
 
     def _await_event(self, accepted: socket.socket) -> tuple[int, bytes]:
-        """The next event, unless whoever asks for it goes away. Raises EOFError."""
+        """Wait for the next event. Raises EOFError if the client leaves meanwhile."""
         while True:
             taken = None
             with suppress(queue.Empty):

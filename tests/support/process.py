@@ -1,4 +1,4 @@
-"""The runtime as a process against a scripted Runtime API: for what precedes the first event."""
+"""Runs the runtime as a process against a scripted Runtime API."""
 
 import json
 import os
@@ -9,14 +9,14 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from support.paths import ROOT
 from support.peer import Requests, peer
 
-ROOT = Path(__file__).parents[2]
 BOOTSTRAP = ROOT / "bootstrap"
 
 
 class Outcome:
-    """What a run of the runtime left: its answers to the events, its output, its exit status."""
+    """The result of a run: the runtime's requests, its output and its exit status."""
 
     def __init__(self, answers: list[bytes], process: "subprocess.CompletedProcess[str]") -> None:
         self.requests = answers
@@ -26,19 +26,19 @@ class Outcome:
 
     @property
     def paths(self) -> list[str]:
-        """The path of every request, ``next`` included, without the common beginning."""
+        """The path of every request, including ``next``, without the common prefix."""
         lines = [request.partition(b"\r\n")[0].decode() for request in self.requests]
         return [line.split(" ")[1].removeprefix("/2018-06-01/runtime/") for line in lines]
 
     @property
     def answer(self) -> object:
-        """The body of the last request that had one, read as JSON."""
+        """The JSON body of the last request that has a body."""
         bodies = [request.partition(b"\r\n\r\n")[2] for request in self.requests]
         return json.loads([body for body in bodies if body][-1])
 
 
 def event(body: bytes, request_id: str, headers: dict[str, str]) -> bytes:
-    """A reply to next that carries an event."""
+    """A reply to ``next`` with an event."""
     more = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     return (
         f"HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: {request_id}\r\n{more}"
@@ -60,7 +60,7 @@ def run_function(
     arguments: Sequence[str] = (),
     pass_fds: Sequence[int] = (),
 ) -> Outcome:
-    """Run ``app.py`` with this code over the events; after the last the Runtime API goes away."""
+    """Run ``app.py`` with this code on the events. After the last one the Runtime API closes."""
     seen: list[bytes] = []
 
     def script(accepted: socket.socket) -> None:
@@ -98,7 +98,7 @@ def run_function(
             timeout=60,
             pass_fds=pass_fds,
         )
-        # A process that never got as far as a connection leaves the peer waiting for one.
+        # If the process never connected, the peer still waits for a connection.
         if not seen:
             host, port = address.split(":")
             socket.create_connection((host, int(port))).close()

@@ -1,4 +1,4 @@
-"""The processes that one has started, read from /proc."""
+"""Reads the children and the state of processes from /proc."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from pathlib import Path
 
 
 def children(pid: int) -> list[int]:
-    """The processes whose parent it is, whichever of its threads has started them."""
+    """The children of a process, started by any of its threads."""
     found = Path(f"/proc/{pid}/task").glob("*/children")
     return [int(child) for tasks in found for child in tasks.read_text().split()]
 
 
 def alive(pid: int) -> bool:
-    """Whether there is such a process, and it has not ended."""
+    """Whether the process exists and has not ended."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):

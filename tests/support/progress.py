@@ -1,4 +1,4 @@
-"""One line for each folder of tests when its last test has run."""
+"""Prints a line for each folder of tests when its last test has run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 
 class Progress:
-    """A pytest plugin that counts results by folder, in one process or over several."""
+    """A pytest plugin that counts results by folder, in one process or in several."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
@@ -19,12 +19,12 @@ class Progress:
         self._failed: Counter[str] = Counter()
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Take the tests of a run in one process."""
+        """Note the tests of a run in one process."""
         self._expect([item.nodeid for item in session.items])
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: object, ids: list[str]) -> None:
-        """Take the tests of a run over several processes, all of which collect the same ones."""
+        """Note the tests of a run in several processes. Each process collects the same tests."""
         self._expect(ids)
 
     def _expect(self, ids: list[str]) -> None:
@@ -32,7 +32,7 @@ class Progress:
             self._left = Counter(map(_folder, ids))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Count a result; its teardown is the last word on a test."""
+        """Count a result. The teardown is the last report of a test."""
         folder = _folder(report.nodeid)
         if report.failed:
             self._failed[folder] += 1

@@ -1,4 +1,4 @@
-"""Usual servers (uvicorn, Werkzeug's) in processes of their own, to compare answers with."""
+"""Runs uvicorn or Werkzeug's server in a process of its own, to compare answers with."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from .http_events import HttpAnswer, HttpRequest
 
 _SERVER = Path(__file__).with_name("reference_server.py")
 
-# Frameworks put sets into headers.
+# Frameworks put sets into headers; their order depends on the hash seed.
 SAME_ORDER = {"PYTHONHASHSEED": "0"}
 
-# What the connection between these two processes needs, and the server says of itself.
+# Headers of the connection to the server, and of the server itself.
 _OF_THE_SERVER = {"connection", "date", "keep-alive", "server", "transfer-encoding"}
 
 
 class ReferenceServer:
-    """A server on this machine, and a client of it that adds nothing to a request."""
+    """A client of a server on this machine. The client adds nothing to a request."""
 
     def __init__(self, url: str) -> None:
         self.url = url
-        # uvicorn closes the connection after an error, while the next request may be on its way.
+        # uvicorn closes the connection after an error, and could lose the next request.
         limits = httpx.Limits(max_keepalive_connections=0)
         self._client = httpx.Client(timeout=20, trust_env=False, limits=limits)
 
     def __call__(self, request: HttpRequest) -> HttpAnswer:
-        """Send the request; the answer without what is the server's own."""
+        """Send the request; return the answer without the server's own headers."""
         raw = httpx.Request(
             request.method,
             self.url + request.target,
@@ -60,7 +60,7 @@ class ReferenceServer:
 
 @contextmanager
 def reference_server(interface: str, name: str, folder: Path) -> Iterator[ReferenceServer]:
-    """Serve `module:name` of the folder while the block lasts."""
+    """Serve ``module:name`` of the folder inside the block."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
         fd = listening.fileno()

@@ -1,6 +1,6 @@
-"""Serves an application as its usual server does.
+"""Serves an application on uvicorn (ASGI) or on Werkzeug's server (WSGI).
 
-`reference_server.py asgi|wsgi MODULE:NAME DESCRIPTOR`
+``reference_server.py asgi|wsgi MODULE:NAME DESCRIPTOR``
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import sys
 
 
 def main(interface: str, name: str, descriptor: str) -> None:
-    """Serve the application on the listening socket of this descriptor, until killed."""
+    """Serve the application on the listening socket ``descriptor``, until the process is killed."""
     module, _, attribute = name.partition(":")
     application = getattr(importlib.import_module(module), attribute)
     listening = socket.socket(fileno=int(descriptor))
     if interface == "asgi":
         import uvicorn
 
-        # Given as a descriptor, it would be taken for a Unix socket and be without TCP_NODELAY.
+        # uvicorn takes a descriptor for a Unix socket, without TCP_NODELAY. So pass the socket.
         config = uvicorn.Config(
             application, log_level="critical", proxy_headers=False, timeout_keep_alive=120
         )

@@ -1,7 +1,7 @@
-"""``python restore_proxy.py COMMAND…``: runs a runtime behind a Runtime API that has SnapStart.
+"""``python restore_proxy.py COMMAND…``: runs a runtime behind a Runtime API with SnapStart.
 
-The Runtime Interface Emulator answers 404 to the two calls of SnapStart; here they are answered as
-Lambda does, and everything else is passed on to it.
+The Runtime Interface Emulator answers 404 to the two calls of SnapStart. This proxy answers them as
+Lambda does, and passes everything else on to the emulator.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ def serve(accepted: socket.socket, emulator: tuple[str, int]) -> None:
 
 
 def pass_on(request: bytes, accepted: socket.socket, emulator: tuple[str, int]) -> None:
-    """Have the emulator answer, on a connection of its own that ends with the answer."""
+    """Pass the request to the emulator, on a connection of its own that ends with the answer."""
     line, end, rest = request.partition(b"\r\n")
     with socket.create_connection(emulator) as connection:
         connection.sendall(line + end + _CLOSE + rest)
         while received := connection.recv(65536):
-            # The runtime's own connection stays, and what it has asked for on it meanwhile.
+            # The runtime's connection must stay open: it may already have sent its next request.
             accepted.sendall(received.replace(_CLOSE, b"", 1))
 
 
 def main() -> int:
-    """Run the command behind the proxy; its exit status."""
+    """Run the command behind the proxy; return its exit status."""
     host, _, port = os.environ["AWS_LAMBDA_RUNTIME_API"].partition(":")
     listener = socket.create_server(("127.0.0.1", 0))
 

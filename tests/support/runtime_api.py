@@ -1,7 +1,7 @@
-"""A Runtime API that counts the answers to each event, and how many ask for events at once.
+"""A Runtime API that counts the answers to each event, and the polls at the same time.
 
-Every connection is served, by a thread of its own, so that what should not happen is seen: a second
-answer to an event, a forked child that asks for one.
+It serves every connection in a thread of its own. So it also sees forbidden requests: a second
+answer to an event, or a poll of a forked child.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _SETTLE_SECONDS = 0.3
 
 
 class RuntimeApi:
-    """Hands out the events, each once, with the request ids ``id-1``, ``id-2`` and so on.
+    """Hands out each event once, with the request IDs ``id-1``, ``id-2`` and so on.
 
-    ``answers`` has what was sent for each request id: for a stream, the bytes of its chunks.
+    ``answers`` has the bodies for each request ID. The body of a stream is its joined chunks.
     """
 
     def __init__(self, events: Sequence[bytes]) -> None:
@@ -45,7 +45,7 @@ class RuntimeApi:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def wait(self, process: subprocess.Popen[str], seconds: float) -> None:
-        """Wait until every event is answered and the next one asked for, or the process ends."""
+        """Wait until all events have answers and the runtime polls again, or until it ends."""
         end = time.monotonic() + seconds
         with self._changed:
             while self._unanswered or not self._waiting:
@@ -54,7 +54,7 @@ class RuntimeApi:
                 self._changed.wait(0.05)
 
     def close(self) -> None:
-        """Be gone, for whoever still asks."""
+        """Close all connections."""
         self._listener.close()
         for connection in self._connections:
             try:
@@ -120,7 +120,7 @@ def _body(request: bytes) -> bytes:
 
 
 class Counted(RuntimeApi):
-    """What a function did with its events: the API's account, its output, its exit status."""
+    """A run of a function: the requests to the API, the output and the exit status."""
 
     def __init__(
         self,
@@ -161,7 +161,7 @@ class Counted(RuntimeApi):
         try:
             self.wait(process, seconds)
             self.ended_by_itself = process.poll() is not None
-            time.sleep(_SETTLE_SECONDS)  # for what comes that should not
+            time.sleep(_SETTLE_SECONDS)  # time for requests that should not come
         finally:
             self.close()
             reader.join(5)

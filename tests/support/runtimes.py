@@ -1,4 +1,4 @@
-"""The runtimes that the contract suite runs on, and how a function is started on each of them."""
+"""The runtimes of the contract suite. Each can start a function."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lambda_rie.rie import Launch, Rie
+from support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 HANDLERS = ROOT / "tests" / "handlers"
 TIMEOUT_SECONDS = 10
 
-# What the platform sets for every function, and RIE does not. Nothing of this machine's environment
-# comes in, so that a developer's settings do not change what the tests see.
+# Variables that Lambda sets for every function and RIE does not. Functions get no variables of this
+# machine, so a developer's settings do not change the results.
 PLATFORM = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
     "AWS_REGION": "eu-central-1",
@@ -26,18 +26,18 @@ PLATFORM = {
 
 
 def unchanged(launch: Launch) -> Launch:
-    """No chroot and no container: RIE is started on this machine as it is."""
+    """Start RIE on this machine, without a chroot or a container."""
     return launch
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """How to start a runtime under RIE, wherever it lives.
+    """A runtime under RIE, on this machine, in a layer or in an image.
 
-    `argv` is the command that RIE starts, to which the handler is added. `task_root` is where the
-    runtime sees the function's folder, if not at its path on this machine; `enclose` is then what
-    puts it there: it rewrites the launch of RIE, say to start in a chroot with the folder mounted
-    or in a container with a volume.
+    RIE starts the command ``argv`` with the handler as its last argument. ``task_root`` is the path
+    of the function's folder for the runtime, if it differs from the path on this machine.
+    ``enclose`` then rewrites the launch of RIE, so that the folder is at that path: for example in
+    a chroot with a mount, or in a container with a volume.
     """
 
     name: str
@@ -48,17 +48,17 @@ class Runtime:
     python: tuple[int, int] = sys.version_info[:2]
 
     def function(self, handler: str, task: Path, environment: Mapping[str, str]) -> Rie:
-        """A function of the folder `task` on this runtime: start it by entering it."""
+        """Make a function of the folder ``task``. It starts when its context is entered."""
         settings = {**PLATFORM, **self.environment, **environment}
         return Rie((*self.argv, handler), task, settings, self.enclose)
 
     def seen(self, task: Path) -> str:
-        """The function's folder as the runtime sees it."""
+        """The path of the function's folder for the runtime."""
         return self.task_root or str(task)
 
 
 def awslambdaric(task: Path, python: str = sys.executable) -> Runtime:
-    """AWS's own runtime interface client, with what the start script of AWS's image exports."""
+    """AWS's own runtime interface client, with the variables of the start script of AWS's image."""
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     exported = {
         "AWS_EXECUTION_ENV": f"AWS_Lambda_python{version}",
@@ -71,10 +71,10 @@ def awslambdaric(task: Path, python: str = sys.executable) -> Runtime:
 
 
 def checkout(python: str = sys.executable) -> Runtime:
-    """The runtime of this checkout, which has to set all of that by itself."""
+    """The runtime of this checkout. It must set these variables itself."""
     return Runtime("lambda_runtime", (python, "-S", str(ROOT / "bootstrap")))
 
 
 def copy_handlers(folder: Path) -> Path:
-    """The test functions in a folder of their own: no byte-code is left in the checkout."""
+    """Copy the test functions to ``folder``, so that no byte-code is left in the checkout."""
     return Path(shutil.copytree(HANDLERS, folder, ignore=shutil.ignore_patterns("__pycache__")))

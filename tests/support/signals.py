@@ -1,14 +1,14 @@
-"""The signals that tests send, heeded however the tests were started."""
+"""Restores the signals that tests send, however the tests were started."""
 
 import signal
 
 # `nohup make test &` ignores the first two in a shell without job control, and a container's init
-# or a supervisor may ignore any. What is ignored stays so in every process that is started.
+# or a supervisor may ignore any of them. Child processes inherit ignored signals.
 _SENT = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGCHLD, signal.SIGALRM)
 
 
 def heed() -> None:
-    """Neither ignore nor block the signals that tests send to the processes they start."""
+    """Stop ignoring and blocking the signals that tests send to their child processes."""
     for number in _SENT:
         if signal.getsignal(number) == signal.SIG_IGN:
             default = number == signal.SIGINT

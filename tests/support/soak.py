@@ -1,7 +1,8 @@
-"""The long form of the chaos and memory tests: `make soak`.
+"""The long form of the chaos and memory tests: ``make soak``.
 
-Every batch has a seed, the first one's plus its number; a failing one is named and can be run
-alone: `make soak ARGS="--seed SEED --batches 1 --managed 0 --mixed 0 --memory 0"`.
+Every batch has a seed: the first seed plus the number of the batch. The output names the seed of a
+failed batch. Such a batch can run alone:
+``make soak ARGS="--seed SEED --batches 1 --managed 0 --mixed 0 --memory 0"``.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _STUB_SECONDS = 6 * 3600
 
 
 def main() -> int:
-    """Run what the arguments ask for; the exit status tells whether everything held."""
+    """Run the tests that the arguments select; return 0 if all pass, else 1."""
     options = _parser().parse_args()
     print(f"seed {options.seed}", flush=True)
     held = True

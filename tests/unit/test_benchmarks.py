@@ -123,7 +123,10 @@ def test_a_stream_is_right_when_all_of_it_came() -> None:
     assert answers.is_the_chunks(event, chunk * 3, 900) is None
     assert answers.is_the_chunks(event, chunk, 900) is None  # as far as it was kept
     assert answers.is_the_chunks(event, chunk * 3, 899) == "the answer has 899 bytes, not 900"
-    assert answers.is_the_chunks(event, chunk[1:], 900) == "the answer is not what was to be sent"
+    assert (
+        answers.is_the_chunks(event, chunk[1:], 900)
+        == "the answer has other bytes than the function sends"
+    )
 
 
 def page(status: int = 200, body: str = '{"message":"Hi, Zoe"}') -> bytes:

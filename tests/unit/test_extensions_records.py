@@ -19,9 +19,9 @@ from lambda_runtime.extensions import (
     Record,
     Report,
     Shutdown,
+    errors,
     events,
     records,
-    refusals,
 )
 from lambda_runtime.extensions.client import LOGS, TELEMETRY
 from lambda_runtime.extensions.subscription import Subscription
@@ -143,7 +143,7 @@ def test_a_subscription_as_the_platform_reads_it() -> None:
         ({"schema": "2021-03-18"}, "'2021-03-18' is not one of 2022-07-01, 2022-12-13"),
         ({"path": LOGS}, "is not one of 2020-08-15"),
         ({"types": ("functions",)}, "'functions' is not one of platform"),
-        ({"types": "platform"}, "types: several may be named, as in"),
+        ({"types": "platform"}, "types should be a list, as in"),
         ({"timeout_ms": 100.5}, "timeout_ms: 100.5 is not a whole number"),
         ({"types": ()}, "types should name some of"),
         ({"max_items": 999}, "max_items: 999 is not a whole number from 1000 to 10000"),
@@ -159,7 +159,7 @@ def test_a_subscription_that_would_be_refused(changes: dict[str, Any], text: str
 def test_a_mistaken_option_shows_where_it_is_written() -> None:
     with pytest.raises(ValueError, match="timeout_ms"):
         Extension("x").on_telemetry(timeout_ms=1)
-    with pytest.raises(ValueError, match="does not tell internal extensions of SHUTDOWN"):
+    with pytest.raises(ValueError, match="sends no SHUTDOWN to internal extensions"):
         InternalExtension("x", events=["INVOKE", "SHUTDOWN"])
 
 
@@ -177,7 +177,7 @@ def test_a_mistaken_option_shows_where_it_is_written() -> None:
 def test_refusals_say_what_the_platform_said(body: bytes, text: str) -> None:
     reply = Reply(403, {})
     reply.body = body
-    assert text in str(refusals.make("name", "register", reply))
+    assert text in str(errors.make("name", "register", reply))
 
 
 def test_the_package_names_what_it_offers() -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from support.extension_folder import ROOT, ExtensionFolder
+from support.extension_folder import ExtensionFolder
+from support.paths import ROOT
 from support.peer import answering, peer, request
 
 REGISTERED = (

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from support import packs
-from support.process import BOOTSTRAP, ROOT, run_function
+from support.paths import ROOT
+from support.process import BOOTSTRAP, run_function
 
 ANSWER = [[True, 2, 1], "helper", "sub", "one"]
 COMMAND = [sys.executable, "-S", str(BOOTSTRAP)]

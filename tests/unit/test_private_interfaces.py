@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from support.process import BOOTSTRAP, ROOT, Outcome, run_function
+from support.paths import ROOT
+from support.process import BOOTSTRAP, Outcome, run_function
 
 RUNTIME = ROOT / "runtime"
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from support.process import BOOTSTRAP, ROOT, run_function
+from support.paths import ROOT
+from support.process import BOOTSTRAP, run_function
 
 VERSION = f"python{sys.version_info[0]}.{sys.version_info[1]}"
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from support.alone import served
-from support.process import BOOTSTRAP, ROOT
+from support.paths import ROOT
+from support.process import BOOTSTRAP
 
 HANDLER = """
 import os, sys

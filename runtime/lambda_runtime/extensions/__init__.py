@@ -1,6 +1,6 @@
-"""Extensions: programs beside the function that follow its life and see its telemetry.
+"""Extensions: programs that run beside the function, and receive its events and its telemetry.
 
-An external one is an executable in ``/opt/extensions``::
+An external extension is an executable in ``/opt/extensions``::
 
     from lambda_runtime.extensions import Extension
 
@@ -12,12 +12,13 @@ An external one is an executable in ``/opt/extensions``::
 
     extension.run()
 
-An internal one (``InternalExtension``) is a thread of the runtime's process. What is named here is
-loaded when it is first used. Source: "Augment Lambda functions using Lambda extensions" in the AWS
-Lambda Developer Guide.
+An internal extension (``InternalExtension``) is a thread of the runtime's process. This package
+loads each of its names on first use.
+
+Source: "Augment Lambda functions using Lambda extensions" in the AWS Lambda Developer Guide.
 """
 
-_NAMES = {
+_MODULES = {
     "Extension": "external",
     "ExtensionError": "client",
     "ExtensionRecord": "records",
@@ -82,14 +83,14 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> object:
-    home = _NAMES.get(name)
-    if home is None:
+    module = _MODULES.get(name)
+    if module is None:
         raise AttributeError(f"module 'lambda_runtime.extensions' has no attribute {name!r}")
     import sys
 
-    home = f"{__name__}.{home}"
-    __import__(home)
-    value = globals()[name] = getattr(sys.modules[home], name)
+    module = f"{__name__}.{module}"
+    __import__(module)
+    value = globals()[name] = getattr(sys.modules[module], name)
     return value
 
 

@@ -1,4 +1,6 @@
-"""Lambda's Extensions, Telemetry and Logs APIs: the only place that knows their paths and headers.
+"""A client of Lambda's Extensions, Telemetry and Logs APIs.
+
+No other module knows their paths and headers.
 
 Source: "Using the Lambda Extensions API to create extensions" and "Lambda Telemetry API reference"
 in the AWS Lambda Developer Guide.
@@ -20,7 +22,10 @@ LOGS = "/2020-08-15/logs"
 
 
 class ExtensionError(Exception):
-    """The platform refused a call, or is gone. ``error_type`` is the platform's name for it."""
+    """The platform refused a call, or cannot be reached.
+
+    ``error_type`` is the type that the platform gave the error; "" if it gave none.
+    """
 
     def __init__(self, message: str, error_type: str = "") -> None:
         super().__init__(message)
@@ -28,11 +33,14 @@ class ExtensionError(Exception):
 
 
 def connect(name: str) -> "ExtensionsClient":
-    """The client for the extension of this name, at the address that the environment gives."""
+    """Make a client for the extension ``name``; the address comes from the environment.
+
+    Raises ExtensionError if the environment has no address, or a bad one.
+    """
     address = settings.get("AWS_LAMBDA_RUNTIME_API")
     if not address:
         raise ExtensionError(
-            "AWS_LAMBDA_RUNTIME_API is not set: extensions live in Lambda or an emulator of it"
+            "AWS_LAMBDA_RUNTIME_API is not set: extensions run only in Lambda or an emulator of it"
         )
     try:
         return ExtensionsClient(address, name)
@@ -41,10 +49,10 @@ def connect(name: str) -> "ExtensionsClient":
 
 
 class ExtensionsClient:
-    """One extension's side of the Extensions API, over one connection; for one thread at a time.
+    """One extension's client of the Extensions API, over one connection.
 
-    Every method raises ExtensionError when the platform refuses, or cannot be reached. Raises
-    ValueError for an address that is not ``host:port``.
+    Only one thread may use it at a time. Every call raises ExtensionError if the platform refuses
+    it, or cannot be reached. Raises ValueError for an address that is not ``host:port``.
     """
 
     def __init__(self, address: str, name: str) -> None:
@@ -54,11 +62,11 @@ class ExtensionsClient:
         self._identifier = ""
 
     def is_inherited(self) -> bool:
-        """Whether this is a child process, forked from the one that the extension runs in."""
+        """Whether this process is a forked child of the process that the extension runs in."""
         return self._connection.is_inherited()
 
     def register(self, events: "Iterable[str]") -> bytes | bytearray:
-        """Register for these events; what the platform tells of the function, as JSON."""
+        """Register for these events; return the platform's description of the function, in JSON."""
         wanted = ",".join(f'"{event}"' for event in events)
         extra = (
             f"Lambda-Extension-Name: {field_value(self.name)}\r\n"
@@ -72,9 +80,10 @@ class ExtensionsClient:
         return reply.body
 
     def next_event(self) -> "Event":
-        """The next event; waits for it without limit, as the environment may be frozen meanwhile.
+        """Wait for the next event and return it.
 
-        Asking tells the platform that this extension is done with the last one.
+        The wait has no limit, because Lambda may freeze the environment meanwhile. The request
+        also tells the platform that this extension has finished with the previous event.
         """
         reply = self._exchange(self._next_request())
         if reply.status != 200:
@@ -83,11 +92,11 @@ class ExtensionsClient:
 
         return events.parse(reply.body)
 
-    def wait_unheard(self) -> None:
-        """Ask for the next event and never look at it: for those who subscribed to none.
+    def park_next_request(self) -> None:
+        """Request the next event and never read the reply. For extensions without events.
 
-        The platform counts an extension as ready while it waits, and this one waits for ever
-        without a thread, as long as the client is kept.
+        The platform counts an extension as ready while its request waits. This request waits for
+        as long as the client exists, and needs no thread.
         """
         try:
             self._connection.begin((self._next_request(),))
@@ -99,13 +108,14 @@ class ExtensionsClient:
         self._report("init/error", error_type, message)
 
     def exit_error(self, error_type: str, message: str) -> None:
-        """Report what the extension ends with; its process must then exit."""
+        """Report the error that ends the extension; its process must then exit."""
         self._report("exit/error", error_type, message)
 
     def subscribe(self, path: str, document: bytes) -> str:
-        """Subscribe to telemetry at ``TELEMETRY`` or ``LOGS``; why nothing will come, or "".
+        """Subscribe to telemetry at the path ``TELEMETRY`` or ``LOGS``.
 
-        Emulators accept subscriptions that they will not serve.
+        Returns "", or the reason why no telemetry will come: emulators accept subscriptions that
+        they do not serve.
         """
         head = (
             f"PUT {path} HTTP/1.1\r\n{self._host}{self._identifier}"
@@ -113,9 +123,9 @@ class ExtensionsClient:
         )
         reply = self._exchange(head.encode(), document)
         if reply.status == 202:
-            from lambda_runtime.extensions import refusals
+            from lambda_runtime.extensions import errors
 
-            return refusals.explain(reply)[1] or "not supported here"
+            return errors.explain(reply)[1] or "not supported here"
         if reply.status != 200:
             raise self._refusal(path, reply)
         return ""
@@ -154,6 +164,6 @@ class ExtensionsClient:
         )
 
     def _refusal(self, call: str, reply: Reply) -> ExtensionError:
-        from lambda_runtime.extensions import refusals
+        from lambda_runtime.extensions import errors
 
-        return refusals.make(self.name, call, reply)
+        return errors.make(self.name, call, reply)

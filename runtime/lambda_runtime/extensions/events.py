@@ -7,9 +7,9 @@ from lambda_runtime.extensions.client import ExtensionError
 
 
 class Registration:
-    """What the platform tells about the function when an extension registers.
+    """The platform's description of the function, from its reply to a registration.
 
-    ``account_id`` is "" where the platform leaves it out.
+    ``account_id`` is "" if the platform leaves it out.
     """
 
     __slots__ = ("account_id", "function_name", "function_version", "handler")
@@ -22,7 +22,7 @@ class Registration:
 
 
 class Event:
-    """What ``event/next`` delivers. ``deadline_ms`` is Unix time in milliseconds."""
+    """An event from ``event/next``. ``deadline_ms`` is Unix time in milliseconds."""
 
     __slots__ = ("deadline_ms",)
 
@@ -37,9 +37,9 @@ class Event:
 
 
 class Invoke(Event):
-    """The function is invoked: the runtime has the same event at the same time.
+    """The function is invoked. The runtime gets its event at the same time.
 
-    ``trace_id`` is the X-Ray trace header, None where tracing is off.
+    ``trace_id`` is the X-Ray trace header; None if tracing is off.
     """
 
     __slots__ = ("invoked_function_arn", "request_id", "trace_id")
@@ -54,9 +54,9 @@ class Invoke(Event):
 
 
 class Shutdown(Event):
-    """The environment ends; at ``deadline_ms`` whoever still runs is killed.
+    """The environment ends: Lambda kills all processes at ``deadline_ms``.
 
-    ``reason`` is ``spindown``, ``timeout`` or ``failure``; emulators have words of their own.
+    ``reason`` is ``spindown``, ``timeout`` or ``failure``; emulators may give other reasons.
     """
 
     __slots__ = ("reason",)
@@ -70,11 +70,11 @@ _KINDS: dict[object, type[Event]] = {"INVOKE": Invoke, "SHUTDOWN": Shutdown}
 
 
 def parse(body: bytes | bytearray) -> Event:
-    """The event in a reply's body. Raises ExtensionError for what is none."""
+    """Read the event in a reply's body. Raises ExtensionError if the body is no event."""
     try:
         document = payload.decode(body)
     except ValueError as error:
-        raise ExtensionError(f"event/next delivered what is not JSON: {error}") from error
+        raise ExtensionError(f"event/next delivered no JSON: {error}") from error
     kind = document.get("eventType") if isinstance(document, dict) else None
     if kind not in _KINDS:
         raise ExtensionError(f"event/next delivered an unknown kind of event: {kind!r}")
@@ -83,6 +83,6 @@ def parse(body: bytes | bytearray) -> Event:
 
 
 def registration(body: bytes | bytearray) -> Registration:
-    """The function's description in the reply to a registration."""
+    """Read the function's description in the reply to a registration."""
     document = payload.decode(body)
     return Registration(document if isinstance(document, dict) else {})

@@ -1,7 +1,8 @@
-"""External extensions: executables in ``/opt/extensions`` that live beside the runtime.
+"""External extensions: executables in ``/opt/extensions`` that run beside the runtime.
 
-Only what registering needs is imported here: Lambda starts the runtime when every external
-extension has registered, so each millisecond until then is added to the function's cold start.
+Lambda starts the runtime only when every external extension has registered, so each millisecond
+until then is added to the function's cold start. This module therefore imports only what it needs
+to register; everything else is imported later, where it is used.
 """
 
 import sys
@@ -32,23 +33,24 @@ if TYPE_CHECKING:
     OnRecords = TypeVar("OnRecords", bound=Callable[[list[Record]], object])
 
 _MARGIN = 0.1
-"""Seconds before the end of the shutdown window at which what still runs is interrupted."""
+"""Seconds before the end of the shutdown window. Code that still runs then is interrupted."""
 
 _DRAIN_SHARE = 0.5
-"""The part of the shutdown window that may be spent on waiting for the last telemetry."""
+"""The largest share of the shutdown window (0 to 1) that the wait for telemetry may take."""
 
 
 class Extension:
-    """An external extension: decorate functions and ``run()``, or iterate over its events.
+    """An external extension: decorate functions and call ``run()``, or iterate over its events.
 
-    ``name`` has to be the name of the file in ``/opt/extensions``, which it is by default for a
-    script started from there. ``events`` are those to register for; by default SHUTDOWN, and INVOKE
-    if there is an ``on_invoke`` or no decorator was used at all.
+    ``name`` must be the name of the file in ``/opt/extensions``; by default it is the name of the
+    script that runs. ``events`` are the events to register for. By default they are SHUTDOWN, and
+    also INVOKE if ``on_invoke`` or no decorator at all was used.
 
-    The decorators raise TypeError for what is not a plain function.
+    The decorators raise TypeError for anything but a plain function.
 
-    Used as a context manager it registers, and reports what ends the block with an exception:
-    before the first event as an init error, later as an exit error; then the process exits with 1.
+    As a context manager it registers on entry. If an exception leaves the block, it prints and
+    reports the exception and exits with status 1. Before the first event the report is an init
+    error, afterwards it is an exit error.
     """
 
     def __init__(self, name: str | None = None, *, events: "Iterable[str] | None" = None) -> None:
@@ -63,23 +65,23 @@ class Extension:
         self._registration: bytes | bytearray = b""
         self._started = self._ended = False
 
-    # what to do when
+    # Decorators
 
     def on_init(self, hook: "OnInit") -> "OnInit":
-        """Call the function once, after registering and before any event or telemetry."""
+        """Call the function once, after the registration and before any event or telemetry."""
         self._on_init.append(hooks.check("on_init", hook, may_be_async=False))
         return hook
 
     def on_invoke(self, hook: "OnInvoke") -> "OnInvoke":
-        """Call the function with every ``Invoke``. The invocation is not over until it returns."""
+        """Call the function with every ``Invoke``. The invocation lasts until it returns."""
         self._on_invoke.append(hooks.check("on_invoke", hook, may_be_async=False))
         return hook
 
     def on_shutdown(self, hook: "OnShutdown") -> "OnShutdown":
-        """Call the function with the ``Shutdown``; several are called last registered first.
+        """Call the function with the ``Shutdown``. The last one registered is called first.
 
-        Lambda kills the process at the event's deadline. 0.1 seconds before it, TimeoutError is
-        raised in what is still running.
+        Lambda kills the process at the event's deadline. A function that still runs 0.1 seconds
+        before the deadline gets a TimeoutError.
         """
         self._on_shutdown.append(hooks.check("on_shutdown", hook, may_be_async=False))
         return hook
@@ -93,10 +95,10 @@ class Extension:
         max_bytes: int = 262_144,
         timeout_ms: int = 100,
     ) -> "Callable[[OnRecords], OnRecords]":
-        """Subscribe the function to the Telemetry API: it is called with lists of ``Record``.
+        """Subscribe the function to the Telemetry API; it gets lists of ``Record``.
 
-        It is called in a thread of its own, one batch at a time, and the platform holds the next
-        one back until it returns. For the options see ``Subscription``.
+        The function runs in a thread of its own, with one batch at a time. The platform holds the
+        next batch back until the function returns. ``Subscription`` explains the options.
         """
         limits = (max_items, max_bytes, timeout_ms)
         return self._subscriber(TELEMETRY, schema, types, limits)
@@ -110,7 +112,7 @@ class Extension:
         max_bytes: int = 262_144,
         timeout_ms: int = 100,
     ) -> "Callable[[OnRecords], OnRecords]":
-        """The same by the Logs API, which the Telemetry API has replaced."""
+        """Subscribe to the Logs API, the predecessor of the Telemetry API. See ``on_telemetry``."""
         return self._subscriber(LOGS, schema, types, (max_items, max_bytes, timeout_ms))
 
     def _subscriber(
@@ -130,10 +132,10 @@ class Extension:
 
         return decorate
 
-    # life
+    # Life cycle
 
     def run(self) -> "NoReturn":
-        """Live until the environment ends, and exit: 0 in peace, 1 with an error that was told."""
+        """Run until the environment ends, then exit: 0 on SHUTDOWN, 1 after a reported error."""
         try:
             with self:
                 for hook in self._on_init:
@@ -146,7 +148,7 @@ class Extension:
         sys.exit(0)
 
     def register(self) -> None:
-        """Register, unless that has been done. Raises ExtensionError."""
+        """Register, if that has not happened yet. Raises ExtensionError."""
         if self._client is None:
             client = connect(self.name)
             self._registration = client.register(self._wanted())
@@ -154,7 +156,7 @@ class Extension:
 
     @property
     def function(self) -> "Registration":
-        """What the platform told about the function. Registers if that has not been done."""
+        """The platform's description of the function. Registers, if that has not happened yet."""
         from lambda_runtime.extensions import events
 
         self.register()
@@ -162,13 +164,14 @@ class Extension:
 
     @property
     def dropped_records(self) -> int:
-        """How many records of its subscriptions the platform has said it dropped."""
+        """The number of records that the platform reports as dropped, over all subscriptions."""
         return sum(listener.dropped_records for listener in self._listeners)
 
     def __iter__(self) -> "Iterator[Event]":
-        """The events; going on to the next says that the last is dealt with.
+        """Iterate over the events, up to and including the ``Shutdown``.
 
-        Ends after the ``Shutdown``. Raises ExtensionError.
+        The step to the next event tells the platform that this extension has finished with the
+        previous one. Raises ExtensionError.
         """
         self.register()
         from lambda_runtime.extensions.events import Shutdown
@@ -197,8 +200,8 @@ class Extension:
             return
         if isinstance(error, SystemExit) and not error.code:
             return
-        # Told before it is reported: the platform may end this process at the report.
-        _tell(kind, error, trace)
+        # Print before reporting: the platform may end this process as soon as it has the report.
+        _print_error(kind, error, trace)
         if not self._ended:
             self._report(error)
         sys.exit(1)
@@ -220,9 +223,9 @@ class Extension:
         listener = Listener(receive, self.name)
         listener.start()
         self._listeners.append(listener)
-        hindrance = client.subscribe(subscription.path, subscription.document(listener.port))
-        if hindrance:
-            sys.stderr.write(f"{self.name}: no telemetry will come: {hindrance}\n")
+        reason = client.subscribe(subscription.path, subscription.document(listener.port))
+        if reason:
+            sys.stderr.write(f"{self.name}: no telemetry will come: {reason}\n")
 
     def _dispatch(self, event: "Event") -> None:
         from lambda_runtime.extensions.events import Invoke, Shutdown
@@ -235,10 +238,10 @@ class Extension:
                 shutdown_hook(event)
 
     def _begin_shutdown(self, event: "Event") -> None:
-        from lambda_runtime.extensions import window
+        from lambda_runtime.extensions import alarm
 
         self._ended = True
-        window.interrupt_in(event.remaining_seconds - _MARGIN)
+        alarm.raise_timeout_in(event.remaining_seconds - _MARGIN)
         limit = event.remaining_seconds * _DRAIN_SHARE
         for listener, (subscription, _) in zip(self._listeners, self._subscriptions, strict=True):
             listener.drain(2 * subscription.timeout_ms / 1000, limit)
@@ -252,7 +255,9 @@ class Extension:
             sys.stderr.write(f"{self.name}: {refusal}\n")
 
 
-def _tell(kind: type[BaseException], error: BaseException, trace: "TracebackType | None") -> None:
+def _print_error(
+    kind: type[BaseException], error: BaseException, trace: "TracebackType | None"
+) -> None:
     if isinstance(error, SystemExit):
         sys.stderr.write(f"{error.code}\n")
     else:

@@ -1,4 +1,4 @@
-"""Internal extensions: threads of the runtime's process that are told of invocations."""
+"""Internal extensions: threads of the runtime's process that receive INVOKE events."""
 
 import sys
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     OnInvoke = TypeVar("OnInvoke", bound=Callable[[Invoke], object])
 
 _NO_SHUTDOWN = (
-    "Lambda does not tell internal extensions of SHUTDOWN; make it an external extension (an "
+    "Lambda sends no SHUTDOWN to internal extensions; make it an external extension (an "
     "executable in /opt/extensions), or use a shutdown hook of the runtime"
 )
 
@@ -22,13 +22,13 @@ _NO_SHUTDOWN = (
 class InternalExtension:
     """An internal extension: decorate a function with ``on_invoke``, then ``start()``.
 
-    Start it while the function is initialised, from the module of the handler; later Lambda
-    refuses. ``events`` may be INVOKE or nothing, by default INVOKE if there is an ``on_invoke``.
-    Without events no thread is needed: the extension is only there, which entitles the runtime to
-    a SIGTERM before the environment ends. In the processes of a managed instance the runtime
-    registers one for all of them.
+    Start it during init, from the handler's module: Lambda refuses a later registration.
+    ``events`` may be INVOKE or empty. By default it is INVOKE if there is an ``on_invoke``, else
+    empty. An extension without events has no thread. It still has a use: Lambda sends the runtime
+    a SIGTERM before the environment ends only if an extension is registered. On managed instances
+    the runtime registers one such extension for all processes.
 
-    Raises ValueError for any other event, SHUTDOWN above all.
+    Raises ValueError for any other event, SHUTDOWN included.
     """
 
     def __init__(self, name: str, *, events: "Iterable[str] | None" = None) -> None:
@@ -43,33 +43,33 @@ class InternalExtension:
     def on_invoke(self, hook: "OnInvoke") -> "OnInvoke":
         """Call the function with every ``Invoke``, in the extension's thread, beside the handler.
 
-        The invocation is not over until it returns. What it raises ends the environment. Raises
-        TypeError for what is not a plain function.
+        The invocation lasts until the function returns. An exception in it ends the environment.
+        Raises TypeError for anything but a plain function.
         """
         self._on_invoke.append(hooks.check("on_invoke", hook, may_be_async=False))
         return hook
 
     def on_shutdown(self, hook: object) -> "NoReturn":
-        """Not for internal extensions: raises TypeError that says what to do instead."""
+        """Raise TypeError: internal extensions get no SHUTDOWN. The message names alternatives."""
         raise TypeError(_NO_SHUTDOWN)
 
     def start(self) -> None:
-        """Register, and begin to follow the invocations. Raises ExtensionError."""
+        """Register, and start the thread if there are events. Raises ExtensionError."""
         if self._client is not None:
             raise ExtensionError(f"extension {self.name!r} has been started already")
         client = connect(self.name)
         events = self._wanted()
         shutdown = sys.modules.get("lambda_runtime.shutdown")
         if not events and shutdown is not None and shutdown.is_supervised():
-            # One of several processes of a managed instance, which would all be refused but one.
+            # A managed instance has several processes, and Lambda would accept only one of them.
             if not shutdown.ask_supervisor():
-                raise ExtensionError(f"extension {self.name!r}: it is to be started in init")
+                raise ExtensionError(f"extension {self.name!r}: it must be started in init")
             self._client = client
             return
         client.register(events)
         self._client = client
         if not events:
-            client.wait_unheard()
+            client.park_next_request()
             return
         import threading
 
@@ -91,6 +91,6 @@ class InternalExtension:
             sys.stderr.write(f"{self.name}: {error}\n")
         except BaseException as error:
             if client.is_inherited():
-                raise  # the hook has forked: the extension is the parent's
+                raise  # a hook has forked, and this is the child; the extension is the parent's
             sys.excepthook(*sys.exc_info())
             client.exit_error(f"Extension.{type(error).__name__}", str(error)[:1000])

@@ -1,8 +1,8 @@
-"""Receives telemetry: an HTTP server as small as its one client, the platform, allows.
+"""A small HTTP server that receives telemetry. Its only client is the platform.
 
-A batch is acknowledged when the extension has dealt with it. So whoever does not keep up is not
-sent more than it can take; the platform keeps what it can meanwhile, drops the rest, and says how
-much that was.
+The server acknowledges a batch when the extension has processed it. The platform sends the next
+batch only then, so a slow extension never gets more than it can take. Meanwhile the platform
+buffers as many records as it can, drops the rest, and reports how many it dropped.
 """
 
 import sys
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _RECEIVE = 256 * 1024
 _BACKLOG = 16
-# The platform's name for the environment that it delivers to.
+# The platform delivers to the environment under this name.
 _HOST = b"sandbox.localdomain"
 _LOOPBACK = "127.0.0.1"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -46,32 +46,32 @@ _BAD = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\
 class Listener:
     """Listens on a free port and calls ``receive`` with each batch, one at a time, in a thread.
 
-    ``name`` is what its complaints begin with, on standard error. ``dropped_records`` and
-    ``dropped_bytes`` add up what the platform said it dropped.
+    Its messages on standard error begin with ``name``. ``dropped_records`` and ``dropped_bytes``
+    are the totals that the platform reported as dropped.
     """
 
     def __init__(self, receive: "Callable[[list[records.Record]], object]", name: str) -> None:
         self._receive = receive
         self._name = name
-        self._turn = threading.Lock()
+        self._batch_lock = threading.Lock()
         self._last = 0.0
         self._socket = new_socket(_socket.AF_INET)
         self.dropped_records = self.dropped_bytes = 0
         self.port = 0
 
     def start(self) -> None:
-        """Begin to listen. Raises OSError."""
+        """Start to listen. Raises OSError."""
         try:
             self._socket.bind((_own_address(), 0))
         except OSError:
-            # Some networks have an answer to every name, which then is not this machine's.
+            # Some networks resolve every name; the address is then not one of this machine.
             self._socket.bind((_LOOPBACK, 0))
         self._socket.listen(_BACKLOG)
         self.port = self._socket.getsockname()[1]
-        _begin(self._accept)
+        _start_thread(self._accept)
 
     def close(self) -> None:
-        """Listen no longer; a batch that is under way is still dealt with."""
+        """Stop listening. A batch that has begun to arrive is still processed."""
         try:
             self._socket.shutdown(_socket.SHUT_RDWR)
         except OSError:
@@ -79,13 +79,13 @@ class Listener:
         self._socket.close()
 
     def drain(self, quiet: float, limit: float) -> None:
-        """Return when nothing has come for ``quiet`` seconds, after ``limit`` seconds at most."""
+        """Wait until no batch has come for ``quiet`` seconds, but at most ``limit`` seconds."""
         now = time.monotonic()
         end, heard = now + limit, now
         while now < min(heard + quiet, end):
             time.sleep(min(quiet, end - now) / 8)
             now = time.monotonic()
-            heard = now if self._turn.locked() else max(heard, self._last)
+            heard = now if self._batch_lock.locked() else max(heard, self._last)
 
     def _accept(self) -> None:
         while True:
@@ -93,11 +93,11 @@ class Listener:
                 connection = _accept(self._socket)
             except OSError:
                 return
-            _begin(_Peer(connection, self._take).serve)
+            _start_thread(_Peer(connection, self._take).serve)
 
     def _take(self, body: bytes | bytearray) -> bytes:
-        """Deal with one batch; the answer to it."""
-        with self._turn:
+        """Process one batch and return the HTTP response to it."""
+        with self._batch_lock:
             try:
                 batch = records.parse(body)
             except ValueError as error:
@@ -107,7 +107,7 @@ class Listener:
                 self._note_dropped(batch)
                 self._receive(batch)
             except Exception:
-                # The extension's own fault, which is no reason to stop listening.
+                # An error in the extension's function; the server goes on.
                 sys.excepthook(*sys.exc_info())
                 return _FAILED
             finally:
@@ -129,7 +129,7 @@ class Listener:
 
 
 def _accept(listening: "Any") -> _socket.socket:
-    """The next connection. Raises OSError."""
+    """Accept the next connection. Raises OSError."""
     if hasattr(listening, "accept"):
         connection: _socket.socket = listening.accept()[0]
         connection.settimeout(None)  # see new_socket
@@ -138,9 +138,10 @@ def _accept(listening: "Any") -> _socket.socket:
 
 
 class RequestReader(MessageReader):
-    """The requests of one connection, one after the other.
+    """Reads the requests of one connection, one after the other.
 
-    ``proceed`` is called for one whose sender waits to be told to send the body.
+    Calls ``proceed`` for a request with ``Expect: 100-continue``: its sender waits for that before
+    it sends the body.
     """
 
     def __init__(self, proceed: "Callable[[], object]") -> None:
@@ -148,7 +149,7 @@ class RequestReader(MessageReader):
         self._proceed = proceed
 
     def begin(self, block: bytes) -> tuple[Reply, int]:
-        """The request, with status 0, and the length of its body."""
+        """Parse a request's head; return the request, with status 0, and its body's length."""
         first, *lines = block.decode("utf-8", "replace").split("\r\n")
         self.check_first_line(first.encode())
         headers = parse_fields(lines)
@@ -159,7 +160,7 @@ class RequestReader(MessageReader):
         return request, 0 if length == UNTIL_CLOSE else length
 
     def check_first_line(self, line: bytes) -> None:
-        """Raise ProtocolError for what is not a request line."""
+        """Raise ProtocolError if ``line`` is no request line."""
         text = line.decode("latin-1")
         method, *rest = text.split(" ")
         known = len(rest) == 2 and rest[0] and rest[1] in ("HTTP/1.1", "HTTP/1.0")
@@ -168,7 +169,7 @@ class RequestReader(MessageReader):
 
 
 class _Peer:
-    """One connection of the platform's, and the thread that reads from it."""
+    """One connection from the platform. ``serve`` runs in a thread of its own."""
 
     def __init__(
         self, connection: _socket.socket, take: "Callable[[bytes | bytearray], bytes]"
@@ -182,7 +183,7 @@ class _Peer:
             self._socket.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
             self._answer_all()
         except OSError:
-            pass  # gone in the middle of a batch: it is sent again, or reported as dropped
+            pass  # the connection broke: the platform sends the batch again, or reports it dropped
         finally:
             self._socket.close()
 
@@ -200,14 +201,14 @@ class _Peer:
 
 
 def _own_address() -> str:
-    """Where the platform delivers to: the environment's own name, or on other machines loopback."""
+    """The address of the environment's own name; loopback on machines without that name."""
     try:
-        # As bytes, which spares the codec that reads foreign names.
+        # A name in bytes spares the import of the codec for international names.
         found = _socket.getaddrinfo(_HOST, None, _socket.AF_INET, _socket.SOCK_STREAM)
     except OSError:
         return _LOOPBACK
     return str(found[0][4][0])
 
 
-def _begin(target: "Callable[[], None]") -> None:
+def _start_thread(target: "Callable[[], None]") -> None:
     threading.Thread(target=target, daemon=True).start()

@@ -1,9 +1,9 @@
-"""The records of the Telemetry and Logs APIs, typed.
+"""Typed records of the Telemetry and Logs APIs.
 
-A record keeps what was delivered in ``record`` and reads from it when it is asked, so that taking
-in ten thousand records a second costs little, and nothing that a newer schema adds is lost. What
-the platform may leave out is None or "" when it is missing. Both schema versions, 2022-12-13 and
-2025-01-29, fit: the newer one adds fields and makes some optional.
+A record keeps the delivered value in ``record`` and reads its fields only on access. So ten
+thousand records a second cost little, and fields of newer schemas are not lost. A field that the
+platform leaves out is None or "". The classes fit both schema versions, 2022-12-13 and 2025-01-29:
+the newer one adds fields and makes some optional.
 
 Source: "Lambda Telemetry API Event schema reference" in the AWS Lambda Developer Guide.
 """
@@ -18,7 +18,7 @@ _last_second = ("", 0)
 
 
 class Record:
-    """One record: its ``type``, its ``time`` in RFC 3339, and the ``record`` itself as it came."""
+    """One record: its ``type``, its ``time`` in RFC 3339, and the delivered ``record``."""
 
     __slots__ = ("record", "time", "type")
 
@@ -32,7 +32,7 @@ class Record:
 
     @property
     def unix_nano(self) -> int:
-        """``time`` as nanoseconds since 1970; 0 for a time that cannot be read."""
+        """``time`` as nanoseconds since 1970; 0 if it cannot be read."""
         second, _, fraction = self.time.removesuffix("Z").partition(".")
         try:
             return _unix_second(second) * 1_000_000_000 + int((fraction + "0" * 9)[:9])
@@ -45,13 +45,13 @@ class Record:
 
 
 class LogRecord(Record):
-    """A line, or with the JSON log format an object, that somebody wrote."""
+    """One log entry: a line, or with the JSON log format an object."""
 
     __slots__ = ()
 
     @property
     def text(self) -> str:
-        """What was written; an object as its ``message``, or as JSON where it has none."""
+        """The line; of an object, its ``message``, or the whole object as JSON if it has none."""
         if isinstance(self.record, str):
             return self.record
         message = self.fields.get("message")
@@ -59,30 +59,30 @@ class LogRecord(Record):
 
     @property
     def fields(self) -> dict[str, object]:
-        """The object that was written; empty for a plain line."""
+        """The logged object; empty for a plain line."""
         return self.record if isinstance(self.record, dict) else {}
 
 
 class FunctionRecord(LogRecord):
-    """``function``: the function wrote it."""
+    """``function``: a log entry of the function."""
 
     __slots__ = ()
 
 
 class ExtensionRecord(LogRecord):
-    """``extension``: an extension wrote it."""
+    """``extension``: a log entry of an extension."""
 
     __slots__ = ()
 
 
 class PlatformRecord(Record):
-    """What the platform has to tell; ``fields`` is its object."""
+    """An event of the platform; ``fields`` has its data."""
 
     __slots__ = ()
 
     @property
     def fields(self) -> dict[str, object]:
-        """The object that was delivered; empty where it was none."""
+        """The delivered object; empty if the platform delivered no object."""
         return self.record if isinstance(self.record, dict) else {}
 
     def _text(self, name: str) -> str:
@@ -104,7 +104,7 @@ class _Status(PlatformRecord):
 
     @property
     def error_type(self) -> str:
-        """What kind of error it was."""
+        """The type of the error; "" without one."""
         return self._text("errorType")
 
 
@@ -113,12 +113,12 @@ class _Spans(_Status):
 
     @property
     def duration_ms(self) -> float | None:
-        """How long it took, in milliseconds."""
+        """The duration in milliseconds."""
         return self._metric("durationMs")
 
     @property
     def spans(self) -> list[dict[str, object]]:
-        """The parts it was made of: ``name``, ``start``, ``durationMs``."""
+        """The parts of the duration, each with ``name``, ``start`` and ``durationMs``."""
         spans = self.fields.get("spans")
         return [span for span in spans if isinstance(span, dict)] if isinstance(spans, list) else []
 
@@ -133,7 +133,7 @@ class _Init(_Spans):
 
     @property
     def phase(self) -> str:
-        """``init``, or ``invoke`` where an init is repeated within an invocation."""
+        """``init``, or ``invoke`` if Lambda repeats the init within an invocation."""
         return self._text("phase")
 
 
@@ -154,12 +154,12 @@ class InitStart(_Init):
 
     @property
     def instance_id(self) -> str:
-        """Which environment it is."""
+        """The ID of the environment."""
         return self._text("instanceId")
 
     @property
     def instance_max_memory(self) -> float | None:
-        """The environment's memory, in the platform's unit for it (bytes from an emulator)."""
+        """The environment's memory, in the platform's unit (emulators give bytes)."""
         return _number(self.fields.get("instanceMaxMemory"))
 
     @property
@@ -185,12 +185,12 @@ class _Invocation(_Spans):
 
     @property
     def request_id(self) -> str:
-        """Which invocation it is about."""
+        """The request ID of the invocation."""
         return self._text("requestId")
 
     @property
     def trace_id(self) -> str:
-        """The X-Ray trace header; "" where tracing is off."""
+        """The X-Ray trace header; "" if tracing is off."""
         tracing = self.fields.get("tracing")
         return str(tracing.get("value", "")) if isinstance(tracing, dict) else ""
 
@@ -207,39 +207,39 @@ class Start(_Invocation):
 
 
 class RuntimeDone(_Invocation):
-    """``platform.runtimeDone``: the runtime has answered, or failed to."""
+    """``platform.runtimeDone``: the runtime has answered, or has failed."""
 
     __slots__ = ()
 
     @property
     def produced_bytes(self) -> float | None:
-        """The size of the answer."""
+        """The size of the answer in bytes."""
         return self._metric("producedBytes")
 
 
 class Report(_Invocation):
-    """``platform.report``: the invocation is over. Managed instances leave most metrics out."""
+    """``platform.report``: the invocation is over. Managed instances omit most metrics."""
 
     __slots__ = ()
 
     @property
     def billed_duration_ms(self) -> float | None:
-        """What is charged for, in milliseconds."""
+        """The duration that Lambda charges for, in milliseconds."""
         return self._metric("billedDurationMs")
 
     @property
     def init_duration_ms(self) -> float | None:
-        """How long the init before it took, in milliseconds; None for a warm invocation."""
+        """The duration of the preceding init in milliseconds; None for a warm invocation."""
         return self._metric("initDurationMs")
 
     @property
     def restore_duration_ms(self) -> float | None:
-        """How long the restore before it took, in milliseconds."""
+        """The duration of the preceding restore in milliseconds; None without one."""
         return self._metric("restoreDurationMs")
 
     @property
     def max_memory_used_mb(self) -> float | None:
-        """The most memory that was in use, in MB."""
+        """The largest amount of memory in use, in MB."""
         return self._metric("maxMemoryUsedMB")
 
     @property
@@ -249,23 +249,23 @@ class Report(_Invocation):
 
 
 class LogsDropped(PlatformRecord):
-    """``platform.logsDropped``: records were lost, as the extension did not keep up."""
+    """``platform.logsDropped``: records were lost because the extension was too slow."""
 
     __slots__ = ()
 
     @property
     def reason(self) -> str:
-        """Why, in the platform's words."""
+        """The platform's reason."""
         return self._text("reason")
 
     @property
     def dropped_records(self) -> int:
-        """How many were lost."""
+        """The number of lost records."""
         return int(_number(self.fields.get("droppedRecords")) or 0)
 
     @property
     def dropped_bytes(self) -> int:
-        """Their size."""
+        """The size of the lost records in bytes."""
         return int(_number(self.fields.get("droppedBytes")) or 0)
 
 
@@ -286,17 +286,17 @@ _KINDS: dict[object, type[Record]] = {
 
 
 def parse(body: bytes | bytearray) -> list[Record]:
-    """The records of a batch; those of an unknown type are ``PlatformRecord``.
+    """Read the records of a batch. A record of an unknown type becomes a ``PlatformRecord``.
 
-    Raises ValueError for a body that is not a JSON array.
+    Raises ValueError if the body is no JSON array.
     """
     batch = payload.decode(body)
     if not isinstance(batch, list):
         raise ValueError(f"a batch of telemetry should be an array, not {type(batch).__name__}")
-    return list(_typed(batch))
+    return list(_typed_records(batch))
 
 
-def _typed(batch: list[object]) -> "Iterator[Record]":
+def _typed_records(batch: list[object]) -> "Iterator[Record]":
     for item in batch:
         if isinstance(item, dict):
             kind = item.get("type")
@@ -312,7 +312,7 @@ def _unix_second(text: str) -> int:
     global _last_second
     known, second = _last_second
     if known != text:
-        # Neighbours mostly share the second.
+        # Successive records mostly share the second, so the last one is kept.
         from datetime import datetime
 
         second = int(datetime.fromisoformat(f"{text}+00:00").timestamp())

@@ -1,4 +1,4 @@
-"""What an extension wants to be told, and how it is to be batched.
+"""A subscription to telemetry: the types of records, and the limits of a batch.
 
 Source: "Lambda Telemetry API reference" and "Lambda Logs API" in the AWS Lambda Developer Guide.
 """
@@ -23,16 +23,17 @@ _LIMITS = {
 
 
 class Subscription:
-    """One subscription at the Telemetry or the Logs API, as ``path`` says.
+    """One subscription to the Telemetry API or to the Logs API; ``path`` says to which.
 
-    ``types`` are those of ``TYPES`` that are wanted. Whoever wants ``extension`` gets what it
-    writes itself, too: writing a line for each batch would never end. A batch is sent when it has
-    ``max_items`` records (1000 to 10 000) or ``max_bytes`` bytes (262 144 to 1 048 576), or when
-    its first record is ``timeout_ms`` (25 to 30 000) old; at a shutdown twice that time is spent
-    waiting for the last one. ``schema`` is the version of the records' form; managed instances know
-    2025-01-29 only.
+    ``types`` are some of ``TYPES``. A subscriber to ``extension`` also receives its own lines, so
+    an extension that writes a line for each batch would never come to an end.
 
-    Raises ValueError for what the platform would not accept.
+    The platform sends a batch when it has ``max_items`` records (1000 to 10 000) or ``max_bytes``
+    bytes (262 144 to 1 048 576), or when its first record is ``timeout_ms`` (25 to 30 000) old. At
+    the shutdown the extension waits twice ``timeout_ms`` for the last batch. ``schema`` is the
+    version of the records; managed instances accept only 2025-01-29.
+
+    Raises ValueError for options that the platform would refuse.
     """
 
     __slots__ = ("max_bytes", "max_items", "path", "schema", "timeout_ms", "types")
@@ -49,7 +50,7 @@ class Subscription:
         self.path = path
         self.schema = _one_of("schema", schema, SCHEMAS[path])
         if isinstance(types, str):
-            raise ValueError(f"types: several may be named, as in [{types!r}]")
+            raise ValueError(f"types should be a list, as in [{types!r}]")
         self.types = tuple(_one_of("types", kind, TYPES) for kind in types)
         self.max_items = _within("max_items", max_items)
         self.max_bytes = _within("max_bytes", max_bytes)
@@ -58,7 +59,7 @@ class Subscription:
             raise ValueError(f"types should name some of {', '.join(TYPES)}")
 
     def document(self, port: int) -> bytes:
-        """The subscription as the platform reads it, to be delivered to this port."""
+        """The request body that subscribes; the platform then delivers to ``port``."""
         return payload.encode(
             {
                 "schemaVersion": self.schema,

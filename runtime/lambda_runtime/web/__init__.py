@@ -1,6 +1,6 @@
-"""Web applications as handlers: no server, no process, no port between Lambda and them.
+"""Web applications as handlers. The runtime calls them directly, without a server or a port.
 
-Imported only for handlers that look like one.
+This package is imported only for handlers that look like a web application.
 """
 
 TYPE_CHECKING = False
@@ -14,10 +14,10 @@ _shutdown: "Callable[[], None] | None" = None
 
 
 def adapt(application: "Any") -> "Handler":
-    """The application, ASGI 3 or WSGI, as a handler; anything else as it is.
+    """Wrap an ASGI 3 or WSGI application in a handler; return anything else unchanged.
 
-    An ASGI application's start-up is run. Raises what that raised, and FaultException for an
-    application of a kind that cannot be served and for settings that cannot be used.
+    Runs an ASGI application's start-up, and raises the start-up's exception. Raises FaultException
+    for an unsupported kind of application, and for invalid settings.
     """
     global _shutdown
     from lambda_runtime.web import detect
@@ -40,10 +40,10 @@ def adapt(application: "Any") -> "Handler":
 
 
 def shutdown() -> None:
-    """Run the shutdown of the application's lifespan; nothing where there is none.
+    """Run the shutdown of the application's lifespan, if it has one.
 
-    A shutdown hook: for the end of the environment, between two invocations.
-    Takes a few seconds at most, and raises nothing that the application raises.
+    This is a shutdown hook: the runtime calls it at the end of the environment, between two
+    invocations. It takes a few seconds at most. Exceptions of the application do not leave it.
     """
     global _shutdown
     if _shutdown is not None:

@@ -2,26 +2,27 @@
 
 Theory of operation
 -------------------
-One invocation is one request and one call of the application, on the environment's event loop. Many
-may be under way at once, if the environment is one for that. An ``Exchange`` is the server's end of
-it: ``receive`` gives the request's body, which is there whole, and later ``http.disconnect``;
-``send`` takes the response.
+One invocation is one request and one call of the application, on the environment's event loop. On
+managed instances many run at once. An ``Exchange`` is the server's side of one request: ``receive``
+returns the request's body in one piece, and later ``http.disconnect``; ``send`` takes the response.
 
-A response that is to be whole is collected, and answered when the application's call returns: so
-that background tasks, which frameworks run before they return, have run before the environment may
-be frozen. A response that streams is answered at its first chunk: from then on the application
-runs in a task of its own, and hands each chunk over to the generator ``chunks``, which whoever
-writes to the client draws from. ``send`` returns when its chunk has been drawn and written, so a
-slow client slows the application down. The stream ends when the application's call has returned.
+A buffered response is collected, and returned when the application's call returns. Frameworks run
+their background tasks before they return, so these tasks end before Lambda may freeze the
+environment.
 
-Sources: "HTTP & WebSocket ASGI Message Format" 2.3 in the ASGI specification.
+A streamed response is returned at its first chunk. From then on the application runs in a task of
+its own. ``send`` passes each chunk to the generator ``chunks``, and returns when the runtime has
+written the chunk and asks for the next one: a slow client slows the application down. The stream
+ends when the application's call returns.
+
+Source: "HTTP & WebSocket ASGI Message Format" 2.3 in the ASGI specification.
 """
 
 import asyncio
 
 from lambda_runtime import aio
-from lambda_runtime.web import failures
-from lambda_runtime.web.front import Front
+from lambda_runtime.web import errors
+from lambda_runtime.web.handler import WebHandler
 from lambda_runtime.web.lifespan import Lifespan
 from lambda_runtime.web.paths import text
 from lambda_runtime.web.responses import single_values
@@ -43,23 +44,24 @@ if TYPE_CHECKING:
 _VERSIONS = {"version": "3.0", "spec_version": "2.3"}
 
 _LEAVE_SECONDS = 1.0
-"""How long an application may go on after it was told that its client is gone."""
+"""Time that an application has to end after ``http.disconnect``."""
 
 
 def adapt(application: "Application") -> "tuple[Handler, Callable[[], None] | None]":
-    """The application as a handler, started; and what shuts it down, None if it need not be.
+    """Start the application; return a handler for it, and a function that shuts it down.
 
-    Raises what its start-up raised, if it speaks the lifespan protocol.
+    The second is None if the application does not use the lifespan protocol. If it does, its
+    start-up may raise any exception.
     """
     settings = WebSettings()
     lifespan = Lifespan(application)
-    front = Front(Server(application, settings, lifespan.state), settings, is_async=True)
+    handler = WebHandler(Server(application, settings, lifespan.state), settings, is_async=True)
     aio.run(lifespan.startup())
-    return front, (lambda: aio.run(lifespan.shutdown())) if lifespan.is_running else None
+    return handler, (lambda: aio.run(lifespan.shutdown())) if lifespan.is_running else None
 
 
 class Server:
-    """Calls the application for a request; the answer is to be awaited."""
+    """Calls the application for a request. The call returns an awaitable."""
 
     def __init__(
         self, application: "Application", settings: WebSettings, state: "dict[str, Any]"
@@ -99,8 +101,8 @@ class Server:
 class Exchange:
     """One request and its response.
 
-    States: the response has not started (``status`` is 0), it is collected (``parts``), it streams
-    (``streaming``), it is ``complete``; and at any time the client may be ``gone``.
+    The response has four states: not started (``status`` is 0), being collected in ``parts``,
+    being streamed (``streaming``), and ``complete``. The client may be ``gone`` in any of them.
     """
 
     __slots__ = (
@@ -139,7 +141,7 @@ class Exchange:
     # The application's side
 
     async def receive(self) -> "Message":
-        """The request's body at the first call; at later ones the end of the exchange."""
+        """Return the request's body first; later calls wait for the end of the exchange."""
         if self._body is not None:
             body, self._body = self._body, None
             return {"type": "http.request", "body": body, "more_body": False}
@@ -150,9 +152,9 @@ class Exchange:
         return {"type": "http.disconnect"}
 
     async def send(self, message: "Message") -> None:
-        """Take the head of the response or a piece of its body.
+        """Take the head of the response, or a piece of its body.
 
-        Raises RuntimeError for a message out of turn.
+        Raises RuntimeError if the message comes at the wrong time.
         """
         kind = message["type"]
         if self.complete:
@@ -161,16 +163,16 @@ class Exchange:
             _expect(kind, "http.response.start")
             self.status = _status(message["status"])
             self.headers = list(message.get("headers", ()))
-            self._begin()
+            self._release_event_stream()
             return
         _expect(kind, "http.response.body")
         body = message.get("body", b"")
         if type(body) is not bytes:
-            body = bytes(body)  # a buffer that the application may use again
+            body = bytes(body)  # a copy, since the application may reuse its buffer
         await self._take(body, bool(message.get("more_body", False)))
 
-    def _begin(self) -> None:
-        """Have the head of an event stream leave now: its first event may be long in coming."""
+    def _release_event_stream(self) -> None:
+        """Send the head of an event stream now: its first event may come much later."""
         kind = _field(self.headers, b"content-type")
         if self._task is not None and kind.startswith("text/event-stream"):
             self.streaming = True
@@ -180,7 +182,7 @@ class Exchange:
         if not more:
             self.complete = True
         if not self.streaming and not self.parts:
-            self.streaming = self._is_to_stream(more)
+            self.streaming = self._should_stream(more)
         if self.streaming:
             await self._hand_over(body)
         else:
@@ -188,11 +190,11 @@ class Exchange:
         if self.complete:
             self._end()
 
-    def _is_to_stream(self, more: bool) -> bool:
+    def _should_stream(self, more: bool) -> bool:
         if self._task is None:
             return False
         length = _field(self.headers, b"content-length")
-        return not self._settings.better_whole(length, not more)
+        return not self._settings.should_buffer(length, not more)
 
     async def _hand_over(self, chunk: bytes) -> None:
         if self.gone:
@@ -221,10 +223,10 @@ class Exchange:
     # The runtime's side
 
     async def answer(self, call: "Awaitable[None]") -> object:
-        """Have the application's call run and give the invocation's answer."""
+        """Run the application's call and return the invocation's answer."""
         if not self._settings.can_stream(self._request):
             await self._run(call)
-            return await self._respond(self._whole)
+            return await self._respond(self._buffered_response)
         loop = asyncio.get_running_loop()
         self._reader = loop.create_future()
         self._task = loop.create_task(self._run(call))
@@ -232,18 +234,18 @@ class Exchange:
         await self._reader
         if not self.streaming:
             await self._task
-            return await self._respond(self._whole)
+            return await self._respond(self._buffered_response)
         return await self._respond(self._stream)
 
     async def _respond(self, make: "Callable[[], object]") -> object:
-        """The response as it is made; if the application has sent what is none, the error's."""
+        """Build the response; an error response if the application's response is invalid."""
         try:
             return make()
         except Exception as error:
             if self._task is not None and not self._task.done():
                 await self._leave(self._task)
-            failures.log(error)
-            return self._request.respond(failures.STATUS, failures.HEADERS, failures.BODY)
+            errors.log(error)
+            return self._request.respond(errors.STATUS, errors.HEADERS, errors.BODY)
 
     def _stream(self) -> object:
         from lambda_runtime.streaming import HttpResponse
@@ -258,30 +260,30 @@ class Exchange:
                 raise RuntimeError("the application returned without completing its response")
         except Exception as error:
             if self.gone:
-                return  # it was cut off, and says so
+                return  # the client left, and the application failed because of that
             if self.streaming and not self.complete:
                 raise
-            failures.log(error)
+            errors.log(error)
             if not self.complete:
-                self.status, self.headers = failures.STATUS, failures.HEADERS
-                self.parts, self.complete = [failures.BODY], True
+                self.status, self.headers = errors.STATUS, errors.HEADERS
+                self.parts, self.complete = [errors.BODY], True
         finally:
             self._end()
 
-    def _whole(self) -> object:
+    def _buffered_response(self) -> object:
         body = b"" if self._request.method == "HEAD" else b"".join(self.parts)
         return self._request.respond(self.status, self.headers, body)
 
     async def chunks(self) -> "AsyncIterator[bytes]":
-        """The pieces of a streamed body, as the application makes them.
+        """Yield the pieces of a streamed body, as the application sends them.
 
-        Raises what the application raised before its response was complete.
+        Raises the application's exception if its response is not complete.
         """
         task = self._task
         assert task is not None
         try:
             if self._writer is None:
-                yield b""  # has the head leave
+                yield b""  # sends the head
             while self._writer is not None or not task.done():
                 if self._writer is None:
                     self._reader = asyncio.get_running_loop().create_future()
@@ -296,7 +298,7 @@ class Exchange:
                 await self._leave(task)
 
     async def _leave(self, task: "asyncio.Task[None]") -> None:
-        """Tell the application that its client is gone, and see it end."""
+        """Tell the application that its client is gone; cancel it if it does not end in time."""
         self.gone = True
         self._end()
         self._resume()
@@ -308,7 +310,7 @@ class Exchange:
 
 def _status(status: object) -> int:
     if not isinstance(status, int) or not 100 <= status <= 599:
-        raise RuntimeError(f"the application sent the status {status!r}, which is none of HTTP")
+        raise RuntimeError(f"the application sent {status!r}, which is no HTTP status")
     return status
 
 

@@ -1,7 +1,8 @@
-"""Tells web applications from other callables by the parameters they declare, without ``inspect``.
+"""Distinguishes web applications from other callables by their declared parameters.
 
-An ASGI 3 application takes ``scope, receive, send`` and is, or returns, a coroutine; a WSGI one
-takes an environment and ``start_response``. A plain handler takes ``event, context``.
+An ASGI 3 application takes ``scope, receive, send`` and is a coroutine function or returns a
+coroutine. A WSGI application takes an environment and ``start_response``. A plain handler takes
+``event, context``. The module reads code objects itself, because ``inspect`` is slow to import.
 """
 
 TYPE_CHECKING = False
@@ -16,7 +17,7 @@ _VARIADIC = 0x04
 
 
 class _Signature:
-    """The positional parameters that a caller has to give, and whether a coroutine comes back."""
+    """The required positional parameters, and whether the call returns a coroutine."""
 
     __slots__ = ("coroutine", "names")
 
@@ -26,10 +27,10 @@ class _Signature:
 
 
 def interface(candidate: object) -> str | None:
-    """``"asgi"``, ``"wsgi"``, or None for what is no web application.
+    """Return ``"asgi"`` or ``"wsgi"``; None if the candidate is no web application.
 
-    Raises FaultException (``Runtime.UnsupportedWebApplication``) for an ASGI 2 application, which
-    is first called with the scope alone.
+    Raises FaultException (``Runtime.UnsupportedWebApplication``) for an ASGI 2 application: it
+    takes only the scope.
     """
     signature = _signature(candidate)
     if signature is None:
@@ -46,7 +47,7 @@ def interface(candidate: object) -> str | None:
 
 def _signature(candidate: "Any") -> _Signature | None:
     if isinstance(candidate, type):
-        # Calling the class makes the response: awaitable for ASGI, iterable for WSGI.
+        # An instance of the class is the response: awaitable for ASGI, iterable for WSGI.
         found = _of_function(vars(candidate).get("__init__"))
         if found is not None:
             found.coroutine = hasattr(candidate, "__await__")
@@ -68,7 +69,7 @@ def _of_partial(partial: "Any") -> _Signature | None:
 
 
 def _of_function(function: "Any") -> _Signature | None:
-    """The signature of a function or a bound method; None for what has no code of Python's."""
+    """The signature of a function or a bound method; None if it is not written in Python."""
     while True:
         code = getattr(function, "__code__", None)
         if code is None:
@@ -79,7 +80,7 @@ def _of_function(function: "Any") -> _Signature | None:
         function = wrapped
     names = code.co_varnames[: code.co_argcount]
     required = names[: len(names) - len(getattr(function, "__defaults__", None) or ())]
-    # A method's first parameter is its object, given already; __init__ is reached unbound.
+    # Skip ``self``: a bound method has it already, and ``__init__`` is looked up unbound.
     bound = hasattr(function, "__self__") or getattr(function, "__name__", "") == "__init__"
     return _Signature(required[1:] if bound else required, bool(code.co_flags & _COROUTINE))
 

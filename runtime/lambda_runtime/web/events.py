@@ -1,4 +1,7 @@
-"""The events of Lambda's HTTP front doors, read into one description of a request.
+"""Reads the events of Lambda's HTTP front doors into one ``Request``.
+
+A front door is a service that turns HTTP requests into events: API Gateway, a function URL, a load
+balancer or VPC Lattice.
 
 Sources: "Working with AWS Lambda proxy integrations for HTTP APIs" (payload formats 1.0 and 2.0)
 and "Input format of a Lambda function for proxy integration" in the API Gateway Developer Guide;
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 
     Headers = list[tuple[bytes, bytes]]
 
-# Header names repeat from event to event; what a client invents may not pile up.
+# A cache: header names repeat from event to event. It is bounded, as clients can invent names.
 _names: dict[str, bytes] = {}
 _NAMES_LIMIT = 512
 
@@ -39,16 +42,16 @@ _FIELDS: "dict[str, tuple[type, ...]]" = {
     **dict.fromkeys(("query_string_parameters",), (dict,)),
     "cookies": (list, str),
 }
-"""What the fields of events have to be, where they are there: for messages."""
+"""The types that the fields of events must have. Used for error messages."""
 
 
 class Request:
-    """One HTTP request, however it came.
+    """One HTTP request, from any front door.
 
-    ``path`` is still percent-encoded and without ``root_path``, the prefix that the front door put
-    before the application (a stage, a base path). ``respond`` builds the answer in the front door's
-    own shape; ``streams`` says whether the front door can take a streamed answer, and
-    ``streams_unasked`` whether it is given one without being configured for it.
+    ``path`` is percent-encoded. It does not contain ``root_path``, the prefix that the front door
+    puts before the application's paths (a stage, a base path). ``respond`` builds the answer in the
+    front door's own shape. ``streams`` says whether the front door can take a streamed answer, and
+    ``streams_unasked`` whether it gets one even if the user has not set the response mode.
     """
 
     __slots__ = (
@@ -82,7 +85,7 @@ class Request:
     streams_unasked: bool
 
     def header(self, name: bytes) -> str:
-        """The value of the header, whose name is given in lower case; "" when there is none."""
+        """The value of the header; "" without the header. ``name`` must be in lower case."""
         for candidate, value in self.headers:
             if candidate == name:
                 return value.decode("latin-1")
@@ -90,17 +93,17 @@ class Request:
 
     @property
     def target(self) -> str:
-        """What stood in the request line: the path as clients see it, and the query."""
+        """The target of the client's request line: the client's path and the query."""
         query = f"?{self.query.decode('latin-1')}" if self.query else ""
         return f"{self.root_path}{self.path}{query}"
 
 
 def read(event: object, base_path: str, websocket_path: str | None) -> Request | None:
-    """The request that the event stands for, or None when it is not one of HTTP.
+    """Read the request in an event; return None if the event is no HTTP request.
 
-    ``base_path`` is a prefix of paths that the front door adds (``/v1``), "" for none. Messages of
-    WebSocket APIs become requests to ``websocket_path``, and none where that is None. Raises
-    FaultException (``Runtime.MalformedHttpEvent``) for one that cannot be read.
+    ``base_path`` is the prefix that the front door adds to paths (``/v1``), or "". Messages of
+    WebSocket APIs become requests to ``websocket_path``; if it is None, they are no HTTP requests.
+    Raises FaultException (``Runtime.MalformedHttpEvent``) for a request that cannot be read.
     """
     if not isinstance(event, dict) or is_authorizer(event):
         return None
@@ -111,7 +114,7 @@ def read(event: object, base_path: str, websocket_path: str | None) -> Request |
 
 
 def is_authorizer(event: "dict[str, Any]") -> bool:
-    """Whether API Gateway asks if a request is to be let in, and is answered with a policy."""
+    """Whether the event is for an API Gateway authorizer, which must return a policy."""
     return event.get("type") in _AUTHORIZERS and ("methodArn" in event or "routeArn" in event)
 
 
@@ -135,7 +138,7 @@ def _read(event: "dict[str, Any]", base_path: str, websocket_path: str | None) -
 
 
 def _payload_2(event: "dict[str, Any]", context: "dict[str, Any]", base_path: str) -> Request:
-    """HTTP APIs and function URLs."""
+    """Read an event of an HTTP API or a function URL."""
     http = context["http"]
     request = Request()
     request.headers = headers = _headers(event.get("headers"))
@@ -153,14 +156,14 @@ def _payload_2(event: "dict[str, Any]", context: "dict[str, Any]", base_path: st
     )
     request.client = _client(http.get("sourceIp"))
     request.respond = responses.payload_2
-    # Only function URLs know callers without an account.
+    # Only function URLs have callers without an account.
     is_url = ".lambda-url." in domain or context.get("accountId") == "anonymous"
     request.streams = request.streams_unasked = is_url
     return _complete(request, event, http.get("protocol"), domain)
 
 
 def _payload_1(event: "dict[str, Any]", context: "dict[str, Any]", base_path: str) -> Request:
-    """REST APIs, and HTTP APIs that keep to the older format."""
+    """Read an event of a REST API, or of an HTTP API with the older format."""
     request = Request()
     request.headers = _multi_value_headers(event)
     request.method = _method(event["httpMethod"])
@@ -176,7 +179,7 @@ def _payload_1(event: "dict[str, Any]", context: "dict[str, Any]", base_path: st
     identity = context.get("identity") or {}
     request.client = _client(identity.get("sourceIp"))
     request.respond = responses.multi_value
-    # Of the two, only REST APIs stream, and only where the integration asks for it.
+    # Only REST APIs stream, and only if the integration is configured for it.
     request.streams, request.streams_unasked = not is_http_api, False
     return _complete(request, event, context.get("protocol"), domain)
 
@@ -199,13 +202,13 @@ def _load_balancer(event: "dict[str, Any]", base_path: str) -> Request:
 def _lattice(
     event: "dict[str, Any]", target: str | None, parameters: str, base_path: str
 ) -> Request:
-    """VPC Lattice, in both versions of its events."""
+    """Read an event of VPC Lattice, in either version."""
     request = Request()
     request.headers = _headers(event.get("headers"))
     request.method = _method(event["method"])
     path, has_query, query = (target or "/").partition("?")
     request.path, request.root_path = place(path, "", base_path, "")
-    # Nothing says whether its parameters are decoded.
+    # AWS does not document whether these parameters are decoded.
     request.query = (
         ascii_query(query)
         if has_query
@@ -220,7 +223,7 @@ def _lattice(
 
 
 def _websocket(event: "dict[str, Any]", context: "dict[str, Any]", path: str) -> Request:
-    """A message, or the news of a connection, as a POST to the route the user chose."""
+    """Make a message, a connection or a disconnection a POST to the path that the user chose."""
     request = Request()
     request.headers = _multi_value_headers(event)
     request.method = "POST"
@@ -236,7 +239,7 @@ def _websocket(event: "dict[str, Any]", context: "dict[str, Any]", path: str) ->
 def _complete(
     request: Request, event: "dict[str, Any]", protocol: str | None, domain: str
 ) -> Request:
-    """What is read the same way from every event."""
+    """Set the fields that all front doors have in common."""
     request.body = body = _body(event)
     known = dict(request.headers)
     if body and b"content-length" not in known:
@@ -258,7 +261,7 @@ def _stage_prefix(context: "dict[str, Any]") -> str:
 
 
 def _before(full: str, path: str) -> str:
-    """What a REST API's stage adds: ``/prod`` of ``/prod/users``, when ``/users`` is the path."""
+    """The prefix of a REST API's stage: ``/prod`` for ``/prod/users`` and the path ``/users``."""
     if path == "/":
         return full.rstrip("/")
     return full[: -len(path)] if full.endswith(path) else ""
@@ -285,7 +288,7 @@ def _method(method: object) -> str:
 
 
 def _pairs(fields: "dict[str, Any] | None") -> "list[tuple[str, Any]]":
-    """Names and values of a mapping to values, or to lists of them, or to both."""
+    """Names and values of a mapping whose values may be single values or lists."""
     if not fields:
         return []
     return [
@@ -304,7 +307,7 @@ def _headers(fields: "dict[str, Any] | None") -> "Headers":
             if value.isprintable()
         ]
     except (AttributeError, UnicodeEncodeError):
-        headers = []  # a value that is no string, or not of Latin-1
+        headers = []  # a value is no string, or has characters outside Latin-1
     if len(headers) == len(pairs):
         return headers
     return [(_name(name), _value(name, value)) for name, value in pairs if value is not None]
@@ -350,29 +353,29 @@ def _parameters(event: "dict[str, Any]") -> "list[tuple[str, Any]]":
 
 
 def _last_forwarded(request: Request) -> tuple[str, int] | None:
-    # The load balancer appends the address it sees; what stands before it, anybody may have sent.
+    # The front door appends the address that it sees. Anybody may have sent the text before that.
     return _client(request.header(b"x-forwarded-for").rpartition(",")[2].strip())
 
 
 def _client(address: str | None) -> tuple[str, int] | None:
     if not isinstance(address, str) and address is not None:
         raise TypeError("the client's address is not a string")
-    # No event tells the client's port.
+    # No event contains the client's port.
     return (address, 0) if address else None
 
 
 def _malformed(event: "dict[str, Any]", error: Exception) -> Exception:
     from lambda_runtime.errors import FaultException
 
-    what = str(error)
+    reason = str(error)
     for name, kinds in _FIELDS.items():
         value = event.get(name)
         if value is not None and not isinstance(value, kinds):
-            what = f"its {name!r} is of type {type(value).__name__}, and not {kinds[0].__name__}"
+            reason = f"its {name!r} is of type {type(value).__name__}, and not {kinds[0].__name__}"
             break
     return FaultException(
         "Runtime.MalformedHttpEvent",
-        f"the event looks like an HTTP request, but cannot be read as one: {what}",
+        f"the event looks like an HTTP request, but cannot be read as one: {reason}",
     )
 
 

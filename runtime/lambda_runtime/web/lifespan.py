@@ -1,13 +1,15 @@
 """An ASGI application's start-up and shutdown.
 
-The lifespan protocol is one call of the application that lasts as long as the environment does.
-Applications that do not speak it raise at once, which is taken for an answer, as servers do.
+The lifespan protocol is one call of the application, and this call lasts as long as the
+environment. An application without the protocol raises an exception at once. It is then served
+without start-up and shutdown, as servers do.
+
 Source: "Lifespan Protocol" 2.0 in the ASGI specification.
 """
 
 import asyncio
 
-from lambda_runtime.web import failures
+from lambda_runtime.web import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,13 +18,13 @@ if TYPE_CHECKING:
     from lambda_runtime.web.asgi import Application, Message
 
 _SHUTDOWN_SECONDS = 1.5
-"""How long the shutdown may take; Lambda ends the process about as soon."""
+"""Limit of the shutdown. Lambda kills the process after about the same time."""
 
 
 class Lifespan:
     """The call of the application that starts it and shuts it down.
 
-    ``state`` is what the application keeps for its requests.
+    ``state`` is the application's state, which every request gets a copy of.
     """
 
     def __init__(self, application: "Application") -> None:
@@ -34,10 +36,10 @@ class Lifespan:
         self._error: Exception | None = None
 
     async def startup(self) -> None:
-        """Start the application, where it has a start-up.
+        """Run the application's start-up, if it has one.
 
-        Raises what made the start-up fail, or FaultException (``Runtime.LifespanStartupFailed``)
-        when the application gave no more than a message.
+        Raises the exception that made the start-up fail. If the application sent only a message,
+        raises FaultException (``Runtime.LifespanStartupFailed``).
         """
         self._task = asyncio.get_running_loop().create_task(self._run())
         answer = await self._ask("lifespan.startup")
@@ -55,20 +57,20 @@ class Lifespan:
 
     @property
     def is_running(self) -> bool:
-        """Whether the application has been started and waits to be shut down."""
+        """Whether the application has started and waits for its shutdown."""
         return self._task is not None and not self._task.done()
 
     async def shutdown(self) -> None:
-        """Shut the application down, if it was started and has not ended; never raises for it."""
+        """Shut the application down if it runs. Logs its exception instead of raising it."""
         if self._task is None or not self.is_running:
             return
         await self._ask("lifespan.shutdown", _SHUTDOWN_SECONDS)
         await asyncio.wait([self._task], timeout=_SHUTDOWN_SECONDS)
         if self._error is not None:
-            failures.log(self._error)
+            errors.log(self._error)
 
     async def _ask(self, kind: str, timeout: float | None = None) -> "Message | None":
-        """Send the message; the application's answer, or None when none came."""
+        """Send the message and return the application's answer; None if no answer came."""
         assert self._task is not None
         self._answer = asyncio.get_running_loop().create_future()
         self._inbox.put_nowait({"type": kind})

@@ -1,4 +1,4 @@
-"""Paths and query strings: what the front doors took apart or prefixed, put right again."""
+"""Paths and query strings of requests, restored from the fields of the front doors' events."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -10,17 +10,17 @@ _PARAMETER_SAFE = _QUERY_SAFE.replace("&", "")
 
 
 def normal_base_path(path: str) -> str:
-    """The configured base path with one slash before it and none behind; "" for none."""
+    """The base path with one slash at the start and none at the end; "" for no base path."""
     bare = path.strip("/")
     return f"/{bare}" if bare else ""
 
 
 def place(path: str, stage_prefix: str, base_path: str, domain: str) -> tuple[str, str]:
-    """The path that the application has to route, and the prefix under which clients see it.
+    """The path that the application routes, and the prefix before it in the client's URL.
 
-    A named stage leads the path of an HTTP API's events. It is part of the URL on the API's own
-    domain only: a custom domain maps a path of its own, which the event may not show at all, so
-    there the configured base path is the prefix.
+    In an HTTP API's event the path begins with the stage's name. That name is part of the URL only
+    on the API's own domain. A custom domain maps a base path of its own, which the event may not
+    contain. In that case the configured base path is the prefix.
     """
     root, staged = "", False
     if stage_prefix:
@@ -46,18 +46,20 @@ def _without(path: str, prefix: str) -> str | None:
 
 
 def ascii_path(path: str) -> str:
-    """The path with what may not stand in a URL percent-encoded; existing escapes are kept."""
+    """Percent-encode the characters that a URL's path may not have; keep existing escapes."""
     return _quote(path, _PATH_SAFE)
 
 
 def ascii_query(query: str) -> bytes:
-    """The query string with what may not stand in a URL percent-encoded."""
+    """Percent-encode the characters that a URL's query may not have; keep existing escapes."""
     return (query if is_url_text(query) else _quote(query, _QUERY_SAFE)).encode()
 
 
 def is_url_text(value: str) -> bool:
-    """Whether it has no character that can stand in no part of a URL: blanks, control characters
-    and what is not ASCII."""
+    """Whether the value has only printable ASCII characters and no spaces.
+
+    No part of a URL may have other characters.
+    """
     return value.isascii() and value.isprintable() and " " not in value
 
 
@@ -68,7 +70,7 @@ def _quote(value: str, safe: str) -> str:
 
 
 def text(path: str) -> str:
-    """The path with its percent escapes decoded, as UTF-8."""
+    """Decode the path's percent escapes, as UTF-8."""
     if "%" not in path:
         return path
     from urllib.parse import unquote
@@ -77,7 +79,7 @@ def text(path: str) -> str:
 
 
 def raw(path: str) -> str:
-    """The path with its percent escapes decoded, each byte a character, as WSGI has it."""
+    """Decode the path's percent escapes to one character for each byte, as WSGI requires."""
     if "%" not in path:
         return path
     from urllib.parse import unquote_to_bytes
@@ -86,7 +88,7 @@ def raw(path: str) -> str:
 
 
 def query_string(parameters: "Iterable[tuple[str, str]]", *, encoded: bool) -> bytes:
-    """Parameters as a query string; ``encoded`` when they carry their percent escapes still."""
+    """Build a query string. ``encoded`` says that the parameters still have their escapes."""
     if encoded:
         return ascii_query("&".join(f"{name}={value}" for name, value in parameters))
     return "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in parameters).encode()
@@ -101,7 +103,7 @@ def _quoted(value: str) -> str:
 
 
 def tolerant_query_string(parameters: "Iterable[tuple[str, str]]") -> bytes:
-    """Parameters as a query string, whether they carry their percent escapes or not."""
+    """Build a query string from parameters that may or may not have their percent escapes."""
     return "&".join(
         f"{_quote(name, _PARAMETER_SAFE.replace('=', ''))}={_quote(value, _PARAMETER_SAFE)}"
         for name, value in parameters

@@ -1,6 +1,6 @@
-"""The answers that Lambda's HTTP front doors understand, each in its own shape.
+"""The answers that Lambda's HTTP front doors understand. Each front door has its own shape.
 
-Sources: those of ``events``.
+Sources: see ``events``.
 """
 
 import binascii
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     Headers = Iterable[tuple[bytes, bytes]]
     Shape = Callable[[int, Headers, bytes], dict[str, Any]]
 
-# The front door frames its own message; an application's word on that has no meaning for it.
-_FRAMING = frozenset((b"connection", b"keep-alive", b"transfer-encoding", b"upgrade"))
+# Hop-by-hop headers: the front door sets its own.
+_HOP_BY_HOP = frozenset((b"connection", b"keep-alive", b"transfer-encoding", b"upgrade"))
 
 _TEXT_TYPES = frozenset(
     (
@@ -37,7 +37,7 @@ _TEXT_SUFFIXES = ("+json", "+xml", "+yaml")
 
 
 def payload_2(status: int, headers: "Headers", body: bytes) -> "dict[str, Any]":
-    """For HTTP APIs and function URLs: one value for a header, cookies apart."""
+    """For HTTP APIs and function URLs: one value for each header, and a list of cookies."""
     fields, cookies = single_values(headers)
     answer: dict[str, Any] = {"statusCode": status, "headers": fields, **_body(body, fields)}
     if cookies:
@@ -52,18 +52,21 @@ def multi_value(status: int, headers: "Headers", body: bytes) -> "dict[str, Any]
 
 
 def load_balancer_multi_value(status: int, headers: "Headers", body: bytes) -> "dict[str, Any]":
-    """For a target group with multi-value headers enabled."""
+    """For load balancers' target groups with multi-value headers."""
     return {"statusDescription": _description(status), **multi_value(status, headers, body)}
 
 
 def load_balancer_single_value(status: int, headers: "Headers", body: bytes) -> "dict[str, Any]":
-    """For a target group without: cookies differ in the case of the name, which is no difference
-    to a client but is one to the mapping."""
+    """For load balancers' target groups without multi-value headers.
+
+    Each cookie has a different spelling of ``set-cookie``. The names are different keys of the
+    mapping, but clients ignore upper and lower case.
+    """
     return {"statusDescription": _description(status), **lattice(status, headers, body)}
 
 
 def lattice(status: int, headers: "Headers", body: bytes) -> "dict[str, Any]":
-    """For VPC Lattice, which maps each name to one value as well."""
+    """For VPC Lattice. It also maps each name to one value."""
     fields, cookies = single_values(headers)
     answer = _body(body, fields)
     fields |= {_spelling("set-cookie", index): cookie for index, cookie in enumerate(cookies)}
@@ -71,7 +74,7 @@ def lattice(status: int, headers: "Headers", body: bytes) -> "dict[str, Any]":
 
 
 def websocket(status: int, headers: "Headers", body: bytes) -> "dict[str, Any]":
-    """For WebSocket APIs: headers count for the answer to $connect, the body for the rest."""
+    """For WebSocket APIs. $connect uses the headers; all other routes use the body."""
     fields, cookies = single_values(headers)
     answer = {"statusCode": status, "headers": fields, **_body(body, fields)}
     if cookies:
@@ -80,15 +83,17 @@ def websocket(status: int, headers: "Headers", body: bytes) -> "dict[str, Any]":
 
 
 def single_values(headers: "Headers") -> tuple[dict[str, str], list[str]]:
-    """Headers with repeated ones joined by a comma (RFC 9110, section 5.3), and the cookies, which
-    cannot be joined."""
+    """Join repeated headers by a comma (RFC 9110, section 5.3), and collect the cookies.
+
+    Cookies cannot be joined. Returns the headers and the list of cookies.
+    """
     fields: dict[str, str] = {}
     cookies: list[str] = []
     for raw, value in headers:
         name = raw.lower()
         if name == b"set-cookie":
             cookies.append(value.decode("latin-1"))
-        elif name not in _FRAMING:
+        elif name not in _HOP_BY_HOP:
             key, text = name.decode("latin-1"), value.decode("latin-1")
             fields[key] = f"{fields[key]}, {text}" if key in fields else text
     return fields, cookies
@@ -98,7 +103,7 @@ def _lists(headers: "Headers") -> dict[str, list[str]]:
     fields: dict[str, list[str]] = {}
     for raw, value in headers:
         name = raw.lower()
-        if name not in _FRAMING:
+        if name not in _HOP_BY_HOP:
             fields.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
     return fields
 
@@ -110,12 +115,12 @@ def _first(fields: dict[str, list[str]]) -> dict[str, str]:
 
 
 def _body(body: bytes, fields: dict[str, str]) -> "dict[str, Any]":
-    """The body as text where that is what it is, else in base64."""
+    """The body as text if it is text, else in base64."""
     if not body or _is_text(fields):
         try:
             return {"body": body.decode(), "isBase64Encoded": False}
         except UnicodeDecodeError:
-            pass  # text of another encoding: as a string it would arrive as other bytes
+            pass  # text in another encoding: a string would change its bytes
     return {"body": binascii.b2a_base64(body, newline=False).decode(), "isBase64Encoded": True}
 
 
@@ -138,7 +143,7 @@ def _description(status: int) -> str:
 
 
 def _spelling(name: str, index: int) -> str:
-    """The name in its index-th way of mixing small and capital letters."""
+    """The name in its ``index``-th mix of upper and lower case."""
     letters = []
     for char in name:
         if char.isalpha():

@@ -1,4 +1,4 @@
-"""What users set for web applications, by environment variables."""
+"""The settings of web applications, from environment variables."""
 
 from lambda_runtime import settings
 from lambda_runtime.web.paths import normal_base_path
@@ -12,14 +12,14 @@ EVENT_HANDLER = "LAMBDA_RUNTIME_EVENT_HANDLER"
 RESPONSE_MODE = "LAMBDA_RUNTIME_RESPONSE_MODE"
 WEBSOCKET_PATH = "LAMBDA_RUNTIME_WEBSOCKET_PATH"
 
-_WHOLE = 4 * 1024 * 1024
-"""Bytes of a response that surely fit into a buffered answer (6 MB, in base64 if need be)."""
+_BUFFER_LIMIT = 4 * 1024 * 1024
+"""A body of so many bytes fits into a buffered answer (6 MB), even in base64."""
 
 
 class WebSettings:
-    """The variables' values, read once, in init.
+    """The values of the variables, read once, in init.
 
-    Raises FaultException (``Runtime.InvalidSetting``) for a value that is none of its variable's.
+    Raises FaultException (``Runtime.InvalidSetting``) for an invalid value.
     """
 
     def __init__(self) -> None:
@@ -33,20 +33,20 @@ class WebSettings:
             raise _invalid(WEBSOCKET_PATH, self.websocket_path, "a path that begins with /")
 
     def can_stream(self, request: "Request") -> bool:
-        """Whether the request's answer may be a stream at all."""
+        """Whether the answer to the request may be a stream."""
         if self.mode == "buffered" or not request.streams:
             return False
         return self.mode == "streaming" or request.streams_unasked
 
-    def better_whole(self, content_length: str, in_one_piece: bool) -> bool:
-        """Whether an answer that may be a stream had better not be one.
+    def should_buffer(self, content_length: str, in_one_piece: bool) -> bool:
+        """Whether to buffer an answer that could also be a stream.
 
-        ``content_length`` is the header's value, "" when unknown; ``in_one_piece`` says that the
-        application has made all of the body already.
+        ``content_length`` is the header's value, "" without the header. ``in_one_piece`` says that
+        the application has already produced the whole body.
         """
         if self.mode == "streaming":
             return False
-        return in_one_piece or (content_length.isdigit() and int(content_length) <= _WHOLE)
+        return in_one_piece or (content_length.isdigit() and int(content_length) <= _BUFFER_LIMIT)
 
 
 def _invalid(name: str, value: str, expected: str) -> Exception:

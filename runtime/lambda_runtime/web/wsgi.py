@@ -1,10 +1,13 @@
-"""WSGI applications as handlers (PEP 3333)."""
+"""WSGI applications as handlers.
+
+Source: PEP 3333.
+"""
 
 import io
 import sys
 
-from lambda_runtime.web import failures
-from lambda_runtime.web.front import Front
+from lambda_runtime.web import errors
+from lambda_runtime.web.handler import WebHandler
 from lambda_runtime.web.paths import raw
 from lambda_runtime.web.responses import single_values
 from lambda_runtime.web.settings import WebSettings
@@ -27,19 +30,21 @@ _shared_with = {"wsgi.multithread": False, "wsgi.multiprocess": False}
 
 
 def share(threads: bool, processes: bool) -> None:
-    """Have applications told whether another thread of the process, or another process, may call
-    them at the same time."""
+    """Set whether another thread, or another process, may call the application at the same time.
+
+    The application finds both in its environment.
+    """
     _shared_with.update({"wsgi.multithread": threads, "wsgi.multiprocess": processes})
 
 
 def adapt(application: "Application") -> "Handler":
-    """The application as a handler."""
+    """Wrap the application in a handler."""
     settings = WebSettings()
-    return Front(Server(application, settings), settings)
+    return WebHandler(Server(application, settings), settings)
 
 
 class Server:
-    """Calls the application for one request after the other."""
+    """Calls the application for a request."""
 
     def __init__(self, application: "Application", settings: WebSettings) -> None:
         self._application = application
@@ -49,19 +54,19 @@ class Server:
         exchange = Exchange(request)
         try:
             exchange.start(self._application(_environ(request, event, context), exchange.begin))
-            if self._is_to_stream(request, exchange):
+            if self._should_stream(request, exchange):
                 return exchange.stream()
             exchange.collect()
-            return exchange.whole()
+            return exchange.buffered_response()
         except Exception as error:
-            failures.log(error)
-            return request.respond(failures.STATUS, failures.HEADERS, failures.BODY)
+            errors.log(error)
+            return request.respond(errors.STATUS, errors.HEADERS, errors.BODY)
 
-    def _is_to_stream(self, request: "Request", exchange: "Exchange") -> bool:
+    def _should_stream(self, request: "Request", exchange: "Exchange") -> bool:
         if not self._settings.can_stream(request):
             return False
         length = exchange.field(b"content-length")
-        return not self._settings.better_whole(length, exchange.in_one_piece)
+        return not self._settings.should_buffer(length, exchange.in_one_piece)
 
 
 class Exchange:
@@ -80,13 +85,13 @@ class Exchange:
     def begin(
         self, status: str, headers: list[tuple[str, str]], exc_info: "Failure | None" = None
     ) -> "Callable[[bytes], object]":
-        """What the application calls ``start_response``."""
+        """Take the head of the response: the application gets this as ``start_response``."""
         if exc_info is not None and exc_info[1] is not None and self._streaming:
             raise exc_info[1].with_traceback(exc_info[2])
         if exc_info is None and self._status:
-            raise AssertionError("start_response was called again, without exc_info")
+            raise AssertionError("start_response was called again without exc_info")
         self._status = status
-        # Blanks around a value are lost on the wire, and Django relies on that.
+        # HTTP ignores spaces around a value, and Django relies on that.
         self._headers = [
             (name.lower().encode("latin-1"), value.strip(" \t").encode("latin-1"))
             for name, value in headers
@@ -94,14 +99,14 @@ class Exchange:
         return self._written.append
 
     def start(self, result: "Iterable[bytes]") -> None:
-        """Take what the application returned, up to the first piece of the body.
+        """Read the application's result up to the first piece of the body.
 
-        Raises what the application raises meanwhile.
+        The application's code may run meanwhile, and may raise any exception.
         """
         self._result = result
         self.in_one_piece = isinstance(result, (list, tuple))
         self._chunks = iter(result)
-        # A generator's code, and with it start_response, runs only when it is asked for something.
+        # A generator calls start_response only when its first item is requested.
         while not self._status or not any(self._written):
             chunk = next(self._chunks, None)
             if chunk is None:
@@ -112,26 +117,26 @@ class Exchange:
             raise RuntimeError("the application returned without calling start_response")
 
     def field(self, name: bytes) -> str:
-        """The value of a response header, "" when there is none."""
+        """The value of a response header; "" without the header."""
         for candidate, value in self._headers:
             if candidate == name:
                 return value.decode("latin-1")
         return ""
 
     def collect(self) -> None:
-        """Gather the whole body. Raises what the application raises meanwhile."""
+        """Read the rest of the body. The application may raise any exception meanwhile."""
         try:
             self._written += self._chunks
         finally:
             self._close()
 
-    def whole(self) -> object:
+    def buffered_response(self) -> object:
         """The collected response as the invocation's answer."""
         body = b"" if self._request.method == "HEAD" else b"".join(self._written)
         return self._request.respond(self._code(), self._headers, body)
 
     def stream(self) -> object:
-        """The response as a stream that goes on being made."""
+        """The response as a stream. The application goes on producing its body."""
         from lambda_runtime.streaming import HttpResponse
 
         self._streaming = True
@@ -195,7 +200,7 @@ def _environ(request: "Request", event: object, context: object) -> "dict[str, A
 def _add_headers(environ: "dict[str, Any]", headers: list[tuple[bytes, bytes]]) -> None:
     for name, value in headers:
         if b"_" in name:
-            continue  # it would pass for the header that has a hyphen there
+            continue  # in the environment it would look like the header with a hyphen
         key = name.decode("latin-1").upper().replace("-", "_")
         if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
             key = f"HTTP_{key}"

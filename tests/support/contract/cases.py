@@ -1,4 +1,4 @@
-"""The contract, case by case: what is invoked, with which event and settings."""
+"""The cases of the contract: each has a function, its events and its settings."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ import results
 from _pytest.mark import ParameterSet
 
 from support.contract.session import Case
+from support.paths import ROOT
 
-EVENTS = Path(__file__).resolve().parents[2] / "events"
+EVENTS = ROOT / "tests" / "events"
 
 _ODD_EVENTS: dict[str, bytes] = {
     "string": b'"text"',
@@ -133,12 +134,12 @@ _LOG_SETTINGS: dict[str, tuple[tuple[str, str], ...]] = {
     "json-fatal": (("AWS_LAMBDA_LOG_FORMAT", "JSON"), ("AWS_LAMBDA_LOG_LEVEL", "FATAL")),
     "unknown": (("AWS_LAMBDA_LOG_FORMAT", "XML"), ("AWS_LAMBDA_LOG_LEVEL", "LOUD")),
 }
-# The formats get every record, the levels those that tell them apart.
+# The two formats get every record. The levels get only those that differ between levels.
 _LEVEL_RECORDS = ("levels", "set-level", "handlers", "exception", "raise")
 
 
 def all_cases() -> list[Case]:
-    """Every case, ordered so that those of one function follow each other."""
+    """All cases. Cases of the same function follow each other."""
     groups: Iterable[Iterator[Case]] = (
         _events(), _results(), _errors(), _contexts(), _environment(), _output(),
         _logging(), _forms(), _init(), _hostile(),
@@ -189,7 +190,7 @@ def _environment() -> Iterator[Case]:
 
 
 def _output() -> Iterator[Case]:
-    # The invocation after it shows that nothing was kept back.
+    # The second invocation shows that the first kept no output back.
     for name in output.OUTPUT:
         event = json.dumps(name).encode()
         yield Case(f"output-{name}", "output.handler", (event, b'"print"'))
@@ -215,9 +216,9 @@ def _init() -> Iterator[Case]:
 
 
 def _hostile() -> Iterator[Case]:
-    # A process each: what one leaves behind must not show in the next.
+    # Each has a process of its own, so that none affects the next.
     short = {"sleeps-past-timeout", "spins-past-timeout", "sockets-closed"}
-    # Longer than a process may take to end here.
+    # These need longer than the time in which a process must end here.
     endless = {"exit-beside-thread", "exit-with-endless-atexit"}
     for name in hostile.HOSTILE:
         yield Case(
@@ -234,10 +235,10 @@ def _timeout(seconds: str | None) -> tuple[tuple[str, str], ...]:
 
 
 def again(but: Iterable[str] = (), *, alone: bool = False) -> list[ParameterSet]:
-    """The cases for a layer or an image, as parameters, where a checkout has passed them all.
+    """The cases for a layer or an image, as parameters. A checkout has passed all cases before.
 
-    Those that add little there are marked ``long``. Ids in ``but`` are left out, and with ``alone``
-    all cases that share a process.
+    Cases that add little there are marked ``long``. The list has no IDs in ``but``, and with
+    ``alone`` no cases that share a process.
     """
     short = _short()
     return [
@@ -248,10 +249,10 @@ def again(but: Iterable[str] = (), *, alone: bool = False) -> list[ParameterSet]
 
 
 def _short() -> set[str]:
-    """The ids of the cases that a layer or an image may answer in its own way.
+    """The IDs of the cases whose result may differ in a layer or an image.
 
-    One of each function, and all that lean on what lies around the interpreter: the environment,
-    output, processes that end.
+    They are one case of each function, and all cases that depend on more than the interpreter: the
+    environment, output, processes that end.
     """
     around = ("environment-", "output-", "hostile-")
     firsts = {(case.handler, case.settings): case.id for case in reversed(all_cases())}
@@ -259,5 +260,5 @@ def _short() -> set[str]:
 
 
 def by_id() -> Mapping[str, Case]:
-    """The cases by their ids, which are unique."""
+    """The cases by their unique IDs."""
     return {case.id: case for case in all_cases()}

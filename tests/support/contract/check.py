@@ -1,4 +1,4 @@
-"""The contract as assertions, for any pair of sessions: a checkout, a layer, an image."""
+"""Assertions of the contract for any two sessions: of a checkout, a layer or an image."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from support.contract.session import Case, Session
 
 
 def same(case: Case, reference: Session, subject: Session) -> None:
-    """Assert that the subject does as the reference, but for the wanted differences."""
+    """Assert that the subject behaves as the reference, except for the wanted differences."""
     theirs, ours = reference.outcome(case), subject.outcome(case)
     wanted, _ = differences.explain(case, theirs, ours, subject.runtime.python)
     for number, (expected, found) in enumerate(zip(wanted, ours, strict=True)):
@@ -22,16 +22,16 @@ def same(case: Case, reference: Session, subject: Session) -> None:
 
 
 def recovers(case: Case, subject: Session) -> None:
-    """Assert that the invocation before a hostile one and the one after it get their answer."""
+    """Assert that the invocations before and after a hostile one get their answers."""
     before, _, after = subject.outcome(case)
     assert (before.status, after.status) == (200, 200), after
     assert json.loads(before.body) == {"before": 0}
-    # The same process, or a new one; whichever it is, nothing is left of the error.
+    # The process may be the same or a new one. In both, nothing is left of the error.
     assert json.loads(after.body) in ({"before": 2}, {"before": 0}), after
 
 
 def unneeded(reference: Session, subject: Session) -> list[str]:
-    """The rows of the page, with the pattern, that show in none of the cases that they name."""
+    """The rows of the page, with a pattern, that none of their cases needs."""
     rows = {
         (row.id, pattern)
         for row in differences.listed()

@@ -1,8 +1,8 @@
 """The wanted differences between awslambdaric and this runtime.
 
-docs/differences.md lists them, each with the cases in which it shows and its reason. What each one
-means exactly is said here: its rule brings what awslambdaric did to what this runtime should do,
-as far as that one difference goes. What is then still different, is not wanted.
+docs/differences.md lists them, each with its cases and its reason. This module defines each
+difference exactly: a rule changes awslambdaric's result into the result that this runtime should
+have. All other differences are faults.
 """
 
 from __future__ import annotations
@@ -13,43 +13,43 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any
 
 from support.contract.session import Case, Exchange
+from support.paths import ROOT
 
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "differences.md"
+PAGE = ROOT / "docs" / "differences.md"
 
 _VERSIONS = ("all", "3.11", "3.12+")
 
 Rule = Callable[[Exchange, Exchange], Exchange]
-"""Takes the reference's exchange and the subject's; gives what the reference's should have been."""
+"""Takes the reference's exchange and the subject's; returns the exchange that is wanted."""
 
 Version = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A row of the page: id, patterns of the cases it shows in, versions of Python it shows on."""
+    """A row of the page: its ID, the patterns of its cases, and its versions of Python."""
 
     id: str
     cases: tuple[str, ...]
     versions: str
 
     def pattern_for(self, case: Case, python: Version) -> str | None:
-        """The pattern that names the case, if the difference shows in it on a version of Python."""
+        """The pattern that matches the case; None if the row does not apply to it."""
         if not self.shows_on(python):
             return None
         return next((pattern for pattern in self.cases if fnmatchcase(case.id, pattern)), None)
 
     def shows_on(self, python: Version) -> bool:
-        """Whether it shows on a version of Python."""
+        """Whether the difference exists on a version of Python."""
         return self.versions == "all" or (self.versions == "3.11") == (python < (3, 12))
 
 
 @functools.cache
 def listed() -> list[Difference]:
-    """The rows of the page, in its order. Raises ValueError for a row that cannot be understood."""
+    """Read the rows of the page, in order. Raises ValueError for an invalid row."""
     rows = []
     for line in PAGE.read_text().splitlines():
         cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
@@ -69,7 +69,7 @@ def explain(
     subject: tuple[Exchange, ...],
     python: Version,
 ) -> tuple[tuple[Exchange, ...], set[tuple[str, str]]]:
-    """The reference brought to what is wanted, and the differences (with pattern) it took."""
+    """Apply the rules to the reference; return the result and the used rows with their patterns."""
     wanted, used = [], set()
     for theirs, ours in zip(reference, subject, strict=True):
         for difference in listed():
@@ -97,7 +97,7 @@ _REPEATED = re.compile(r"\[Previous line repeated \d+ more times?\]")
 
 
 def _document(text: str) -> dict[str, Any]:
-    """The error document that the text is, or nothing."""
+    """The error document in the text; empty if there is none."""
     try:
         document = json.loads(text)
     except ValueError:
@@ -149,7 +149,7 @@ def _unescaped(match: re.Match[str]) -> str:
         return match[0]
     units = b"".join(int(unit, 16).to_bytes(2, "little") for unit in match[1].split(r"\u")[1:])
     text = units.decode("utf-16-le", "surrogatepass")
-    # What has no UTF-8 form, or no place in a JSON string, stays escaped.
+    # A character without a UTF-8 form, or one that JSON strings must escape, stays escaped.
     return "".join(
         f"\\u{ord(char):04x}" if "\ud800" <= char <= "\udfff" or char < "\x7f" else char
         for char in text
@@ -263,7 +263,7 @@ def base_exceptions(theirs: Exchange, ours: Exchange) -> Exchange:
 
 
 def _still_the_same_process(theirs: Exchange, ours: Exchange) -> Exchange:
-    """The invocation after it: a new process there, the same one here."""
+    """Adjust the next invocation: the reference has a new process, this runtime the same one."""
     return replace(theirs, body=ours.body) if ours.body == '{"before":2}' else theirs
 
 
@@ -278,7 +278,7 @@ def exits_answered(theirs: Exchange, ours: Exchange) -> Exchange:
 
 
 def _with_report(theirs: Exchange, ours: Exchange) -> str:
-    """The reference's log, before it the error's record that an answered error leaves."""
+    """The reference's log after the record of the answered error."""
     return ours.log if theirs.log in ours.log and "[ERROR] SystemExit" in ours.log else theirs.log
 
 
@@ -382,7 +382,7 @@ def lost_connection(theirs: Exchange, ours: Exchange) -> Exchange:
 def timeout_trace(theirs: Exchange, ours: Exchange) -> Exchange:
     said = "[ERROR]\t<time>\t<request id>\tThe function is about to time out, in "
     before, trace, stack = ours.log.partition(said)
-    # A machine too busy to log in the last 5 % of a second has lost the trace, and nothing else.
+    # A very busy machine may not write the trace in time, in the last 5 % of a second.
     return replace(theirs, log=theirs.log + trace + stack) if before == theirs.log else theirs
 
 

@@ -1,4 +1,4 @@
-"""Runs cases on a runtime and notes what the caller got and what was logged."""
+"""Runs cases on a runtime, and keeps the replies and the logs."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _THREAD = re.compile(r"(?<=Thread-)\d+")
 
 @dataclass(frozen=True)
 class Case:
-    """A function and the invocations it gets, one after the other.
+    """A function and its invocations, one after the other.
 
-    Cases with the same handler and settings share one process as long as it lives, so a case must
-    not depend on being the first; unless it asks to be `alone` in a new one.
+    Cases with the same handler and settings share one process while it lives. So a case must not
+    depend on being the first. A case with ``alone`` gets a process of its own.
     """
 
     id: str
@@ -42,17 +42,17 @@ class Case:
 
 @dataclass(frozen=True)
 class Exchange:
-    """One invocation: the reply and the log, without what differs from run to run."""
+    """One invocation: its reply and its log, without the parts that differ between runs."""
 
     status: int
     body: str
     log: str
     ended: str = ""
-    """How the function's process ended, if it did, in RIE's words."""
+    """RIE's description of how the function's process ended; "" if it did not end."""
 
 
 class Session:
-    """Runs cases on one runtime, keeping the last function's process for the next case."""
+    """Runs cases on one runtime. Keeps the last function's process for the next case."""
 
     def __init__(self, runtime: Runtime, task: Path) -> None:
         self.runtime = runtime
@@ -74,7 +74,7 @@ class Session:
         self._stop()
 
     def outcome(self, case: Case) -> tuple[Exchange, ...]:
-        """What the case's invocations came to; each case runs once a session."""
+        """The results of the case's invocations. Each case runs once in a session."""
         if case.id not in self._outcomes:
             if case.alone:
                 self._stop()
@@ -115,7 +115,7 @@ class Session:
         return _STAMP.sub("<time>", text)
 
     def _common(self, text: str, reply: Reply) -> str:
-        """The text without the names that differ from one run or machine to the next."""
+        """Replace the names in the text that differ between runs or machines."""
         if reply.request_id:
             text = text.replace(reply.request_id, "<request id>")
         text = text.replace(self._seen, "<task>")

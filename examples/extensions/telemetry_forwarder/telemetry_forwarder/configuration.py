@@ -1,4 +1,4 @@
-"""Where to send, as the function's environment variables say.
+"""The configuration of the collector, from the function's environment variables.
 
 - ``OTEL_EXPORTER_OTLP_ENDPOINT``, ``OTEL_EXPORTER_OTLP_HEADERS`` and ``OTEL_SERVICE_NAME`` as in
   OpenTelemetry's specification: OTLP/HTTP with JSON, to ``/v1/logs`` and ``/v1/metrics``.
@@ -15,28 +15,28 @@ from telemetry_forwarder.otlp import Otlp
 
 
 class Encoder(Protocol):
-    """Makes requests of records."""
+    """Turns records into requests."""
 
     headers: dict[str, str]
 
     def requests(self, records: list[Record]) -> list[tuple[str, object]]:
-        """The URLs to post to, each with the document that is to be posted there as JSON."""
+        """Return the URLs of the POST requests, each with its JSON document."""
 
 
 class PlainJson:
-    """One array of records as they came."""
+    """Sends the records unchanged, in one array."""
 
     def __init__(self, url: str, headers: dict[str, str]) -> None:
         self._url = url
         self.headers = headers
 
     def requests(self, records: list[Record]) -> list[tuple[str, object]]:
-        """A single request with all of them."""
+        """Return a single request with all records."""
         return [(self._url, [record.as_dict() for record in records])]
 
 
 def encoder(function: Registration) -> Encoder:
-    """The encoder for the collector that is configured. Raises ValueError when none is."""
+    """Make the encoder for the configured collector. Raises ValueError if there is none."""
     if url := os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
         headers = _headers("OTEL_EXPORTER_OTLP_HEADERS")
         return Otlp(_url("OTEL_EXPORTER_OTLP_ENDPOINT", url), headers, _resource(function))
@@ -53,7 +53,7 @@ def _url(variable: str, value: str) -> str:
 
 
 def _headers(variable: str) -> dict[str, str]:
-    """``name=value,name=value``, the values percent-encoded where they need to be."""
+    """Parse ``name=value,name=value``. Values may be percent-encoded."""
     headers = {}
     for pair in filter(None, os.environ.get(variable, "").split(",")):
         name, equals, value = pair.partition("=")
@@ -64,7 +64,7 @@ def _headers(variable: str) -> dict[str, str]:
 
 
 def _resource(function: Registration) -> dict[str, object]:
-    """What OpenTelemetry calls the attributes of a function that sends telemetry."""
+    """The function's attributes, with OpenTelemetry's names."""
     memory = os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "")
     attributes = {
         "service.name": os.environ.get("OTEL_SERVICE_NAME") or function.function_name,

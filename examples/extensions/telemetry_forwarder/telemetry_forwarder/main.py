@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from telemetry_forwarder.sender import Sender
 
 _MARGIN = 0.15
-"""Seconds before the end of the shutdown window at which the last attempt ends."""
+"""Seconds before the end of the shutdown window. The last attempt to send ends then."""
 
 extension = Extension()
 _senders: "list[Sender]" = []
@@ -21,7 +21,7 @@ _senders: "list[Sender]" = []
 
 @extension.on_init
 def start() -> None:
-    """Begin to send. Everything slow, httpx above all, is loaded now: the runtime starts beside."""
+    """Start to send. Slow modules such as httpx load here, while the runtime already starts."""
     from telemetry_forwarder import configuration
     from telemetry_forwarder.sender import Sender
 
@@ -36,13 +36,13 @@ def start() -> None:
 
 @extension.on_telemetry(types=("platform", "function"), max_items=1000, timeout_ms=100)
 def received(records: "list[Record]") -> None:
-    """Take a batch in; waits while there is no room, and so holds the platform back."""
+    """Take a batch. This waits while there is no room, which holds the platform back."""
     _senders[0].put(records)
 
 
 @extension.on_shutdown
 def flush(event: "Shutdown") -> None:
-    """Send what is left, for as long as the window lasts; say so if that was not all."""
+    """Send the remaining records within the window; print how many were not delivered."""
     lost = _senders[0].finish(event.remaining_seconds - _MARGIN)
     if lost:
         sys.stderr.write(

@@ -1,4 +1,4 @@
-"""Records as OTLP/HTTP documents in JSON: log records, and metrics made of platform events.
+"""Turns records into OTLP/HTTP documents in JSON: log records, and metrics of platform events.
 
 Source: the OpenTelemetry Protocol specification, and OpenTelemetry's semantic conventions for
 functions as a service (``faas.*``).
@@ -16,7 +16,7 @@ _DELTA = 1
 
 
 class Otlp:
-    """Posts to ``/v1/logs`` and ``/v1/metrics`` below an endpoint."""
+    """Makes requests to ``/v1/logs`` and ``/v1/metrics`` below an endpoint."""
 
     def __init__(
         self, endpoint: str, headers: dict[str, str], resource: Mapping[str, object]
@@ -27,7 +27,7 @@ class Otlp:
         self._invocation = ""
 
     def requests(self, records: list[Record]) -> list[tuple[str, object]]:
-        """One request for the logs and one for the metrics, where there are any."""
+        """Return one request for the logs and one for the metrics, if there are any."""
         requests: list[tuple[str, object]] = []
         if logs := list(self._logs(records)):
             scope = {"scope": _SCOPE, "logRecords": logs}
@@ -42,7 +42,7 @@ class Otlp:
     def _logs(self, records: list[Record]) -> Iterator[dict[str, object]]:
         for record in records:
             if isinstance(record, Start):
-                # Lines of text do not say whose they are; the platform does, before them.
+                # A line of text does not name its invocation. The start event before it does.
                 self._invocation = record.request_id
             elif isinstance(record, LogRecord):
                 yield self._log(record)
@@ -76,12 +76,12 @@ def _log_record(
 
 
 def _level_of(line: str) -> str:
-    """The level in ``[INFO] …``, as Lambda's text format writes it; "" in any other line."""
+    """The level in a line of Lambda's text format (``[INFO] …``); "" for any other line."""
     return line[1:].partition("]")[0] if line.startswith("[") else ""
 
 
 def _metrics(records: list[Record]) -> list[dict[str, object]]:
-    """The metrics of the invocations that were reported: how many, how long, how much memory."""
+    """The metrics of the reported invocations: their number, durations and memory."""
     reports = [record for record in records if isinstance(record, Report)]
     dropped = [record for record in records if isinstance(record, LogsDropped)]
     metrics = [
@@ -111,7 +111,7 @@ def _sum(name: str, unit: str, counted: list[tuple[Record, int]]) -> dict[str, o
 def _histogram(
     name: str, unit: str, measured: list[tuple[Report, float | None, float]]
 ) -> dict[str, object]:
-    """Count, sum, least and most; the one bucket there is has them all."""
+    """Count, sum, minimum and maximum. The only bucket has all values."""
     values = [(record, value * scale) for record, value, scale in measured if value is not None]
     if not values:
         return {}

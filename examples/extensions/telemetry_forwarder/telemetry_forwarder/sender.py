@@ -1,8 +1,8 @@
-"""Sends records in a thread of its own: in batches, again where that helps, and to the last.
+"""Sends records in batches, in a thread of its own, and tries again after failures.
 
-A record is kept until the collector has acknowledged it or said that it never will. When as many
-wait as there is room for, whoever brings more waits. Delivery is at least once: an answer that gets
-lost, say as the environment was frozen, has its batch sent again.
+The sender keeps a record until the collector acknowledges it or refuses it for good. If the queue
+is full, ``put`` waits. Delivery is at least once: if an answer gets lost, for example because
+Lambda froze the environment, the sender sends the batch again.
 """
 
 import json
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import httpx
 
 ROOM = 20_000
-"""Records that may wait; with lines of 200 bytes they are 10 to 20 MB of memory."""
+"""The largest number of waiting records. With 200 bytes each they take 10 to 20 MB of memory."""
 
 _BATCH = 2_000
 _LINGER = 0.2
@@ -32,7 +32,7 @@ _AGAIN = (408, 425, 429, 500, 502, 503, 504)
 
 
 class Sender:
-    """The queue, and the thread that empties it. ``trouble`` is what last went wrong."""
+    """The queue, and the thread that empties it. ``trouble`` describes the last failure."""
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
@@ -44,11 +44,11 @@ class Sender:
         self.trouble = ""
 
     def start(self) -> None:
-        """Begin to send."""
+        """Start to send."""
         self._thread.start()
 
     def put(self, records: list[Record]) -> None:
-        """Take records in; waits while there is no room, but not once the end has begun."""
+        """Add records. Waits while there is no room, but not after ``finish`` was called."""
         with self._changed:
             while len(self._queue) >= ROOM and self._end is None:
                 self._changed.wait()
@@ -56,7 +56,7 @@ class Sender:
             self._changed.notify_all()
 
     def finish(self, seconds: float) -> int:
-        """Send what is left, for so many seconds at most; how many records are lost."""
+        """Send the rest for at most ``seconds``; return the number of lost records."""
         with self._changed:
             self._end = time.monotonic() + seconds
             self._changed.notify_all()
@@ -74,7 +74,7 @@ class Sender:
                 self._under_way = 0
 
     def _take(self) -> list[Record]:
-        """The next batch; none when it is over. A small one is given time to grow."""
+        """Wait for the next batch. A small batch gets time to grow. Empty at the end."""
         with self._changed:
             while not self._queue and self._end is None:
                 self._changed.wait()
@@ -87,7 +87,7 @@ class Sender:
             return batch
 
     def _deliver(self, client: "httpx.Client", url: str, body: bytes) -> bool:
-        """Post until it is acknowledged, or refused for good; False if time ran out before."""
+        """Post until the collector accepts or refuses the batch; False if time runs out."""
         delay = _FIRST_DELAY
         while (left := self._time_left()) > 0:
             wait = self._attempt(client, url, body, min(_TIMEOUT, left))
@@ -100,7 +100,7 @@ class Sender:
     def _attempt(
         self, client: "httpx.Client", url: str, body: bytes, timeout: float
     ) -> float | None:
-        """Post once; None when that settled it, else how long the collector wants to be left."""
+        """Post once. Returns None if no retry is needed, else the seconds to wait at least."""
         import httpx
 
         try:
@@ -123,7 +123,7 @@ class Sender:
 
     def _note(self, trouble: str) -> None:
         if not self.trouble:
-            # Once for each outage, not for each attempt.
+            # Print one line for each outage, not for each attempt.
             sys.stderr.write(f"telemetry_forwarder: {trouble}; trying again\n")
         self.trouble = trouble
 

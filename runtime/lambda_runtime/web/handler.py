@@ -1,4 +1,4 @@
-"""What stands between the loop and a web application: events in, answers out."""
+"""The handler around a web application: it turns events into requests."""
 
 from lambda_runtime import handlers
 from lambda_runtime.web import detect, events
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     Serve = Callable[[Request, object, object], object]
 
 
-class Front:
-    """A handler that has a web application serve what is HTTP, and another handler the rest.
+class WebHandler:
+    """A handler that passes HTTP events to a web application, and other events to a function.
 
-    ``is_async`` says that what ``serve`` returns is to be awaited. Raises what finding and
-    importing that other handler raises.
+    ``is_async`` says that ``serve`` returns an awaitable. The constructor imports the function for
+    other events, and raises the exceptions of that import.
     """
 
     def __init__(self, serve: "Serve", settings: WebSettings, is_async: bool = False) -> None:
@@ -26,7 +26,7 @@ class Front:
         self._base_path = settings.base_path
         self._websocket_path = settings.websocket_path
         name = settings.event_handler
-        self._event_handler = refuse if name is None else _event_handler(name)
+        self._event_handler = reject_event if name is None else _event_handler(name)
 
     def __call__(self, event: object, context: object) -> object:
         request = events.read(event, self._base_path, self._websocket_path)
@@ -35,19 +35,19 @@ class Front:
         return self._serve(request, event, context)
 
 
-def refuse(event: object, context: object) -> object:
-    """Raise FaultException (``Runtime.NotAnHttpEvent``), telling what the event looks like."""
+def reject_event(event: object, context: object) -> object:
+    """Raise FaultException (``Runtime.NotAnHttpEvent``) with a description of the event."""
     from lambda_runtime.errors import FaultException
 
     raise FaultException(
         "Runtime.NotAnHttpEvent",
-        f"the handler is a web application, and this event ({_look(event)}) is not an HTTP request "
-        "of API Gateway, a function URL, a load balancer or VPC Lattice; name a function for such "
-        f"events in {EVENT_HANDLER}=module.function{_websocket_advice(event)}",
+        f"the handler is a web application, and this event ({_describe_event(event)}) is not an "
+        "HTTP request of API Gateway, a function URL, a load balancer or VPC Lattice; name a "
+        f"function for such events in {EVENT_HANDLER}=module.function{_websocket_advice(event)}",
     )
 
 
-def _look(event: object) -> str:
+def _describe_event(event: object) -> str:
     if not isinstance(event, dict):
         return type(event).__name__
     if events.is_authorizer(event):
@@ -79,7 +79,7 @@ def _event_handler(name: str) -> "Callable[[object, object], object]":
 
         raise FaultException(
             "Runtime.InvalidSetting",
-            f"{EVENT_HANDLER} is {name!r}, which is a web application: it has to be a function of "
+            f"{EVENT_HANDLER} is {name!r}, which is a web application: it must be a function of "
             "event and context",
         )
     return handlers.adapt(handler)

@@ -1,4 +1,4 @@
-"""What the platform says when it refuses an extension something, and what to do about it."""
+"""The errors of calls that the platform refuses, with advice on what to do."""
 
 from lambda_runtime import payload
 from lambda_runtime.connection import Reply
@@ -20,22 +20,25 @@ _ADVICE = {
 
 
 def make(name: str, call: str, reply: Reply) -> ExtensionError:
-    """The error to raise for a reply that refuses a call."""
-    error_type, said = explain(reply)
+    """The exception for a reply that refuses ``call`` to the extension ``name``."""
+    error_type, message = explain(reply)
     advice = _ADVICE.get(error_type)
-    if "already registered" in said:
-        advice = "the name is taken: choose another"  # the type has other meanings too
-    text = f"Lambda refused {call} of extension {name!r}: {reply.status} {said}".rstrip()
+    if "already registered" in message:
+        advice = "the name is taken: choose another"  # the same type has other causes too
+    text = f"Lambda refused {call} of extension {name!r}: {reply.status} {message}".rstrip()
     return ExtensionError(f"{text}; {advice}" if advice else text, error_type)
 
 
 def explain(reply: Reply) -> tuple[str, str]:
-    """The type and the message of the platform's error document, or the text that came instead."""
+    """The type and the message of the platform's error document.
+
+    If the body is no such document, the type is "" and the message is the body's text.
+    """
     text = bytes(reply.body[:2000]).decode("utf-8", "replace").strip()
     try:
         document = payload.decode(reply.body)
     except ValueError:
-        return "", text  # an emulator quotes quotation marks without escaping them
+        return "", text  # one emulator does not escape the quotation marks in its messages
     if not isinstance(document, dict):
         return "", text
     error_type = str(document.get("errorType", ""))

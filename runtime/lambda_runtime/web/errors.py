@@ -1,4 +1,4 @@
-"""What went wrong in an application: logged, and told to the client as servers tell it."""
+"""Errors of web applications: the log record, and the response that the client gets."""
 
 STATUS = 500
 HEADERS = [(b"content-type", b"text/plain; charset=utf-8")]
@@ -6,7 +6,7 @@ BODY = b"Internal Server Error"
 
 
 def log(error: BaseException) -> None:
-    """Write the error's log record; the invocation goes on."""
+    """Write the error's log record. The invocation goes on."""
     from lambda_runtime import errors, logs
 
     frames = errors.user_frames(error.__traceback__)

@@ -1,0 +1,6 @@
+"""The folders of the checkout that tests use."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The checkout's own folder."""
