@@ -108,10 +108,10 @@ class _Sources:
 
 
 def _source_lines(file: str, names: dict[str, object]) -> list[str]:
-    source = None if file.startswith("<") else _read(file)
-    if source is None:
-        return _generated_lines(file) or _lines_of_loader(names)
-    return _split(_decode(source))
+    if file.startswith("<"):
+        return _generated_lines(file)
+    source = _read(file)
+    return _lines_of_loader(names) if source is None else _split(_decode(source))
 
 
 def _read(file: str) -> bytes | None:

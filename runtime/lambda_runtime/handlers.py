@@ -133,7 +133,7 @@ def _import(module_name: str) -> "ModuleType":
 
         raise handler_errors.conflict(module_name)
     try:
-        return trusted.import_of_users(dotted)
+        trusted.usual_import()(dotted)  # called from here: its frames are in recursion's way
     except ImportError as error:
         from lambda_runtime import handler_errors
 
@@ -142,3 +142,4 @@ def _import(module_name: str) -> "ModuleType":
         from lambda_runtime import handler_errors
 
         raise handler_errors.syntax(module_name, error) from None
+    return trusted.modules[dotted]

@@ -24,6 +24,9 @@ _DEPTH = 400
 
 _UNKNOWN = b'{"errorMessage":"the error could not be described","errorType":"Unknown"}'
 
+prepared = False
+"""Whether ``prepare`` has been called."""
+
 # A class may have another __name__, and its metaclass may raise for it.
 _name_of = type.__dict__["__name__"].__get__
 _set_traceback = BaseException.__dict__["__traceback__"].__set__
@@ -93,7 +96,12 @@ def tell(
 
 def prepare() -> None:
     """Load what describes errors, before user code may have made that impossible."""
-    from lambda_runtime import errors, payload_exact  # noqa: F401
+    global prepared
+    prepared = True
+    try:
+        from lambda_runtime import errors, payload_exact  # noqa: F401
+    except Exception:
+        pass  # it has
 
 
 def quietly(work: "Callable[[], object]") -> None:

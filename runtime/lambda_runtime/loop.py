@@ -95,10 +95,12 @@ def run(client: LambdaRuntimeClient) -> "NoReturn":
     """
     global current
     handler = initialise(client, _complete)
-    prepared = False
+    first = True
     while True:
         current = None
-        invocation = _wait_next(client)
+        # What describes errors is loaded after the first answer, which need not wait for it.
+        invocation = _wait_next(client, prepare=not first)
+        first = False
         try:
             begin(invocation)
             # Not where a library has put itself in between: what it does after the answer has to be
@@ -111,16 +113,17 @@ def run(client: LambdaRuntimeClient) -> "NoReturn":
                 if _monitoring.get_tool(tool) is not None:
                     _monitoring.set_events(tool, 0)
             _recover(client, invocation, error)
-        if not prepared:
-            # Now the first answer has not had to wait for it.
-            prepared = True
-            last_resort.quietly(last_resort.prepare)
 
 
-def _wait_next(client: LambdaRuntimeClient) -> Invocation:
-    """The next event, whatever is raised by signals' handlers and other threads meanwhile."""
+def _wait_next(client: LambdaRuntimeClient, prepare: bool) -> Invocation:
+    """The next event, whatever is raised by signals' handlers and other threads meanwhile.
+
+    If told so, first ``prepare`` for errors; the request for the event is under way by then.
+    """
     while True:
         try:
+            if prepare and not last_resort.prepared:
+                last_resort.prepare()
             return client.wait_next_invocation()
         except BaseException as error:
             kind = type(error)  # as isinstance may raise, see last_resort

@@ -88,7 +88,8 @@ _HARMLESS = frozenset(("test", "this", "antigravity", "idlelib", "tkinter", "tur
 _shadowing = _standard - _HARMLESS
 
 _import_as_usual = builtins.__import__
-_modules = sys.modules  # the interpreter goes on with this one when the attribute is replaced
+modules = sys.modules
+"""The interpreter's modules: it goes on with these when user code replaces ``sys.modules``."""
 _builtins: "dict[str, Any]" = dict(vars(builtins))
 
 _table: "dict[str, ModuleType]" = {
@@ -119,7 +120,7 @@ def load(name: str) -> "ModuleType":
 
 def loaded(name: str) -> "Any":
     """The module of the runtime's of this name, None if it has not been loaded."""
-    return _table.get(name) or _modules.get(name)
+    return _table.get(name) or modules.get(name)
 
 
 def hold(*names: str) -> None:
@@ -136,11 +137,11 @@ def hold(*names: str) -> None:
 
 def import_of_users(name: str) -> "ModuleType":
     """Import a module as user code would, and return it itself; raises what the import raises."""
-    _usual_import()(name)
-    return _modules[name]
+    usual_import()(name)
+    return modules[name]
 
 
-def _usual_import() -> "Callable[..., ModuleType]":
+def usual_import() -> "Callable[..., ModuleType]":
     """``__import__`` as user code has it, but for the time in which ours is in its place."""
     usual: Callable[..., ModuleType] = builtins.__import__
     return _import_as_usual if usual is _import else usual
@@ -222,7 +223,7 @@ def _import(
     module = _table.get(name)
     if module is None:
         if (top := name.partition(".")[0]) != _PACKAGE and top not in _standard:
-            return _usual_import()(name, globals, locals, fromlist or ())
+            return usual_import()(name, globals, locals, fromlist or ())
         module = _load(name)
     if not fromlist:
         return load(name.partition(".")[0]) if "." in name else module
@@ -262,7 +263,7 @@ def _load(name: str) -> "ModuleType":
         return _load_own(name, parent, tail)
     if top not in _standard:
         return import_of_users(name)
-    module = _modules.get(name)
+    module = modules.get(name)
     if not _is_genuine(module):
         module = _import_soundly(name)
         if module is None:
@@ -274,7 +275,7 @@ def _load(name: str) -> "ModuleType":
 
 def _load_own(name: str, parent: str, tail: str) -> "ModuleType":
     with _ModuleLockManager(name):
-        module = _table.get(name) or _loading.get(name) or _modules.get(name)
+        module = _table.get(name) or _loading.get(name) or modules.get(name)
         if module is not None:
             return module
         spec = find_own(name)
@@ -287,16 +288,16 @@ def _make(spec: "ModuleSpec", parent: str, tail: str) -> "ModuleType":
     name = spec.name
     module: ModuleType = module_from_spec(spec)
     vars(module)["__builtins__"] = _builtins
-    _loading[name] = _modules[name] = module
+    _loading[name] = modules[name] = module
     try:
         assert spec.loader is not None
         spec.loader.exec_module(module)
     except BaseException:
-        _modules.pop(name, None)
+        modules.pop(name, None)
         raise
     finally:
         del _loading[name]
-    module = _modules.get(name, module)  # collections.abc puts another one in its own place
+    module = modules.get(name, module)  # collections.abc puts another one in its own place
     _table[name] = module
     if parent:
         setattr(_made(parent), tail, module)
@@ -331,7 +332,7 @@ def _import_soundly(name: str) -> "ModuleType | None":
     try:
         if PathFinder in sys.meta_path and not any(map(_shadows, _entries_before_ours())):
             _import_as_usual(name)
-            module = _modules[name]
+            module = modules[name]
             if _is_genuine(module):
                 return module
     except ModuleNotFoundError as error:
@@ -377,19 +378,19 @@ def _load_private(name: str, parent: str, tail: str) -> "ModuleType":
         if module is not None:
             _uncover(covered)
             return module
-        taken = _modules.get(name)
+        taken = modules.get(name)
         usual, builtins.__import__ = builtins.__import__, _import
         try:
             module = _make(spec, parent, tail)
         finally:
             builtins.__import__ = usual
             if taken is not None:
-                _modules[name] = taken
+                modules[name] = taken
             _uncover(covered)
         if taken is not None:
             return module
         if _would_shadow(name, parent):
-            _modules.pop(name, None)
+            modules.pop(name, None)
         elif (action := after_load.get(name)) is not None:
             action()
         return module
@@ -402,19 +403,19 @@ def _cover_shadowing() -> "dict[str, ModuleType | None]":
     if _covering:
         return covered
     _covering = True
-    names = {name for name in _modules if name in _standard}
-    for name in {name for name in names if not _is_genuine(_modules[name])} | _shadowing_names():
-        taken = _modules.get(name)
+    names = {name for name in modules if name in _standard}
+    for name in {name for name in names if not _is_genuine(modules[name])} | _shadowing_names():
+        taken = modules.get(name)
         try:
             # Not any of these must be needed: what is, fails with a better error.
-            _modules[name] = load(name)
+            modules[name] = load(name)
             covered[name] = taken
         except Exception:
             pass
     for name, module in list(_table.items()):
-        if name.partition(".")[0] in _standard and _modules.get(name) is not module:
-            covered.setdefault(name, _modules.get(name))
-            _modules[name] = module
+        if name.partition(".")[0] in _standard and modules.get(name) is not module:
+            covered.setdefault(name, modules.get(name))
+            modules[name] = module
     _covering = False
     return covered
 
@@ -422,9 +423,9 @@ def _cover_shadowing() -> "dict[str, ModuleType | None]":
 def _uncover(covered: "dict[str, ModuleType | None]") -> None:
     for name, taken in covered.items():
         if taken is None:
-            _modules.pop(name, None)
+            modules.pop(name, None)
         else:
-            _modules[name] = taken
+            modules[name] = taken
 
 
 def _shadowing_names() -> set[str]:
@@ -456,7 +457,7 @@ def _finder(folder: str) -> FileFinder:
 def _would_shadow(name: str, parent: str) -> bool:
     """Whether the path has another module of this name, which users will want to import."""
     if parent:
-        return _modules.get(parent) is not _made(parent)
+        return modules.get(parent) is not _made(parent)
     try:
         spec = PathFinder.find_spec(name)
     except Exception:

@@ -2,11 +2,13 @@
 
 import asyncio
 import atexit
+import builtins
 import contextlib
 import gc
 import io
 import logging
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -35,6 +37,32 @@ class ExitingStr(Exception):
 class NotAString(Exception):
     def __str__(self) -> Any:
         return 42
+
+
+class OddClass(Exception):
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        raise ValueError("no class")
+
+
+class OddCause(Exception):
+    __cause__: Any = 5
+
+
+class OddAttributes(Exception):
+    def __getattribute__(self, name: str) -> Any:
+        raise ValueError(name)
+
+
+def _no_name(kind: type) -> Any:
+    raise ValueError("no name")
+
+
+OddMeta = type("OddMeta", (type,), {"__name__": property(_no_name)})
+
+
+class OddName(Exception, metaclass=OddMeta):  # type: ignore[metaclass]
+    pass
 
 
 def _raiser(make: Callable[[], BaseException]) -> Callable[[], None]:
@@ -277,6 +305,54 @@ def main_module_deleted() -> None:
     del sys.modules["__main__"]
 
 
+def odd_line_table() -> None:
+    def fail() -> None:
+        raise ValueError("no lines")
+
+    fail.__code__ = fail.__code__.replace(co_linetable=b"")
+    fail()
+
+
+def odd_file_name() -> None:
+    def fail() -> None:
+        raise ValueError("no file")
+
+    fail.__code__ = fail.__code__.replace(co_filename="a\0b")
+    fail()
+
+
+def damaged_descriptors() -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    try:
+        while True:
+            os.open("/dev/null", os.O_RDONLY)
+    except OSError:
+        raise ValueError("full") from None
+
+
+def _refuse(*arguments: Any, **named: Any) -> Any:
+    raise RuntimeError("refused")
+
+
+def damaged_import() -> None:
+    builtins.__import__ = _refuse
+    raise ValueError("no imports")
+
+
+def damaged_modules() -> None:
+    sys.modules.clear()
+    raise ValueError("no modules")
+
+
+class Environ(dict[str, str]):
+    get = __getitem__ = __setitem__ = __delitem__ = __contains__ = _refuse
+
+
+def damaged_environ() -> None:
+    os.environ = Environ()  # type: ignore[assignment]  # noqa: B003
+    raise ValueError("no variables")
+
+
 HOSTILE: dict[str, Callable[[], Any]] = {
     "base-exception": _raiser(lambda: Own("own")),
     "keyboard-interrupt": _raiser(lambda: KeyboardInterrupt("by hand")),
@@ -291,10 +367,16 @@ HOSTILE: dict[str, Callable[[], Any]] = {
     "no-str": _raiser(lambda: NoStr()),
     "exiting-str": _raiser(lambda: ExitingStr()),
     "not-a-string": _raiser(lambda: NotAString()),
+    "odd-class": _raiser(lambda: OddClass("odd")),
+    "odd-cause": _raiser(lambda: OddCause("odd")),
+    "odd-attributes": _raiser(lambda: OddAttributes("odd")),
+    "odd-name": _raiser(lambda: OddName("odd")),
 } | {
     function.__name__.replace("_", "-"): function
     for function in (
-        recursion_endless, memory_exhausted, exit_at_once, killed, terminated, exit_with_atexit,
+        odd_line_table, odd_file_name, damaged_descriptors, damaged_import, damaged_modules,
+        damaged_environ, recursion_endless, memory_exhausted, exit_at_once, killed, terminated,
+        exit_with_atexit,
         stdout_descriptor_closed, stdout_closed, both_descriptors_closed, stdin_closed,
         stdout_replaced, stdout_none, stdout_logs, stdout_bytes_error, stdout_bytes_record,
         stdout_broken, stdout_broken_record, stdout_kept_records, exit_beside_thread,

@@ -25,10 +25,11 @@ PATIENCE = 60.0
 """Seconds after which an answer counts as lost, even on a busy machine."""
 
 _STREAMS = ("stream", "break_off", "http", "forked_stream", "async_stream")
-_FAILING = ("fail", "leave", "break_off", "broken_stdout")
+_FAILING = ("fail", "odd_error", "leave", "break_off", "broken_stdout")
 _KINDS = {
     "plain": 40,
     "fail": 12,
+    "odd_error": 3,
     "stream": 12,
     "break_off": 6,
     "http": 6,
@@ -179,7 +180,7 @@ class _ManagedBatch(_Batch):
     good = (*_Batch.good, *(f"failed with {kind}" for kind in _PLATFORM))
 
     def __init__(self, seed: int, invocations: int, rate: float, way: str) -> None:
-        unfit = _AWAITED if way == "threads" else ()
+        unfit = {"threads": _AWAITED, "async": ("odd_error",)}.get(way, ())
         kinds = {kind: weight for kind, weight in _KINDS.items() if kind not in unfit}
         if way in _SHARED_WAYS:
             kinds["vanish"] = 0  # each would end all other invocations of the process

@@ -26,6 +26,17 @@ def fail(token: str, size: int, context: Any) -> object:
     raise LookupError(token + "x" * size)
 
 
+class OddError(LookupError):
+    """Raises for whatever it is asked but its text."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise SystemExit(name)
+
+
+def odd_error(token: str, size: int, context: Any) -> object:
+    raise OddError(token + "x" * size) from OddError("cause")
+
+
 def leave(token: str, size: int, context: Any) -> object:
     sys.exit(token)
 
@@ -97,6 +108,7 @@ KINDS = {
     for kind in (
         plain,
         fail,
+        odd_error,
         leave,
         vanish,
         stream,

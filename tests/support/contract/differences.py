@@ -289,6 +289,12 @@ def unprintable_errors(theirs: Exchange, ours: Exchange) -> Exchange:
     return _still_the_same_process(theirs, ours)
 
 
+def odd_errors(theirs: Exchange, ours: Exchange) -> Exchange:
+    if _is_answered(theirs, ours) and f"[ERROR] {_kind(ours)}: {_message(ours)}" in ours.log:
+        return ours
+    return _still_the_same_process(theirs, ours)
+
+
 def surrogates(theirs: Exchange, ours: Exchange) -> Exchange:
     answered = _is_answered(theirs, ours) and r"\ud800" in ours.body
     return ours if answered and r"\ud800" in ours.log else theirs
@@ -392,7 +398,8 @@ RULES: dict[str, Rule] = {
         compact_json, raw_non_ascii, null_for_nan, json_wording, utf_16_events, place_in_result,
         more_types, streams, coroutines, errors_while_marshalling, advice, malformed_names,
         init_warning, user_frames, whole_chain, client_context_type, more_context,
-        base_exceptions, base_exceptions_at_import, exits_answered, unprintable_errors, surrogates,
+        base_exceptions, base_exceptions_at_import, exits_answered, unprintable_errors,
+        odd_errors, surrogates,
         surrogates_in_json, init_errors_beyond_latin_1, too_large, streams_repaired,
         unsound_streams, exits_bounded, interactive_names, partial_lines, original_stream, cropped,
         recursion_depth,
