@@ -4,6 +4,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
+# A version alone (make layer PYTHON=3.14) says what is built, not by what.
+LAYER_PYTHON := $(filter $(addsuffix %,0 1 2 3 4 5 6 7 8 9) all,$(PYTHON))
+override PYTHON := $(if $(LAYER_PYTHON),python3,$(PYTHON))
 VENV := .venv
 PY := $(VENV)/bin/python
 # Each test process starts runtimes and emulators of its own, so more processes than that only wait.
@@ -16,7 +19,7 @@ help: ## this list
 
 setup: $(VENV)/.ready ## the virtual environment that everything below uses
 
-$(VENV)/.ready: tests/requirements.txt tests/requirements-unit.txt
+$(VENV)/.ready: tests/requirements.txt tests/requirements-unit.txt layer/requirements.in
 	@tests/support/setup.sh $(PYTHON) $(VENV) tests/requirements.txt
 	@touch $@ $(VENV)/.run $(VENV)/.layer
 
@@ -24,24 +27,24 @@ $(VENV)/.run: tests/requirements-run.txt
 	@tests/support/setup.sh $(PYTHON) $(VENV) tests/requirements-run.txt
 	@touch $@
 
-$(VENV)/.layer: tests/requirements-layer.txt
-	@tests/support/setup.sh $(PYTHON) $(VENV) tests/requirements-layer.txt
+$(VENV)/.layer: layer/requirements.txt
+	@tests/support/setup.sh $(PYTHON) $(VENV) layer/requirements.txt
 	@touch $@ $(VENV)/.run
 
-run: $(VENV)/$(if $(LAYER),.layer,.run) ## run a function: make run [LAYER=1 | IMAGE=1] [TASK=dir] [HANDLER=app.handler] [EVENT=event.json]
-	@PYTHONPATH=emulator $(PY) -m $(if $(LAYER),layer.run,$(if $(IMAGE),container.run,lambda_rie.run)) --task "$$TASK" --handler "$$HANDLER" --event "$$EVENT"
+run: $(VENV)/$(if $(LAYER)$(IMAGE),.layer,.run) ## run a function: make run [LAYER=1 | IMAGE=1 [PYTHON=3.14]] [TASK=dir] [HANDLER=app.handler] [EVENT=event.json]
+	@PYTHONPATH=emulator $(PY) -m $(if $(LAYER),layer.run,$(if $(IMAGE),container.run,lambda_rie.run)) $(if $(LAYER)$(IMAGE),--python "$(LAYER_PYTHON)") --task "$$TASK" --handler "$$HANDLER" --event "$$EVENT"
 
-layer: $(VENV)/.layer ## the Lambda layers, into build/layer: make layer [ARCH=arm64] [DEBIAN_MIRROR=url]
-	@$(PY) -m layer build --arch "$${ARCH:-all}"
+layer: $(VENV)/.layer ## the Lambda layers, into build/layer: make layer [PYTHON=3.14 | PYTHON=all] [ARCH=arm64] [DEBIAN_MIRROR=url]
+	@$(PY) -m layer build --arch "$${ARCH:-all}" --python "$(LAYER_PYTHON)"
 
-layer-check: $(VENV)/.layer ## will Lambda take these zips together: make layer-check ZIP="a.zip b.zip" ARCH=x86_64
-	@$(PY) -m layer check --arch "$$ARCH" $(ZIP)
+layer-check: $(VENV)/.layer ## will Lambda take these zips together: make layer-check ZIP="a.zip b.zip" ARCH=x86_64 [PYTHON=3.14]
+	@$(PY) -m layer check --arch "$$ARCH" --python "$(LAYER_PYTHON)" $(ZIP)
 
 layer-lock: $(VENV)/.layer ## renew layer/lock.json: the newest Debian packages, security fixes included
 	@$(PY) -m layer lock
 
-image: $(VENV)/.run ## build the container base images: make image [ARCH="x86_64 arm64"]
-	@PYTHONPATH=emulator $(PY) -m container --arch "$$ARCH"
+image: $(VENV)/.layer ## the container base images, into build/image: make image [PYTHON=3.14 | PYTHON=all] [ARCH="x86_64 arm64"]
+	@PYTHONPATH=emulator $(PY) -m container --arch "$$ARCH" --python "$(LAYER_PYTHON)"
 
 check: lint ## what to run after every change: the linters and the unit tests
 	@$(PYTEST) tests/unit

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks import report
 from benchmarks.toolchain import BUILD, ROOT
@@ -61,36 +62,35 @@ def to_markdown(artefacts: Sequence[Artefact]) -> str:
         unpacked = f"{each.unpacked / 1e6:.1f} MB" if each.unpacked is not None else ""
         cold = f"{each.cold_start:.2f}" if each.cold_start is not None else ""
         lines.append(
-            f"| {each.name} | {each.compressed / 1e6:.2f} MB | {each.at_most / 1e6:.0f} MB "
+            f"| {each.name} | {each.compressed / 1e6:.2f} MB | {each.at_most / 1e6:.1f} MB "
             f"| {mark} | {unpacked} | {cold} |"
         )
     return "\n".join(lines)
 
 
 def _layers(index: Path) -> list[Artefact]:
-    from layer.build import runner
+    from layer.target import PYTHONS, layer_name
+    from layer.toolchain import runner
 
-    artefacts = []
-    for layer in json.loads(index.read_text())["layers"]:
-        own = layer["file"] == f"lambda-runtime-python313-{runner().name}.zip"
-        artefacts.append(
-            Artefact(
-                layer["file"],
-                layer["zippedBytes"],
-                1_048_576 if "managed" in layer["file"] else 16_000_000,
-                layer["unzippedBytes"],
-                _cold_start_in_layer() if own else None,
-            )
+    own = {layer_name(python, runner()): python for python in PYTHONS}
+    return [
+        Artefact(
+            layer["file"],
+            layer["zippedBytes"],
+            1_400_000 if "managed" in layer["file"] else 16_500_000,
+            layer["unzippedBytes"],
+            _cold_start_in_layer(own[layer["file"]]) if layer["file"] in own else None,
         )
-    return artefacts
+        for layer in json.loads(index.read_text())["layers"]
+    ]
 
 
-def _cold_start_in_layer() -> float:
+def _cold_start_in_layer(python: str) -> float:
     from layer.run import root_with_layer
 
     with tempfile.TemporaryDirectory() as folder:
-        root = root_with_layer(Path(folder))
-        interpreter = "/opt/cpython/bin/python3.13"
+        root = root_with_layer(Path(folder), python)
+        interpreter = f"/opt/cpython/bin/python{python}"
         script = ("-c", _COLD_START.read_text(), interpreter, "/opt/bootstrap")
         return _least_disturbed(root.run(interpreter, *script))
 
@@ -102,28 +102,30 @@ def _images(index: Path) -> list[Artefact]:
             f"image {image['tag']}",
             image["compressed_bytes"],
             26_000_000,
-            cold_start=_cold_start_in_image(image["tag"]) if _is_own(image) else None,
+            cold_start=_cold_start_in_image(image) if _is_own(image) else None,
         )
         for image in images
-        if "compressed_bytes" in image and not image["tag"].endswith("-build")
+        if not image["tag"].endswith("-build")
     ]
 
 
-def _is_own(image: dict[str, str]) -> bool:
+def _is_own(image: dict[str, Any]) -> bool:
     from container.engine import native
+    from container.images import BASE, tag
 
-    return native() in image["tag"]
+    return bool(image["tag"] == tag(image["python"], BASE, native()))
 
 
-def _cold_start_in_image(tag: str) -> float:
-    from container.__main__ import STORAGE
+def _cold_start_in_image(image: dict[str, Any]) -> float:
+    from container.__main__ import STORAGE, base
     from container.engine import choose
 
+    engine = choose(STORAGE)
+    tag = base(engine, python=image["python"])
+    interpreter = f"/usr/bin/python{image['python']}"
     options = ("--rm", "--network", "host", "--read-only", "--tmpfs", "/tmp")
-    script = ("-c", _COLD_START.read_text(), "/usr/bin/python3.13", "/var/runtime/bootstrap")
-    command = choose(STORAGE).run_command(
-        *options, "--entrypoint", "/usr/bin/python3.13", tag, *script
-    )
+    script = ("-c", _COLD_START.read_text(), interpreter, "/var/runtime/bootstrap")
+    command = engine.run_command(*options, "--entrypoint", interpreter, tag, *script)
     return _least_disturbed(subprocess.run(command, capture_output=True, text=True, timeout=120))
 
 

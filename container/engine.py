@@ -63,14 +63,11 @@ class Build:
 class Engine(Protocol):
     """What the project asks of container tools. Each method raises ContainerError when it fails."""
 
-    own_storage: bool
-    """Whether images are in a storage of the project's own, out of sight of the user's."""
+    name: str
+    """What users call it."""
 
     def build(self, build: Build) -> None:
         """Build and tag an image; what it says goes to the build's log."""
-
-    def exists(self, tag: str) -> bool:
-        """Whether an image has this tag."""
 
     def command(self, *arguments: str) -> list[str]:
         """The command line of a sub-command that takes no run options, such as stop or logs."""
@@ -78,8 +75,14 @@ class Engine(Protocol):
     def run_command(self, *arguments: str) -> list[str]:
         """The command line of `run`, options that this machine needs included."""
 
-    def save(self, tag: str, archive: Path) -> None:
-        """Write an image as an archive that the engine can load again."""
+    def image_id(self, tag: str) -> str:
+        """The id of the image that has this tag: its configuration's SHA-256; empty if none has."""
+
+    def load(self, archive: Path) -> None:
+        """Take in the image of an archive."""
+
+    def tag(self, image_id: str, tag: str) -> None:
+        """Give an image that is there another tag."""
 
 
 def checked(command: Sequence[str], seconds: float, log: Path | None = None) -> str:
@@ -117,19 +120,22 @@ def reason(output: str) -> str:
 
 
 class Podman:
-    """Podman and Buildah on a storage of the project's own."""
+    """Podman and Buildah, on a storage of the project's own or, without one, on the user's."""
 
-    own_storage = True
+    name = "Podman"
 
-    def __init__(self, storage: Path) -> None:
+    def __init__(self, storage: Path | None) -> None:
+        self._global = self._own(storage) if storage else []
+        # Machines with both control group hierarchies are refused by crun, not by runc.
+        self._runtime = ["--runtime", "runc"] if shutil.which("runc") else []
+
+    def _own(self, storage: Path) -> list[str]:
         try:
             storage.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ContainerError(f"{storage}: cannot be written: {error.strerror}") from None
         places = ["--root", str(storage / "storage"), "--runroot", str(storage / "run")]
-        self._global = [*places, *self._driver(places)]
-        # Machines with both control group hierarchies are refused by crun, not by runc.
-        self._runtime = ["--runtime", "runc"] if shutil.which("runc") else []
+        return [*places, *self._driver(places)]
 
     @staticmethod
     def _driver(places: Sequence[str]) -> list[str]:
@@ -147,8 +153,6 @@ class Podman:
             [
                 *("buildah", *self._global, "build", "--isolation", "chroot", "--layers"),
                 *("--force-rm", "--pull=missing"),
-                # Buildah before 1.29 does not set this by itself.
-                *("--build-arg", f"BUILDPLATFORM=linux/{ARCHITECTURES[native()]}"),
                 *(("--ignorefile", str(ignore)) if ignore.exists() else ()),
                 *(f"--volume={ours}:{theirs}:ro" for ours, theirs in build.volumes.items()),
                 *build.options(),
@@ -158,9 +162,14 @@ class Podman:
             build.log(),
         )
 
-    def exists(self, tag: str) -> bool:
-        found = checked(self.command("images", "--quiet", tag), QUERY_SECONDS)
-        return bool(found.strip())
+    def image_id(self, tag: str) -> str:
+        return _id_of(self.command("images", "--quiet", "--no-trunc", tag))
+
+    def load(self, archive: Path) -> None:
+        checked(self.command("load", "--quiet", "--input", str(archive)), BUILD_SECONDS)
+
+    def tag(self, image_id: str, tag: str) -> None:
+        checked(self.command("tag", image_id, tag), QUERY_SECONDS)
 
     def command(self, *arguments: str) -> list[str]:
         return ["podman", *self._global, *self._runtime, *arguments]
@@ -168,28 +177,24 @@ class Podman:
     def run_command(self, *arguments: str) -> list[str]:
         return self.command("run", *LIMITS, *arguments)
 
-    def save(self, tag: str, archive: Path) -> None:
-        checked(
-            ["buildah", *self._global, "push", "--quiet", tag, f"oci-archive:{archive}:{tag}"],
-            BUILD_SECONDS,
-        )
-
-    def import_root(self, tar: Path, tag: str) -> None:
-        """Make an image of a tar file that holds a root file system."""
-        checked(self.command("import", "--quiet", str(tar), tag), BUILD_SECONDS)
-
 
 class Docker:
     """Docker with BuildKit (23 or newer)."""
 
-    own_storage = False
+    name = "Docker"
 
     def build(self, build: Build) -> None:
         command = ["docker", "build", "--progress=plain", *build.options(), str(build.context)]
         checked(command, BUILD_SECONDS, build.log())
 
-    def exists(self, tag: str) -> bool:
-        return bool(checked(["docker", "images", "--quiet", tag], QUERY_SECONDS).strip())
+    def image_id(self, tag: str) -> str:
+        return _id_of(["docker", "images", "--quiet", "--no-trunc", tag])
+
+    def load(self, archive: Path) -> None:
+        checked(["docker", "load", "--quiet", "--input", str(archive)], BUILD_SECONDS)
+
+    def tag(self, image_id: str, tag: str) -> None:
+        checked(["docker", "tag", image_id, tag], QUERY_SECONDS)
 
     def command(self, *arguments: str) -> list[str]:
         return ["docker", *arguments]
@@ -197,11 +202,29 @@ class Docker:
     def run_command(self, *arguments: str) -> list[str]:
         return ["docker", "run", *LIMITS, *arguments]
 
-    def save(self, tag: str, archive: Path) -> None:
-        checked(["docker", "save", "--output", str(archive), tag], BUILD_SECONDS)
+
+def _id_of(query: list[str]) -> str:
+    found = checked(query, QUERY_SECONDS).split()
+    return found[0].removeprefix("sha256:") if found else ""
 
 
 PODMAN_TOOLS = {"podman": "podman", "buildah": "buildah"}
+
+
+def users_engines() -> list[Engine]:
+    """The engines of this machine that a user would build images with, on their own storages.
+
+    CONTAINER_ENGINE=podman or =docker asks for one; ContainerError if that is not there.
+    """
+    wanted = _wanted()
+    engines: list[Engine] = []
+    if wanted != "podman" and docker_answers():
+        engines.append(Docker())
+    if wanted != "docker" and all(map(shutil.which, PODMAN_TOOLS)):
+        engines.append(Podman(None))
+    if wanted and not engines:
+        raise ContainerError(_absent(wanted))
+    return engines
 
 
 def choose(storage: Path) -> Engine:
@@ -210,21 +233,33 @@ def choose(storage: Path) -> Engine:
     CONTAINER_ENGINE=podman or =docker asks for one. As root on Debian or Ubuntu a missing Podman is
     installed; elsewhere ContainerError says what to install.
     """
-    wanted = os.environ.get("CONTAINER_ENGINE", "")
-    if wanted not in ("", "podman", "docker"):
-        raise ContainerError(f"CONTAINER_ENGINE={wanted}: must be podman or docker")
+    wanted = _wanted()
     complete = all(map(shutil.which, PODMAN_TOOLS))
     if wanted != "docker" and complete:
         return Podman(storage)
     if wanted != "podman" and docker_answers():
         return Docker()
     if wanted == "docker":
-        raise ContainerError("docker: no daemon answers `docker version`: is it running?")
+        raise ContainerError(_absent(wanted))
     require({**PODMAN_TOOLS, "runc": "runc"})
     return Podman(storage)
 
 
+def _wanted() -> str:
+    wanted = os.environ.get("CONTAINER_ENGINE", "")
+    if wanted not in ("", "podman", "docker"):
+        raise ContainerError(f"CONTAINER_ENGINE={wanted}: must be podman or docker")
+    return wanted
+
+
+def _absent(engine: str) -> str:
+    if engine == "docker":
+        return "docker: no daemon answers `docker version`: is it running?"
+    return "podman and buildah: not both are on PATH"
+
+
 def docker_answers() -> bool:
+    """Whether Docker's command is there and its daemon runs."""
     try:
         checked(["docker", "version"], QUERY_SECONDS)
     except ContainerError:

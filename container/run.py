@@ -5,9 +5,11 @@ import uuid
 from collections.abc import Callable, Mapping
 
 from container import __main__ as image
-from container.engine import ContainerError, Engine, choose, native
+from container.engine import ContainerError, Engine, choose
 from lambda_rie import run
 from lambda_rie.rie import Launch, Rie
+from layer.errors import LayerError
+from layer.run import python_and_rest
 
 BOOTSTRAP = "/var/runtime/bootstrap"
 TASK_ROOT = "/var/task"
@@ -42,9 +44,10 @@ def inside(engine: Engine, tag: str, *options: str) -> Callable[[Launch], Launch
 
 def main() -> int:
     try:
+        python, rest = python_and_rest(sys.argv[1:])
         engine = choose(image.STORAGE)
-        tag = image.build_base(engine, native())
-    except ContainerError as error:
+        tag = image.base(engine, python=python)
+    except (ContainerError, LayerError) as error:
         print(f"run: {error}", file=sys.stderr)
         return 2
 
@@ -52,7 +55,7 @@ def main() -> int:
         command = (BOOTSTRAP, request.handler)
         return Rie(command, request.task, environment, inside(engine, tag))
 
-    return run.main(on=in_image)
+    return run.main(rest, on=in_image)
 
 
 if __name__ == "__main__":

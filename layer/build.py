@@ -1,51 +1,42 @@
 """Builds the layers into a folder: all of them or, when anything is wrong, nothing."""
 
 import json
-import os
-import platform
-import runpy
 import shutil
-import subprocess
 import tempfile
-import tomllib
 from base64 import b64encode
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
-import zopfli.zlib
-
-from layer import check, deb, interpreter, pip, pythons, sbom, zips
+from layer import check, deb, interpreter, lock_update, pip, pythons, sbom, zips
 from layer.download import sha256_of
 from layer.errors import LayerError
 from layer.lock import Lock, Package, Wheel
 from layer.target import (
     ARCHES,
     CPYTHON,
+    DEFAULT_PYTHON,
     HOME,
     MANAGED_PYTHONS,
+    MANAGED_WITH_ORJSON,
     MOUNT,
-    PYTHON,
     WRAPPER,
     Arch,
-    arch_named,
+    layer_name,
 )
+from layer.toolchain import Toolchain, runner, version, write_bootstrap
 
-ROOT = Path(__file__).resolve().parent.parent
-_FINISH = Path(__file__).with_name("finish.py")
 #: AWS's managed runtimes: a link to the version's own interpreter.
 _MANAGED_SHEBANG = "#!/var/lang/bin/python3 -S"
-_OWN_SHEBANG = f"#!{MOUNT}/{CPYTHON}/bin/python{PYTHON} -S"
-_SECONDS = 300
-#: Modules beyond the bundle that ordinary functions load: those that log, that are coroutines,
-#: that have large events, that are packed. In the managed layer only they have byte-code, four
-#: times over; with that of all others it would not stay under 1 MB, and they are compiled by the
-#: functions that use them.
-_EVERYDAY = frozenset({"log_handlers", "aio", "payload_exact", "load", "finder", "format", "aids"})
-
-#: The modules of the cold path that an external extension imports, which has no bundle.
-_FOR_EXTENSIONS = frozenset({"__init__", "settings", "http1", "connection", "payload"})
+#: Modules beyond the bundle that many functions load: those that are packed. In the managed layer
+#: only they have byte-code, once a Python; with that of all others it would outgrow its limit, and
+#: they are compiled by the functions that use them.
+_EVERYDAY = frozenset({"load", "finder", "format", "aids"})
+#: What stands in for modules in C that are there: a hundred kilobytes that nobody loads.
+_STAND_INS = r"/(_pydatetime|_pydecimal|_pyio)\.py$"
+_LICENCES = f"{CPYTHON}/share/licenses"
 
 
 @dataclass(frozen=True)
@@ -56,8 +47,7 @@ class Layer:
     arches: tuple[Arch, ...]
     runtimes: tuple[str, ...]
     versions: dict[str, str]
-    packages: list[Package]
-    wheels: list[Wheel]
+    parts: list[sbom.Part]
 
 
 class Build:
@@ -66,110 +56,92 @@ class Build:
     def __init__(self, lock: Lock, work: Path) -> None:
         self.lock = lock
         self.work = work
-        self.version = str(
-            tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-        )
-        self._bundled = [_source(name) for name in _bundled_modules()]
-        self._interpreters: dict[Arch, Path] = {}
-        self._python = self.interpreter(runner()) / f"bin/python{PYTHON}"
+        self.tools = Toolchain(lock, work)
 
-    def interpreter(self, arch: Arch) -> Path:
-        """The folder of the assembled interpreter, without byte-code."""
-        if arch not in self._interpreters:
-            root, target = (self.work / kind / arch.name for kind in ("debian", "interpreter"))
-            deb.unpack(self.lock.debian[f"layer-{arch.name}"], root)
-            interpreter.build(root, target, arch)
-            missing = interpreter.missing_libraries(target, arch)
-            if missing:
-                raise LayerError(f"the layer lacks {missing}: see layer/interpreter.py")
-            self._interpreters[arch] = target
-        return self._interpreters[arch]
-
-    def own(self, arch: Arch) -> Layer:
+    def own(self, python: str, arch: Arch) -> Layer:
         """The layer for `provided.al2023`: our CPython and the runtime."""
-        tree = self.work / "tree" / arch.name
-        shutil.copytree(self.interpreter(arch), tree / CPYTHON)
-        wheel = self.lock.wheel(PYTHON, arch.machine)
-        self._add_runtime(tree, [(wheel, arch)])
-        _write_bootstrap(tree / "bootstrap", _OWN_SHEBANG)
-        self._finish("compile", tree / CPYTHON, f"{MOUNT}/{CPYTHON}")
-        self._compile(tree / HOME, str(self._python))
-        name = f"lambda-runtime-python{PYTHON.replace('.', '')}-{arch.name}.zip"
-        packages = self.lock.debian[f"layer-{arch.name}"]
-        cpython = packages[0].version.split("-")[0]
-        versions = {"cpython": cpython, "openssl": _version_of("libssl3t64", packages)}
-        versions |= {"sqlite": _version_of("libsqlite3-0", packages)}
-        path = self.work / name
-        self._finish("zip", tree, path)
+        path = self.work / layer_name(python, arch)
+        tree = self.work / "tree" / path.stem
+        shutil.copytree(self.tools.interpreter(python, arch), tree / CPYTHON)
+        wheel = self.lock.wheel(python, arch.machine)
+        wheels = [wheel] if wheel else []
+        self.tools.add_runtime(tree / HOME, wheels)
+        write_bootstrap(tree / "bootstrap", f"#!{MOUNT}/{CPYTHON}/bin/python{python} -S")
+        self.tools.compile(tree / CPYTHON, f"{MOUNT}/{CPYTHON}", python, _STAND_INS)
+        self.tools.compile_runtime(tree / HOME, self.tools.native(python), f"{MOUNT}/{HOME}")
+        zips.write(tree, path)
         check.check_limits([path])
-        check.check_binaries(path, arch, [PYTHON])
-        return Layer(path, (arch,), ("provided.al2023",), versions, packages, [wheel])
+        check.check_zip(path, arch, [python])
+        packages = self.lock.packages(f"cpython{python}-{arch.name}", f"libraries-{arch.name}")
+        versions = {
+            "cpython": _version_of(f"python{python}-minimal", packages).split("-")[0],
+            "openssl": _version_of("libssl3t64", packages),
+            "sqlite": _version_of("libsqlite3-0", packages),
+        }
+        parts = [self._debian_part(package, python, arch) for package in packages]
+        return Layer(path, (arch,), ("provided.al2023",), versions, parts + _wheel_parts(wheels))
 
     def managed(self) -> Layer:
-        """The layer for AWS's managed Pythons: the runtime, orjson for each, and no interpreter."""
+        """The layer for AWS's managed Pythons: the runtime, orjson for most, and no interpreter."""
         tree = self.work / "tree" / "managed"
-        pairs = [
-            (self.lock.wheel(python, arch.machine), arch)
-            for python in MANAGED_PYTHONS
-            for arch in ARCHES
-        ]
-        self._add_runtime(tree, pairs)
-        _write_bootstrap(tree / WRAPPER, _MANAGED_SHEBANG)
-        found = pythons.find(self._python)
-        for minor in sorted(found):
-            self._compile(tree / HOME, found[minor][0])
+        pairs = product(MANAGED_WITH_ORJSON, ARCHES)
+        found = (self.lock.wheel(python, arch.machine) for python, arch in pairs)
+        wheels = [wheel for wheel in found if wheel]
+        self.tools.add_runtime(tree / HOME, wheels)
+        write_bootstrap(tree / WRAPPER, _MANAGED_SHEBANG)
+        compilers = pythons.find(self.tools)
+        for minor in sorted(compilers):
+            self.tools.compile_runtime(tree / HOME, compilers[minor][0], f"{MOUNT}/{HOME}")
         for compiled in (tree / HOME).rglob("*.pyc"):
             if compiled.name.split(".")[0] not in _EVERYDAY:
                 compiled.unlink()
         path = self.work / "lambda-runtime-managed.zip"
-        zips.write(str(tree), str(path), _squeeze)
+        zips.write(tree, path)
         check.check_limits([path])
+        with_wheels = sorted({wheel.python for wheel in wheels})
         for arch in ARCHES:
-            check.check_binaries(path, arch, MANAGED_PYTHONS)
+            check.check_zip(path, arch, with_wheels)
         runtimes = tuple(f"python{python}" for python in MANAGED_PYTHONS)
-        versions = {f"bytecode-{minor}": found[minor][1] for minor in sorted(found)}
-        return Layer(path, ARCHES, runtimes, versions, [], [wheel for wheel, _ in pairs])
+        versions = {f"bytecode-{minor}": compilers[minor][1] for minor in sorted(compilers)}
+        return Layer(path, ARCHES, runtimes, versions, _wheel_parts(wheels))
 
-    def _add_runtime(self, tree: Path, wheels: Sequence[tuple[Wheel, Arch]]) -> None:
-        home = tree / HOME
-        ignore = shutil.ignore_patterns("__pycache__", "cold.*", "packer")  # a tool, not run here
-        shutil.copytree(ROOT / "runtime/lambda_runtime", home / "lambda_runtime", ignore=ignore)
-        shutil.copy(ROOT / "LICENSE", home / "LICENSE")
-        for wheel, arch in wheels:
-            pip.unpack(pip.fetch(wheel, arch), home)
-
-    def _compile(self, home: Path, python: str) -> None:
-        # Without column numbers, which nobody misses in the runtime's own lines of a traceback.
-        lean = [python, "-X", "no_debug_ranges", "-S"]
-        _run([*lean, str(_FINISH), "compile", str(home), f"{MOUNT}/{HOME}"])
-        _run([*lean, "-m", "lambda_runtime.bundle", str(home)], PYTHONPATH=str(home))
-        # What the bundle holds is not needed twice, but for what extensions import one by one.
-        for name in self._bundled:
-            if name.stem in _FOR_EXTENSIONS:
-                continue
-            for path in (home / name.parent / "__pycache__").glob(f"{name.stem}.*.pyc"):
-                path.unlink()
-
-    def _finish(self, *arguments: str | Path) -> None:
-        _run([str(self._python), "-I", "-S", str(_FINISH), *map(str, arguments)])
+    def _debian_part(self, package: Package, python: str, arch: Arch) -> sbom.Part:
+        root = self.work / "debian" / f"{python}-{arch.name}"
+        control = deb.control(package.fetch())
+        if name := interpreter.licence_of(root, package.name):
+            licence = root / "usr/share/doc" / name / "copyright"
+            return sbom.debian(package, control, licence, f"{_LICENCES}/{name}")
+        return sbom.debian(package, control, None, "")
 
 
-def build(output: Path, arches: Sequence[Arch] = ARCHES) -> list[Path]:
-    """Builds the layers of these architectures, and the managed one, into the folder `output`.
+def build(
+    output: Path,
+    arches: Sequence[Arch] = ARCHES,
+    python_versions: Sequence[str] = (DEFAULT_PYTHON,),
+) -> list[Path]:
+    """Build the layers of these Pythons and architectures, and the managed one, into `output`.
 
     Raises:
         LayerError: something is missing or wrong; `output` is as it was.
     """
-    lock = Lock.read()
+    pairs = list(product(python_versions, arches))
     with _work_folder(output) as folder:
+        lock = lock_update.obtainable(Lock.read(), *_needed(pairs))
         run = Build(lock, Path(folder))
         with ThreadPoolExecutor() as pool:  # most of it is done by processes of their own
             managed = pool.submit(run.managed)
-            layers = [*pool.map(run.own, arches), managed.result()]
-        bills = [_write_bill(layer, run.version) for layer in layers]
+            layers = [*pool.map(lambda pair: run.own(*pair), pairs), managed.result()]
+        bills = [_write_bill(layer, lock) for layer in layers]
         results = [*(layer.path for layer in layers), *bills, _write_list(layers, run)]
         # Only what is finished is shown, each file in one step.
         return [Path(shutil.move(path, output / path.name)) for path in results]
+
+
+def _needed(pairs: Sequence[tuple[str, Arch]]) -> list[str]:
+    """The sets of packages, those of the interpreter included that compiles the managed layer."""
+    every = {*pairs, (DEFAULT_PYTHON, runner())}
+    cpython = {f"cpython{python}-{arch.name}" for python, arch in every}
+    return sorted(cpython | {f"libraries-{arch.name}" for _, arch in every})
 
 
 def _work_folder(output: Path) -> tempfile.TemporaryDirectory[str]:
@@ -180,53 +152,33 @@ def _work_folder(output: Path) -> tempfile.TemporaryDirectory[str]:
         raise LayerError(f"cannot write to {output}: {error.strerror}") from None
 
 
-def runner() -> Arch:
-    """This machine's architecture, whose interpreter is run to compile and to zip."""
-    if platform.system() != "Linux" or platform.libc_ver()[0] != "glibc":
-        raise LayerError("layers are built on Linux with glibc: use such a machine or container")
-    return arch_named(platform.machine())
-
-
-def _write_bootstrap(path: Path, shebang: str) -> None:
-    lines = (ROOT / "bootstrap").read_text().splitlines(keepends=True)
-    path.write_text(shebang + "\n" + "".join(lines[1:]))
-    path.chmod(0o755)
-
-
-def _bundled_modules() -> tuple[str, ...]:
-    return tuple(runpy.run_path(str(ROOT / "runtime/lambda_runtime/bundle.py"))["COLD"])
-
-
-def _source(module: str) -> Path:
-    """The path of a module of the runtime below its root."""
-    path = Path(*module.split("."))
-    return path / "__init__.py" if "." not in module else path.with_suffix(".py")
-
-
-def _squeeze(data: bytes) -> bytes:
-    # What zlib's format adds around the bare data: two bytes before, four behind.
-    return bytes(zopfli.zlib.compress(data)[2:-4])
-
-
 def _version_of(name: str, packages: Sequence[Package]) -> str:
     return next(package.version for package in packages if package.name == name)
 
 
-def _write_bill(layer: Layer, version: str) -> Path:
-    subject = sbom.Subject(layer.path.name, version, sha256_of(layer.path))
+def _wheel_parts(wheels: Sequence[Wheel]) -> list[sbom.Part]:
+    return [sbom.wheel(wheel, pip.fetch(wheel), _wheel_licences(wheel)) for wheel in wheels]
+
+
+def _wheel_licences(wheel: Wheel) -> str:
+    return f"{HOME}/{wheel.name}-{wheel.version}.dist-info/licenses"
+
+
+def _write_bill(layer: Layer, lock: Lock) -> Path:
+    subject = sbom.Subject(layer.path.name, version(), lock.renewed, sha256_of(layer.path))
     path = layer.path.with_suffix(".cdx.json")
-    path.write_text(sbom.bill(subject, layer.packages, layer.wheels))
+    path.write_text(sbom.bill(subject, [sbom.runtime(version()), *layer.parts]))
     return path
 
 
 def _write_list(layers: Sequence[Layer], run: Build) -> Path:
     path = run.work / "layers.json"
-    entries = [_describe(layer, run.version) for layer in layers]
-    path.write_text(json.dumps({"layers": entries}, indent=1) + "\n")
+    entries = [_describe(layer, run.lock) for layer in layers]
+    path.write_text(json.dumps({"locked": run.lock.renewed, "layers": entries}, indent=1) + "\n")
     return path
 
 
-def _describe(layer: Layer, version: str) -> dict[str, object]:
+def _describe(layer: Layer, lock: Lock) -> dict[str, object]:
     digest = sha256_of(layer.path)
     return {
         "file": layer.path.name,
@@ -239,25 +191,9 @@ def _describe(layer: Layer, version: str) -> dict[str, object]:
         "codeSha256": b64encode(bytes.fromhex(digest)).decode(),
         "glibc": check.newest_glibc(layer.path),
         "versions": {
-            "lambda-runtime": version,
-            "orjson": layer.wheels[0].version,
+            "lambda-runtime": version(),
+            "orjson": next(wheel.version for wheel in lock.wheels if wheel.name == "orjson"),
             **layer.versions,
         },
         "sbom": layer.path.with_suffix(".cdx.json").name,
     }
-
-
-def _run(command: list[str], **environment: str) -> None:
-    # No variable of the user's may reach what is compiled; the hash seed orders sets in byte-code.
-    env = {"PATH": os.defpath, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", **environment}
-    try:
-        subprocess.run(
-            command, env=env, check=True, capture_output=True, text=True, timeout=_SECONDS
-        )
-    except OSError as error:
-        raise LayerError(f"cannot run {command[0]}: {error.strerror}") from None
-    except subprocess.CalledProcessError as error:
-        complaint = (error.stderr or error.stdout).strip().splitlines() or ["no message"]
-        raise LayerError(
-            f"the layer's interpreter failed here ({complaint[-1]}): it needs glibc 2.34 or newer"
-        ) from None

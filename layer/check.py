@@ -1,14 +1,15 @@
 """Looks at a zip before Lambda does: will it be accepted, and will what it holds load there?"""
 
 import re
+import struct
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from layer import glibc
+from layer import entries, glibc
 from layer.elf import DT_NEEDED, Elf
-from layer.errors import LayerError
+from layer.errors import LayerError, UnusableInput
 from layer.target import GLIBC, MAX_UNZIPPED, MAX_ZIPPED, Arch
 
 _TAG = re.compile(r"\.(?P<kind>cpython-(?P<python>3\d+)\w*(?P<platform>-[\w-]+)?|abi3)\.so$")
@@ -22,14 +23,14 @@ def check_limits(paths: Iterable[Path]) -> None:
     """
     total = 0
     for path in paths:
+        with _opened(path) as archive:
+            total += sum(entry.file_size for entry in archive.infolist())
         size = path.stat().st_size
         if size > MAX_ZIPPED:
             raise LayerError(
                 f"{path.name} is {_mb(size)} zipped, Lambda takes {_mb(MAX_ZIPPED)} in an upload: "
                 "leave something out, or pass it through an S3 bucket"
             )
-        with _opened(path) as archive:
-            total += sum(entry.file_size for entry in archive.infolist())
     if total > MAX_UNZIPPED:
         raise LayerError(
             f"unzipped this is {_mb(total)}, Lambda allows {_mb(MAX_UNZIPPED)} for a function and "
@@ -37,27 +38,39 @@ def check_limits(paths: Iterable[Path]) -> None:
         )
 
 
-def check_binaries(path: Path, arch: Arch, pythons: Iterable[str]) -> None:
-    """Looks whether the shared objects in a zip load on `arch`, on the target's glibc and Pythons.
+def check_zip(path: Path, arch: Arch, pythons: Iterable[str]) -> None:
+    """Look whether Lambda can unpack a zip, and whether the shared objects in it load on `arch`, on
+    the target's glibc and Pythons.
 
     Raises:
-        LayerError: the first one that does not, with what to do.
+        LayerError: the first thing that does not, with what to do.
     """
     with _opened(path) as archive:
-        for entry in archive.infolist():
-            with archive.open(entry) as file:
-                head = file.read(20)
-                if head[:4] != b"\x7fELF":
-                    continue
-                elf = Elf(head + file.read(), entry.filename)
-            if elf.machine == arch.elf:
-                _check_libc(elf, arch)
-            elif not _names_other_machine(entry.filename, arch):
+        entries.check(path.name, archive, path.stat().st_size)
+        for name, data in entries.contents(path.name, archive):
+            if data.startswith(entries.ELF):
+                _check_binary(path.name, name, data, arch)
+            elif name == "bootstrap" and not data.startswith(b"#!"):
                 raise LayerError(
-                    f"{path.name}: {entry.filename} is not for {arch.name}: install with pip's "
-                    f"options --platform {arch.wheels[-1]} --only-binary=:all:"
+                    f"{path.name}: 'bootstrap' is neither a script that begins with #! nor a "
+                    "program: Lambda could not start it"
                 )
         _check_modules(path.name, archive.namelist(), arch, set(pythons))
+
+
+def _check_binary(zipped: str, name: str, data: bytes, arch: Arch) -> None:
+    try:
+        elf = Elf(data, name)
+        if elf.machine == arch.elf:
+            _check_libc(elf, arch)
+    except (LayerError, struct.error, ValueError, IndexError, OverflowError) as error:
+        reason = str(error) if isinstance(error, LayerError) else f"{name} is a damaged ELF file"
+        raise LayerError(f"{zipped}: {reason}") from None
+    if elf.machine != arch.elf and not _names_other_machine(name, arch):
+        raise LayerError(
+            f"{zipped}: {name} is not for {arch.name}: install with pip's options "
+            f"--platform {arch.wheels[-1]} --only-binary=:all:"
+        )
 
 
 def _check_libc(elf: Elf, arch: Arch) -> None:
@@ -122,9 +135,9 @@ def _opened(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
     except FileNotFoundError:
-        raise LayerError(f"{path} does not exist") from None
-    except (OSError, zipfile.BadZipFile) as error:
-        raise LayerError(f"{path} cannot be read as a zip: {error}") from None
+        raise UnusableInput(f"{path} does not exist") from None
+    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError, struct.error) as error:
+        raise UnusableInput(f"{path} cannot be read as a zip: {error}") from None
 
 
 def _mb(size: int) -> str:

@@ -68,7 +68,7 @@ def fetch(url: str, sha256: str, size: int) -> Path:
         return found
     with tempfile.TemporaryDirectory(dir=cache_dir()) as folder:
         part = Path(folder, "part")
-        _download(url, part)
+        _download(url, part, size)
         if sha256_of(part) != sha256:
             got = part.stat().st_size
             raise LayerError(
@@ -78,7 +78,7 @@ def fetch(url: str, sha256: str, size: int) -> Path:
     return cache_dir() / name
 
 
-def _download(url: str, target: Path) -> None:
+def _download(url: str, target: Path, size: int) -> None:
     host = urlsplit(url).netloc
     try:
         with (
@@ -88,7 +88,12 @@ def _download(url: str, target: Path) -> None:
             if answer.status_code == 404:
                 raise Gone(f"{host} no longer has {url}")
             answer.raise_for_status()
+            announced = answer.headers.get("Content-Length", "")
+            _bound(url, int(announced) if announced.isdecimal() else 0, size)
+            got = 0
             for block in answer.iter_raw():
+                got += len(block)
+                _bound(url, got, size)
                 file.write(block)
     except httpx.HTTPStatusError as error:
         raise LayerError(f"{host} answered {error.response.status_code} for {url}") from None
@@ -98,3 +103,12 @@ def _download(url: str, target: Path) -> None:
         raise LayerError(
             f"no connection to {host} ({error}): is the network up? What was fetched before is kept"
         ) from None
+
+
+def _bound(url: str, got: int, size: int) -> None:
+    # The lock knows each file's size: more than that is another file, and may have no end.
+    if got > size:
+        raise LayerError(
+            f"{url} is larger than the {size} bytes that the lock says: it was not taken; "
+            "is the mirror right?"
+        )

@@ -20,8 +20,17 @@ from pathlib import Path
 from layer.errors import LayerError
 
 DT_NULL, DT_NEEDED, DT_SONAME, DT_RPATH, DT_RUNPATH = 0, 1, 14, 15, 29
-_SHT_DYNAMIC, _SHT_DYNSYM, _SHT_VERNEED, _SHT_VERSYM = 6, 11, 0x6FFFFFFE, 0x6FFFFFFF
+_SHT_PROGBITS, _SHT_RELA = 1, 4
+_SHT_DYNAMIC, _SHT_DYNSYM, _SHT_VERDEF, _SHT_VERNEED, _SHT_VERSYM = (
+    *(6, 11),
+    *(0x6FFFFFFD, 0x6FFFFFFE, 0x6FFFFFFF),
+)
+_WEAK = 2
+_WITHOUT_CONTENT = (0, 8)  # SHT_NULL, SHT_NOBITS
 _MAGIC = b"\x7fELF\x02\x01"
+#: The types of relocations that add the file's own address, on x86-64 and AArch64.
+_RELATIVE = (8, 0x403)
+_LONGEST_NAME = 64
 
 
 @dataclass(frozen=True)
@@ -29,6 +38,7 @@ class Section:
     """Where a section lies in the file, in bytes, and which section holds its strings."""
 
     kind: int
+    address: int
     offset: int
     size: int
     link: int
@@ -51,6 +61,7 @@ class Symbol:
     position: int
     name: str
     version: Version | None
+    weak: bool
 
 
 def is_elf(path: Path) -> bool:
@@ -112,14 +123,54 @@ class Elf:
             return []
         versions = {version.index: version for version in self.versions()}
         found = []
-        for position in range(1, symbols.size // 24):
-            name, _, _, section = self._unpack("IBBH", symbols.offset + 24 * position)
+        for position, name, binding, section in self._symbols(symbols):
             if section == 0:
                 index = self._unpack("H", versym.offset + 2 * position)[0] & 0x7FFF if versym else 0
-                found.append(Symbol(position, self._string(name), versions.get(index)))
+                weak = binding == _WEAK
+                found.append(Symbol(position, self._string(name), versions.get(index), weak))
         return found
 
+    def defined(self) -> set[str]:
+        """The names of the symbols that this file provides."""
+        table = self._find(_SHT_DYNSYM)
+        symbols = self._symbols(table) if table else ()
+        return {self._string(name) for _, name, _, section in symbols if section}
+
+    def defined_versions(self) -> set[str]:
+        """The versions of symbols that this file provides."""
+        section = self._find(_SHT_VERDEF)
+        if not section:
+            return set()
+        found, at = set(), section.offset
+        while True:
+            _, _, _, _, _, aux, following = self._unpack("HHHHIII", at)
+            found.add(self._string(self._unpack("I", at + aux)[0]))
+            if not following:
+                return found
+            at += following
+
+    def pointers_to_strings(self) -> Iterator[tuple[int, str]]:
+        """Each place in the data, as an offset in the file, that the loader will point at a string.
+
+        So do the tables of names and values that C modules are made of look in the file.
+        """
+        for section in self._sections:
+            if section.kind == _SHT_RELA:
+                for at in range(section.offset, section.offset + section.size, 24):
+                    place, kind, target = self._unpack("QQQ", at)
+                    where, text = self._offset_of(place), self._offset_of(target)
+                    if kind in _RELATIVE and where is not None and text is not None:
+                        yield where, self._text_at(text)
+
+    def value(self, offset: int) -> int:
+        """The C `long` at an offset of the file."""
+        return self._unpack("q", offset)[0]
+
     # Editing
+
+    def set_value(self, offset: int, value: int) -> None:
+        """Overwrite the C `long` at an offset of the file."""
+        struct.pack_into("<q", self.data, offset, value)
 
     def rename(self, old: str, new: str) -> None:
         """Overwrites `old` in the string table by `new`, which may not be longer.
@@ -182,8 +233,27 @@ class Elf:
         table = self._unpack("Q", 40)[0]
         size, count = self._unpack("HH", 58)
         for number in range(count):
-            _, kind, _, _, offset, length, link = self._unpack("IIQQQQI", table + number * size)
-            yield Section(kind, offset, length, link)
+            fields = self._unpack("IIQQQQI", table + number * size)
+            _, kind, _, address, offset, length, link = fields
+            if kind not in _WITHOUT_CONTENT and offset + length > len(self.data):
+                raise IndexError
+            yield Section(kind, address, offset, length, link)
+
+    def _symbols(self, table: Section) -> Iterator[tuple[int, int, int, int]]:
+        """Position, name, binding and section of each symbol."""
+        for position in range(1, table.size // 24):
+            name, info, _, section = self._unpack("IBBH", table.offset + 24 * position)
+            yield position, name, info >> 4, section
+
+    def _offset_of(self, address: int) -> int | None:
+        for section in self._sections:
+            if section.kind == _SHT_PROGBITS and 0 <= address - section.address < section.size:
+                return section.offset + address - section.address if section.address else None
+        return None
+
+    def _text_at(self, offset: int) -> str:
+        end = self.data.find(b"\0", offset, offset + _LONGEST_NAME)
+        return self.data[offset : max(end, offset)].decode("ascii", "replace")
 
     def _find(self, kind: int) -> Section | None:
         return next((section for section in self._sections if section.kind == kind), None)

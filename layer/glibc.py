@@ -1,13 +1,14 @@
 """Fits Debian's binaries to an older glibc: symbols that are too new are bound to older equals.
 
-Debian 13 has glibc 2.41, `provided.al2023` 2.34. What its CPython asks for beyond 2.34 is a
-handful of functions that differ from older ones only in corners that CPython does not use, so each
-has an older stand-in of the same signature. Anything not on the list is refused: a new Debian
-version that needs more must fail the build, not a function.
+Debian's CPython is built on glibc 2.42 or newer, `provided.al2023` has 2.34, and so may the image.
+What it asks for beyond 2.34 is a handful of functions that differ from older ones only in corners
+that CPython does not use, so each has an older stand-in of the same signature. Anything not on the
+list is refused: a new Debian version that needs more must fail the build, not a function.
 """
 
 import re
 
+from layer import baud_rates
 from layer.elf import Elf, Symbol, Version
 from layer.errors import LayerError
 from layer.target import GLIBC, Arch
@@ -29,6 +30,8 @@ _STAND_INS: dict[str, tuple[str, str | None]] = {
     "arc4random_buf": ("getentropy", "GLIBC_2.25"),
     # Referenced by a function of libexpat that nothing calls when arc4random_buf is there.
     "arc4random": ("random", None),
+    # Since 2.42 a terminal's speed is a number of bauds and no longer a code: see baud_rates.
+    **{name: (name, None) for name in baud_rates.FUNCTIONS},
 }
 
 _GLIBC_VERSION = re.compile(r"GLIBC_(\d+)\.(\d+)(?:\.\d+)?")
@@ -59,12 +62,14 @@ def fit(elf: Elf, arch: Arch) -> None:
     """
     versions = elf.versions()
     excess = {version.index for version in versions if too_new(version.name)}
-    for symbol in elf.undefined():
-        if symbol.version and symbol.version.index in excess:
-            _bind(elf, symbol, versions)
+    newer = [s for s in elf.undefined() if s.version and s.version.index in excess]
+    for symbol in newer:
+        _bind(elf, symbol, versions)
     for version in versions:
         if version.index in excess:
             elf.replace_version(version, arch.glibc_base)
+    if any(symbol.name in baud_rates.FUNCTIONS for symbol in newer):
+        baud_rates.encode(elf)
 
 
 def _bind(elf: Elf, symbol: Symbol, versions: list[Version]) -> None:

@@ -18,38 +18,51 @@ from pathlib import Path
 
 from layer import elf, glibc
 from layer.errors import LayerError
-from layer.target import CPYTHON, MOUNT, PYTHON, Arch
+from layer.target import CPYTHON, MOUNT, Arch
 
-_STDLIB = f"lib/python{PYTHON}"
 _RPATH = "$ORIGIN/../lib"
 #: A weak reference to gprof's hook: as long as the RPATH and never resolved, its name can give way.
 _PLACE_FOR_RPATH = "__gmon_start__"
 
-#: Left out, below lib/python3.13: of no use in a function, or under a licence we do not want to
+#: Left out, below lib/python3.x: of no use in a function, or under a licence we do not want to
 #: pass on (readline: GPL; _dbm: Berkeley DB's; the module dbm falls back on SQLite).
 _LEFT_OUT = (
     *("test", "idlelib", "tkinter", "turtledemo", "turtle.py", "ensurepip", "venv", "pydoc_data"),
-    *("EXTERNALLY-MANAGED", "dist-packages", "__phello__", "_pyrepl/[!_p]*", "lib-dynload/xx*"),
+    *("EXTERNALLY-MANAGED", "dist-packages", "__phello__", "lib-dynload/xx*"),
+    # The interactive prompt, but for what pydoc and pdb take from there: `pager`, `utils`.
+    *("_pyrepl/[!_ptu]*", "_pyrepl/terminfo.py", "_pyrepl/unix_*", "_pyrepl/_[!_]*"),
+    "_pyrepl/__main__.py",
     *("lib-dynload/_test*", "lib-dynload/_ctypes_test*", "lib-dynload/_xxtest*"),
     *("lib-dynload/readline.*", "lib-dynload/_dbm.*"),
+    # The sampling profiler of 3.15: it reads another process's memory, which Lambda forbids.
+    *("profiling/sampling", "lib-dynload/_remote_debugging.*"),
+    # For other systems: Windows, macOS, iOS, Android, AIX.
+    *("asyncio/windows_*.py", "asyncio/proactor_events.py", "multiprocessing/popen_spawn_win32.py"),
+    *("ctypes/macholib", "_osx_support.py", "_ios_support.py", "_apple_support.py"),
+    *("_android_support.py", "_aix_support.py", "nturl2path.py"),
 )
-#: Bundled beside the modules that need them, found by following what they need.
+#: Not bundled: glibc's, and libgcc_s, of which a process can have one only. Amazon Linux has them.
 _HOST_LIBRARIES = frozenset(
-    f"lib{name}" for name in ("c.so.6", "m.so.6", "dl.so.2", "pthread.so.0", "rt.so.1", "util.so.1")
+    f"lib{name}"
+    for name in (
+        *("c.so.6", "m.so.6", "dl.so.2", "pthread.so.0", "rt.so.1", "util.so.1"),
+        "gcc_s.so.1",
+    )
 )
 
 
-def build(root: Path, target: Path, arch: Arch) -> None:
-    """Assembles the interpreter's folder `target` from the files of Debian's packages below `root`.
+def build(root: Path, target: Path, arch: Arch, python: str) -> None:
+    """Assemble the interpreter's folder `target` from the files of Debian's packages below `root`.
 
     Raises:
         LayerError: the packages are not what this was written for.
     """
-    stdlib = target / _STDLIB
-    shutil.copytree(root / f"usr/{_STDLIB}", stdlib, ignore=_ignore(root))
-    executable = target / f"bin/python{PYTHON}"
+    stdlib = target / f"lib/python{python}"
+    source = root / f"usr/lib/python{python}"
+    shutil.copytree(source, stdlib, ignore=_ignore(source))
+    executable = target / f"bin/python{python}"
     executable.parent.mkdir(parents=True)
-    shutil.copy(root / f"usr/bin/python{PYTHON}", executable)
+    shutil.copy(root / f"usr/bin/python{python}", executable)
     _bundle_libraries(root / f"usr/lib/{arch.multiarch}", target, arch)
     for path in elf_files(target):
         _adapt(path, arch, executable)
@@ -64,20 +77,25 @@ def elf_files(target: Path) -> Iterator[Path]:
             yield path
 
 
-def missing_libraries(target: Path, arch: Arch) -> dict[str, str]:
-    """Libraries that neither `target` nor the host has, each with a file that needs it."""
-    have = {path.name for path in elf_files(target)} | _HOST_LIBRARIES | {arch.loader}
-    return {
-        needed: path.name
-        for path in elf_files(target)
-        for needed in elf.Elf.read(path).entries(elf.DT_NEEDED)
-        if needed not in have
-    }
+def missing(target: Path, arch: Arch) -> dict[str, str]:
+    """What neither `target` nor the host has, each with a file that needs it: libraries, versions
+    of symbols that a library here lacks, and symbols that none has.
+    """
+    files = {path.name: elf.Elf.read(path) for path in elf_files(target)}
+    host = _HOST_LIBRARIES | {arch.loader}
+    defined = set().union(*(file.defined() for file in files.values()))
+    lacking = {}
+    for name, file in files.items():
+        bound = [version for version in file.versions() if version.library in files]
+        symbols = [symbol for symbol in file.undefined() if not symbol.version and not symbol.weak]
+        names = [needed for needed in file.entries(elf.DT_NEEDED) if needed not in {*host, *files}]
+        names += [v.name for v in bound if v.name not in files[v.library].defined_versions()]
+        names += [symbol.name for symbol in symbols if symbol.name not in defined]
+        lacking.update(dict.fromkeys(names, name))
+    return lacking
 
 
-def _ignore(root: Path) -> Callable[[str, list[str]], set[str]]:
-    base = root / f"usr/{_STDLIB}"
-
+def _ignore(base: Path) -> Callable[[str, list[str]], set[str]]:
     def ignored(folder: str, names: list[str]) -> set[str]:
         paths = {name: Path(folder, name) for name in names}
         below = {name: paths[name].relative_to(base).as_posix() for name in names}
@@ -147,16 +165,29 @@ def _copy_data(root: Path, target: Path) -> None:
         raise LayerError("ca-certificates holds no certificates: Debian has changed it")
     bundle = "".join(path.read_text().rstrip() + "\n" for path in certificates)
     (target / "cert.pem").write_text(bundle)
-    for licence in sorted(root.glob("usr/share/doc/*/copyright")):
-        copy = target / "share/licenses" / licence.parent.name
-        if not licence.parent.is_symlink():
-            copy.parent.mkdir(exist_ok=True)
-            shutil.copy(licence, copy)
+    for name in sorted(
+        {licence_of(root, path.name) for path in root.glob("usr/share/doc/*")} - {""}
+    ):
+        copy = target / "share/licenses" / name
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copy(root / "usr/share/doc" / name / "copyright", copy)
+
+
+def licence_of(root: Path, package: str) -> str:
+    """The package whose folder has the licence of `package`: itself or, as binary packages of one
+    source have the same, the first with the same text; empty if there is none.
+    """
+    documents = root / "usr/share/doc"
+    own = documents / package / "copyright"
+    if not own.exists():
+        return ""
+    same = own.read_bytes()
+    others = sorted(path for path in documents.glob("*/copyright") if not path.parent.is_symlink())
+    return next(path.parent.name for path in others if path.read_bytes() == same)
 
 
 def _copy_zones(source: Path, target: Path) -> None:
-    # What zoneinfo reads: the zones and their list; not the copies that count leap seconds
-    # (`right`), nor the tables for other programs. Aliases become files: not every unzip makes
-    # links.
-    others = ("right", "posix*", "localtime", "leap*", "tzdata.zi", "zonenow.tab")
+    # What zoneinfo reads: the zones; not the copies that count leap seconds (`right`), nor the
+    # tables for other programs. Aliases become files: not every unzip makes links.
+    others = ("right", "posix*", "localtime", "leap*", "tzdata.zi", "*.tab")
     shutil.copytree(source, target, ignore=shutil.ignore_patterns(*others))

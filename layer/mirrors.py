@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from layer.errors import LayerError
 
 ARCHIVE, SECURITY = "debian", "debian-security"
+_SEGMENT = re.compile(rf"/{ARCHIVE}(-security)?(?=/)")
 _ONE_LINE = re.compile(r"^\s*deb\s+(?:\[[^]]*\]\s+)?(\S+)", re.MULTILINE)
 _DEB822 = re.compile(r"^URIs:(.*(?:\n[ \t]+.+)*)", re.MULTILINE | re.IGNORECASE)
 
@@ -29,8 +30,8 @@ def mirror(archive: str = ARCHIVE, apt: Path = Path("/etc/apt")) -> str:
         return named[archive]
     if ARCHIVE in named:  # mirrors of all of Debian have one beside the other
         return named[ARCHIVE] + archive.removeprefix(ARCHIVE)
-    if chosen:
-        return chosen
+    if chosen:  # a snapshot's address ends in a day, one archive's beside the other's
+        return _SEGMENT.sub(f"/{archive}", chosen)
     raise LayerError(
         f"apt's sources name no mirror of the archive {archive!r}: give one with "
         "make layer DEBIAN_MIRROR=http://<host>/debian"

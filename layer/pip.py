@@ -8,8 +8,16 @@ from pathlib import Path
 
 from layer.download import cached, keep, sha256_of
 from layer.errors import LayerError
-from layer.lock import Wheel
-from layer.target import Arch
+from layer.lock import ANY, Wheel
+from layer.target import Arch, arch_named
+
+#: No wheel that is fetched here is as large: aws-sam-cli's has 7 MB.
+_MAX_BYTES = 64 * 1024 * 1024
+_BOUNDED = (
+    "import resource, runpy, sys; size = int(sys.argv.pop(1)); "
+    "resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)); "
+    "runpy.run_module('pip', run_name='__main__', alter_sys=True)"
+)
 
 
 def run(command: list[str]) -> str:
@@ -26,21 +34,24 @@ def run(command: list[str]) -> str:
     return result.stdout
 
 
-def download(requirement: str, python: str, arch: Arch, folder: Path) -> Path:
-    """Fetches the wheel of one requirement into `folder`.
+def download(requirement: str, python: str, arch: Arch | None, folder: Path) -> Path:
+    """Fetch the wheel of one requirement into `folder`; without `arch` one that is for all.
 
     Raises:
         LayerError: there is none, or no network.
     """
-    platforms = [word for tag in arch.wheels for word in ("--platform", tag)]
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-    command += ["--no-deps", "--only-binary=:all:", "--implementation", "cp"]
-    command += ["--python-version", python, *platforms, "-d", str(folder), requirement]
+    # pip itself takes what comes, however much it is.
+    command = [sys.executable, "-c", _BOUNDED, str(_MAX_BYTES)]
+    command += ["download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    command += ["--only-binary=:all:", "-d", str(folder), requirement]
+    if arch:
+        command += ["--implementation", "cp", "--python-version", python]
+        command += [word for tag in arch.wheels for word in ("--platform", tag)]
     run(command)
     return next(folder.glob("*.whl"))
 
 
-def fetch(wheel: Wheel, arch: Arch) -> Path:
+def fetch(wheel: Wheel) -> Path:
     """The wheel that the lock names, from the cache or through pip.
 
     Raises:
@@ -49,6 +60,7 @@ def fetch(wheel: Wheel, arch: Arch) -> Path:
     found = cached(wheel.file, wheel.sha256)
     if found:
         return found
+    arch = None if wheel.machine == ANY else arch_named(wheel.machine)
     with tempfile.TemporaryDirectory() as folder:
         path = download(f"{wheel.name}=={wheel.version}", wheel.python, arch, Path(folder))
         if sha256_of(path) != wheel.sha256:
@@ -60,9 +72,11 @@ def fetch(wheel: Wheel, arch: Arch) -> Path:
 
 
 def unpack(wheel: Path, target: Path) -> None:
-    """Unpacks a wheel's modules below `target`; of its metadata, only the licences."""
+    """Unpack a wheel's modules below `target`; of its metadata, what it says of itself: licences
+    and bills of materials.
+    """
     with zipfile.ZipFile(wheel) as archive:
         for name in archive.namelist():
             metadata = name.split("/")[0].endswith(".dist-info")
-            if not metadata or "/licenses/" in name:
+            if not metadata or "/licenses/" in name or "/sboms/" in name:
                 archive.extract(name, target)

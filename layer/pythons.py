@@ -1,30 +1,40 @@
 """Finds an interpreter of each Python version that AWS's managed runtimes have, to compile for it.
 
-Byte-code differs from one minor version to the next and only its own interpreter can make it. What
-is not found on the machine is compiled by the function at each cold start, and the build says so.
+Byte-code differs from one minor version to the next and only its own interpreter can make it. The
+lock has those that ship; for the others the machine is searched. What is not found is compiled by
+the function at each cold start, and the build says so.
 """
 
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from layer.target import MANAGED_PYTHONS, PYTHON
+from layer.errors import LayerError
+from layer.target import MANAGED_PYTHONS, PYTHONS
+from layer.toolchain import Toolchain
 
 _TELL = "import sys; print(*sys.version_info[:2], sep='.', end=' '); print(sys.version.split()[0])"
 
 
-def find(own: Path) -> dict[str, tuple[str, str]]:
-    """Path and full version of an interpreter by minor version; `own` is the layer's."""
-    version = _version(str(own), PYTHON)
-    return installed() | ({PYTHON: (str(own), version)} if version else {})
+def find(tools: Toolchain) -> dict[str, tuple[str, str]]:
+    """Path and full version of an interpreter by minor version."""
+    own = {}
+    for minor in PYTHONS:
+        try:
+            path = tools.native(minor)
+        except LayerError:
+            continue  # a mirror lacks it: the machine may have one
+        if version := _version(path, minor):
+            own[minor] = path, version
+    return installed(set(MANAGED_PYTHONS) - set(own)) | own
 
 
-def installed() -> dict[str, tuple[str, str]]:
+def installed(minors: Collection[str] = MANAGED_PYTHONS) -> dict[str, tuple[str, str]]:
     """Path and full version of the first interpreter of each minor version on this machine."""
     found = {}
-    for minor in MANAGED_PYTHONS:
+    for minor in sorted(minors):
         versions = ((path, _version(path, minor)) for path in _candidates(minor))
         first = next(((path, version) for path, version in versions if version), None)
         if first:

@@ -1,18 +1,21 @@
 """Runs a function on the layer, in a root without Python: `make run LAYER=1`."""
 
+import argparse
 import sys
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lambda_rie import run
 from lambda_rie.rie import Rie
 from lambda_rie.roots import Root
 from layer import deb
-from layer.build import ROOT, build, runner
+from layer.build import build
 from layer.errors import LayerError
 from layer.lock import Lock
+from layer.target import DEFAULT_PYTHON, layer_name, python_named
+from layer.toolchain import ROOT, runner
 
 _LAYERS = ROOT / "build/layer"
 # These would point into this machine, where the function is not.
@@ -20,28 +23,41 @@ _NOT_INSIDE = ("PATH", "LD_LIBRARY_PATH", "LAMBDA_TASK_ROOT", "HOME", "PWD", "VI
 
 
 def main() -> int:
-    """Runs the function that the arguments name, as `lambda_rie.run` does."""
+    """Run the function that the arguments name, as `lambda_rie.run` does."""
     try:
+        version, arguments = python_and_rest(sys.argv[1:])
         with tempfile.TemporaryDirectory() as folder:
-            root = root_with_layer(Path(folder))
+            root = root_with_layer(Path(folder), version)
 
             def layer(request: run.Request, environment: Mapping[str, str]) -> Rie:
                 kept = {key: environment[key] for key in environment if key not in _NOT_INSIDE}
                 return Rie(("/opt/bootstrap", request.handler), request.task, kept, root.enclose)
 
-            return run.main(on=layer)
+            return run.main(arguments, on=layer)
     except LayerError as error:
         print(f"run: {error}", file=sys.stderr)
         return 2
 
 
-def root_with_layer(folder: Path) -> Root:
+def python_and_rest(arguments: Sequence[str]) -> tuple[str, list[str]]:
+    """The Python that ``--python`` asks for, by default the default, and the other arguments.
+
+    Raises:
+        LayerError: it does not ship.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--python", default="")
+    known, rest = parser.parse_known_args(arguments)
+    return python_named(known.python), rest
+
+
+def root_with_layer(folder: Path, python: str = DEFAULT_PYTHON) -> Root:
     """A root without Python, made in `folder`, that has this machine's layer at /opt."""
     arch = runner()
-    layer = _LAYERS / f"lambda-runtime-python313-{arch.name}.zip"
+    layer = _LAYERS / layer_name(python, arch)
     if not layer.exists():
-        build(_LAYERS, [arch])
-    deb.unpack(Lock.read().debian[f"root-{arch.name}"], folder / "root")
+        build(_LAYERS, [arch], [python])
+    deb.unpack(Lock.read().packages(f"root-{arch.name}"), folder / "root")
     unzip(layer, folder / "opt")
     return Root(folder / "root").prepare().bound(opt=folder / "opt")
 

@@ -27,6 +27,15 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Progress(config), "progress")
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Say what this machine cannot do, a line each, before anything is skipped for it."""
+    if not hasattr(session.config, "workerinput"):
+        from support import machine
+
+        for line in machine.lacking(session.config.args):
+            print(line)
+
+
 @pytest.hookimpl(tryfirst=True)  # before the plugin that spreads the tests looks for groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give every test its group, by default its file, and order the groups."""

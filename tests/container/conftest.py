@@ -8,43 +8,67 @@ from typing import Any
 import pytest
 
 from container import __main__ as image
-from container.archive import Archive
+from container import images
 from container.engine import ARCHITECTURES, Engine, choose, native
+from container.images import BASE, DEBUG, SLIM, Made
+from layer.target import DEFAULT_PYTHON, PYTHONS
+from support import machine as abilities
 from support.containers import unpack
+
+
+@pytest.fixture(
+    scope="session",
+    params=[DEFAULT_PYTHON, *(pytest.param(each, marks=pytest.mark.long) for each in PYTHONS[1:])],
+)
+def python(request: pytest.FixtureRequest) -> str:
+    """The Python of the images under test."""
+    return str(request.param)
 
 
 @pytest.fixture(scope="session")
 def engine() -> Engine:
+    """What builds and runs containers here."""
+    abilities.need_containers()
     return choose(image.STORAGE)
 
 
 @pytest.fixture(scope="session")
-def base(engine: Engine) -> str:
-    """The base image for this machine."""
-    return image.build_base(engine, native())
+def made(python: str) -> dict[str, Made]:
+    """This machine's images by variant."""
+    found = images.make(python, native())
+    return dict(zip((BASE, SLIM, DEBUG), found, strict=True))
 
 
 @pytest.fixture(scope="session")
-def toolbox(engine: Engine, base: str) -> str:
+def base(engine: Engine, python: str, made: dict[str, Made]) -> str:
+    """The base image for this machine."""
+    image.provide(engine, made.values())
+    return images.tag(python)
+
+
+@pytest.fixture(scope="session")
+def toolbox(engine: Engine, python: str, base: str) -> str:
     """The image with pip and compilers."""
-    return image.build_toolbox(engine)
+    image.provide(engine, images.make_toolbox(python))
+    return images.tag(python, images.BUILD)
 
 
 class Unpacked:
     """An image's files on disk, with its configuration and what was measured of its archive."""
 
-    def __init__(self, engine: Engine, architecture: str, folder: Path) -> None:
-        self.architecture = architecture
-        archive = image.export(engine, image.build_base(engine, architecture), folder)
+    def __init__(self, made: Made, folder: Path) -> None:
+        self.made = made
+        self.architecture = made.architecture
+        self.python = made.python
         self.root = folder / "root"
-        self.configuration: dict[str, Any] = unpack(archive, self.root)
-        with Archive(archive) as layers:
-            self.layer_sizes = layers.compressed_sizes()
+        self.configuration: dict[str, Any] = unpack(made.path, self.root)
+        self.layer_sizes = made.layer_bytes
 
 
 @pytest.fixture(scope="session", params=ARCHITECTURES)
 def unpacked(
-    request: pytest.FixtureRequest, engine: Engine, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, python: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Unpacked:
-    """The base image of each architecture, unpacked."""
-    return Unpacked(engine, request.param, tmp_path_factory.mktemp(request.param))
+    """The base image of each architecture, unpacked; no engine is needed for that."""
+    base, *_ = images.make(python, request.param)
+    return Unpacked(base, tmp_path_factory.mktemp(request.param))

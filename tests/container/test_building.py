@@ -11,18 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from container import __main__ as image
-from container import builder, wheels
+from container import images, oci, toolbox
 from container.engine import ContainerError, checked, reason, require
+from lambda_rie import rie
+from layer.errors import LayerError
+from layer.lock import Lock
+from layer.target import DEFAULT_PYTHON
 from support.paths import ROOT
-
-TARGETS = """\
-http://mirror.example/debian/ bookworm main
-http://mirror.example/debian/ bookworm-updates main
-http://mirror.example/debian-security/ bookworm-security main
-http://other.example/tools/ bookworm stable
-http://other.example/database/ bookworm-database main
-"""
 
 
 def make_image(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -45,18 +40,6 @@ def programs(folder: Path, *names: str) -> str:
     return str(folder)
 
 
-def test_builder_comes_from_the_machine_s_own_mirrors() -> None:
-    assert builder.sources(TARGETS, "bookworm") == [
-        "deb http://mirror.example/debian-security/ trixie-security main",
-        "deb http://mirror.example/debian/ trixie main",
-    ]
-
-
-def test_no_mirror_of_debian_is_an_error() -> None:
-    with pytest.raises(ContainerError, match="no mirror of Debian"):
-        builder.sources("http://other.example/tools/ bookworm stable\n", "bookworm")
-
-
 @pytest.mark.parametrize(
     ("arguments", "settings", "message"),
     [
@@ -67,7 +50,7 @@ def test_no_mirror_of_debian_is_an_error() -> None:
             {"CONTAINER_ENGINE": "docker", "DOCKER_HOST": "tcp://127.0.0.1:1"},
             r"docker: no daemon answers `docker version`: is it running\?",
         ),
-        (["--arch", "x86_64"], {"LAMBDA_RUNTIME_CACHE": "/dev/null/none"}, r"Not a directory"),
+        (["--python", "2.7"], {}, r"no layer for Python '2\.7': use 3\.13"),
     ],
 )
 def test_one_line_says_what_is_wrong(
@@ -92,38 +75,24 @@ def test_no_network_leaves_nothing_half_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LAMBDA_RUNTIME_CACHE", str(tmp_path / "cache"))
-    for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL"):
-        monkeypatch.setenv(name, "http://127.0.0.1:1/simple")
-    monkeypatch.setenv("PIP_RETRIES", "0")
-    monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
-    with pytest.raises(ContainerError, match=r"could not fetch .*is the network up"):
-        wheels.ensure(image.ROOT / "container/wheels.txt", tmp_path / "wheels")
-    assert list((tmp_path / "cache/wheels").iterdir()) == []
-    assert not (tmp_path / "wheels").exists()
+    monkeypatch.setenv("DEBIAN_MIRROR", "http://127.0.0.1:9/debian")
+    with pytest.raises(LayerError, match=r"no connection to 127\.0\.0\.1:9"):
+        images.make(DEFAULT_PYTHON, "arm64", tmp_path / "images")
+    assert list((tmp_path / "images").iterdir()) == []
 
 
-def test_half_a_download_in_the_cache_is_not_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    wheels.ensure(image.ROOT / "container/wheels.txt", tmp_path / "first")
-    cache = tmp_path / "cache"
-    shutil.copytree(tmp_path / "first", cache / "wheels")
-    monkeypatch.setenv("LAMBDA_RUNTIME_CACHE", str(cache))
-    (cut,) = (cache / "wheels").glob("aws_sam_cli-*.whl")
-    whole = cut.read_bytes()
-    cut.write_bytes(whole[: len(whole) // 2])
-    wheels.ensure(image.ROOT / "container/wheels.txt", tmp_path / "second")
-    assert (tmp_path / "second" / cut.name).read_bytes() == whole
-    assert len(list((tmp_path / "second").iterdir())) == 3
-
-
-def test_a_failed_save_leaves_no_archive(tmp_path: Path) -> None:
-    """The engine is real, the image is not there."""
-    from container.engine import choose
-
-    with pytest.raises(ContainerError):
-        image.export(choose(image.STORAGE), "lambda-runtime:absent", tmp_path)
+def test_what_cannot_be_written_leaves_no_archive(tmp_path: Path) -> None:
+    missing = oci.Layer(tmp_path / "missing.tar.gz", "0" * 64, "")
+    with pytest.raises(FileNotFoundError):
+        oci.write(oci.Image("amd64", [missing], {}, {}), "a:b", tmp_path / "image.tar")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_users_without_root_or_subordinate_ids_are_told(tmp_path: Path) -> None:
+    """What mmdebstrap says then names none of the ways out."""
+    said = "mmdebstrap: E: unable to pick chroot mode automatically"
+    assert "/etc/subuid" in toolbox.explained(said)
+    assert "network" in toolbox.explained("mmdebstrap: E: apt-get update failed")
 
 
 def test_the_reason_is_the_line_that_a_tool_marks() -> None:
@@ -137,9 +106,10 @@ def test_a_command_that_hangs_is_ended() -> None:
         checked(["sleep", "20"], 0.1)
 
 
-def test_the_image_s_orjson_is_the_one_that_is_tested() -> None:
-    def pin(file: str) -> list[str]:
-        return re.findall(r"^orjson==(\S+)", (ROOT / file).read_text(), re.MULTILINE)
-
-    tested = pin("tests/requirements.txt") or pin("tests/requirements-unit.txt")
-    assert pin("container/wheels.txt") == tested
+def test_what_the_lock_names_is_what_is_tested() -> None:
+    requirements = (ROOT / "tests/requirements-unit.txt").read_text()
+    versions = {wheel.name: wheel.version for wheel in Lock.read().wheels}
+    assert re.search(rf"^orjson=={versions['orjson']}\b", requirements, re.MULTILINE)
+    assert f"aws-sam-cli=={versions['aws-sam-cli']}" == rie.WHEEL
+    (sam,) = (wheel for wheel in Lock.read().wheels if wheel.name == "aws-sam-cli")
+    assert sam.sha256 == rie.WHEEL_SHA256

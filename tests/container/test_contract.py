@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from container import __main__ as image
 from container.engine import Engine
 from container.run import BOOTSTRAP, TASK_ROOT, inside
 from lambda_rie.rie import Launch
@@ -26,7 +25,6 @@ from support.runtimes import Runtime, awslambdaric
 
 # These ask for what only a checkout has: a package of its environment, a program.
 ELSEWHERE = {"environment-metadata", "hostile-processes-left"}
-PYTHON = (3, 13)
 REFERENCE = "awslambdaric==4.2.2"
 # The first process of a container gets only those signals that it handles.
 IDLE = ("-c", "import signal; signal.signal(signal.SIGTERM, lambda *_: exit()); signal.pause()")
@@ -40,14 +38,18 @@ def entering(container: Container) -> Launch:
 
 
 @contextmanager
-def runtime(engine: Engine, tag: str, argv: tuple[str, ...], task: Path) -> Iterator[Runtime]:
+def runtime(
+    engine: Engine, python: str, tag: str, argv: tuple[str, ...], task: Path
+) -> Iterator[Runtime]:
     """A runtime of an image as the contract suite wants it."""
+    major, minor = (int(part) for part in python.split("."))
+    version = major, minor
     if os.geteuid():  # only root may enter; a container for each function takes longer
-        yield Runtime(tag, argv, {}, TASK_ROOT, inside(engine, tag), PYTHON)
+        yield Runtime(tag, argv, {}, TASK_ROOT, inside(engine, tag), version)
         return
     options = ("--read-only", "--tmpfs", "/tmp", "--volume", f"{task}:{TASK_ROOT}:ro")
-    python = ("--entrypoint", "/usr/bin/python3")
-    with started(engine, tag, *IDLE, options=(*options, *python), network="host") as container:
+    entry = ("--entrypoint", f"/usr/bin/python{python}")
+    with started(engine, tag, *IDLE, options=(*options, *entry), network="host") as container:
         enter = entering(container)
         names = container.inspect("{{range .Config.Env}}{{println .}}{{end}}").split()
         environment = dict(name.split("=", 1) for name in names)
@@ -56,34 +58,35 @@ def runtime(engine: Engine, tag: str, argv: tuple[str, ...], task: Path) -> Iter
             program = ("/usr/local/bin/aws-lambda-rie", *launch.argv[1:])
             return Launch((*enter.argv, *program), launch.environment, Path("/"))
 
-        yield Runtime(tag, argv, environment, TASK_ROOT, enclose, PYTHON)
+        yield Runtime(tag, argv, environment, TASK_ROOT, enclose, version)
 
 
 @pytest.fixture(scope="module")
-def subject(engine: Engine, base: str, task: Path) -> Iterator[Session]:
+def subject(engine: Engine, python: str, base: str, task: Path) -> Iterator[Session]:
     """This runtime in the base image."""
-    with runtime(engine, base, (BOOTSTRAP,), task) as ours, Session(ours, task) as session:
+    with runtime(engine, python, base, (BOOTSTRAP,), task) as ours, Session(ours, task) as session:
         yield session
 
 
 @pytest.fixture(scope="module")
 def reference(
     engine: Engine,
+    python: str,
     toolbox: str,
     subject: Session,
     task: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Session]:
     """AWS's runtime on the same interpreter."""
-    dockerfile = f"FROM {image.BASE}-build\nRUN pip install {REFERENCE}\n"
+    dockerfile = f"FROM {toolbox}\nRUN pip install {REFERENCE}\n"
     folder = tmp_path_factory.mktemp("reference")
     tag = build_user_image(engine, folder, dockerfile, {}, trust())
-    client = awslambdaric(Path(TASK_ROOT), "/usr/bin/python3")
-    with runtime(engine, tag, client.argv, task) as theirs:
+    client = awslambdaric(Path(TASK_ROOT), f"/usr/bin/python{python}")
+    with runtime(engine, python, tag, client.argv, task) as theirs:
         # The image's own settings come first, as they do for the subject.
         settings = {
             **client.environment,
-            "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
+            "AWS_EXECUTION_ENV": f"AWS_Lambda_python{python}",
             **subject.runtime.environment,
         }
         with Session(replace(theirs, environment=settings), task) as session:

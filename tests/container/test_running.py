@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from container import __main__ as image
 from container.engine import Engine
 from support.containers import build_user_image, run, started
 
@@ -32,13 +31,13 @@ def three_lines(engine: Engine, base: str, tmp_path_factory: pytest.TempPathFact
     return build_user_image(
         engine,
         tmp_path_factory.mktemp("three-lines"),
-        f"FROM {image.BASE}\nCOPY app.py ${{LAMBDA_TASK_ROOT}}\n" + 'CMD ["app.handler"]\n',
+        f"FROM {base}\nCOPY app.py ${{LAMBDA_TASK_ROOT}}\n" + 'CMD ["app.handler"]\n',
         {"app.py": HANDLERS},
     )
 
 
 def test_three_line_image_on_a_read_only_root_as_lambda_s_user(
-    engine: Engine, three_lines: str
+    engine: Engine, python: str, three_lines: str
 ) -> None:
     with started(engine, three_lines, options=LOCKED) as container:
         seen = container.invoke({"ask": "whereabouts"})
@@ -46,7 +45,7 @@ def test_three_line_image_on_a_read_only_root_as_lambda_s_user(
     assert seen == again
     assert (seen["uid"], seen["gid"]) == (993, 990)
     assert seen["cwd"] == seen["path"][0] == "/var/task"
-    assert seen["python"] == [3, 13]
+    assert seen["python"] == [int(part) for part in python.split(".")]
     assert seen["writable"] == ["/tmp"]
 
 
@@ -119,7 +118,7 @@ def test_layers_and_extensions_below_opt(engine: Engine, base: str, tmp_path: Pa
     tag = build_user_image(
         engine,
         tmp_path,
-        f"FROM {image.BASE}\nCOPY opt/ /opt/\nCOPY app.py ${{LAMBDA_TASK_ROOT}}\n",
+        f"FROM {base}\nCOPY opt/ /opt/\nCOPY app.py ${{LAMBDA_TASK_ROOT}}\n",
         {
             "opt/extensions/spy": extension,
             "opt/python/layered.py": "ANSWER = 42\n",
@@ -135,11 +134,11 @@ def test_layers_and_extensions_below_opt(engine: Engine, base: str, tmp_path: Pa
 
 
 def test_runtime_copied_to_opt_as_a_layer_s_bootstrap(
-    engine: Engine, toolbox: str, tmp_path: Path
+    engine: Engine, base: str, toolbox: str, tmp_path: Path
 ) -> None:
     dockerfile = (
-        f"FROM {image.BASE}-build\n"
-        f"COPY --from={image.BASE} /var/runtime /opt\n"
+        f"FROM {toolbox}\n"
+        f"COPY --from={base} /var/runtime /opt\n"
         "RUN rm -rf /var/runtime\n"
         "COPY app.py ${LAMBDA_TASK_ROOT}\n"
         'ENTRYPOINT ["/opt/bootstrap"]\nCMD ["app.handler"]\n'
@@ -160,14 +159,17 @@ def test_a_wrong_handler_is_an_error_that_says_so(
         assert container.invoke({})["errorType"] == kind
 
 
-def test_no_stdlib_source_is_read_for_want_of_byte_code(engine: Engine, base: str) -> None:
+def test_no_stdlib_source_is_read_for_want_of_byte_code(
+    engine: Engine, python: str, base: str
+) -> None:
     """Imports every module there is; the interpreter, verbose, says where the code is from."""
     program = (
         "import pkgutil, sys\n"
         "skip = {'antigravity', 'this', 'idlelib', 'turtle', 'turtledemo', 'tkinter'}\n"
         "sys.path.append('/var/runtime')\n"
+        f"library = '/usr/lib/python{python}'\n"
         "import lambda_runtime\n"
-        "for found in pkgutil.walk_packages(['/usr/lib/python3.13'], onerror=lambda name: None):\n"
+        "for found in pkgutil.walk_packages([library], onerror=lambda name: None):\n"
         "    name = found.name\n"
         "    if name.split('.')[0] in skip or name.endswith('__main__'):\n"
         "        continue\n"
@@ -187,11 +189,11 @@ COLD_START = Path(__file__).parents[2] / "benchmarks" / "cold_start.py"
 
 
 def test_cold_start_is_close_to_the_bare_interpreter_s(
-    engine: Engine, base: str, tmp_path: Path
+    engine: Engine, python: str, base: str, tmp_path: Path
 ) -> None:
     shutil.copy(COLD_START, tmp_path / "cold.py")
     options = (*LOCKED, *task(tmp_path), *PYTHON)
-    within = ("cold.py", "/usr/bin/python3.13", "/var/runtime/bootstrap")
+    within = ("cold.py", f"/usr/bin/python{python}", "/var/runtime/bootstrap")
     ratios = json.loads(run(engine, base, *within, options=options))
     # Of three rounds the one that the machine's other work disturbed least.
     assert min(ratios) <= 1.2, ratios

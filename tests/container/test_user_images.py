@@ -11,6 +11,7 @@ import pytest
 from container import __main__ as image
 from container.engine import Engine
 from lambda_rie.rie import Rie
+from layer.target import DEFAULT_PYTHON
 from support.containers import build_user_image, output, run, started, trust
 from support.documents import blocks
 from support.paths import ROOT
@@ -66,12 +67,19 @@ def handler(event, context):
 """
 
 
+def dockerfile(name: str, python: str) -> str:
+    """A Dockerfile of the page, for one of the Pythons."""
+    return DOCKERFILES[name].replace(f"python{DEFAULT_PYTHON}", f"python{python}")
+
+
 @pytest.fixture(scope="module")
-def web_app(engine: Engine, toolbox: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+def web_app(
+    engine: Engine, python: str, toolbox: str, tmp_path_factory: pytest.TempPathFactory
+) -> str:
     return build_user_image(
         engine,
         tmp_path_factory.mktemp("two-stages"),
-        DOCKERFILES["two-stages"],
+        dockerfile("two-stages", python),
         {"app.py": WEB_APP, "requirements.txt": REQUIREMENTS},
         trust(),
     )
@@ -92,26 +100,28 @@ def test_byte_code_of_dependencies_outlives_the_copy(engine: Engine, web_app: st
 
 
 def test_dependencies_for_the_other_architecture(
-    engine: Engine, toolbox: str, tmp_path: Path
+    engine: Engine, python: str, toolbox: str, tmp_path: Path
 ) -> None:
-    image.build_base(engine, "arm64")
+    image.base(engine, "arm64", python)
     tag = build_user_image(
         engine,
         tmp_path,
-        DOCKERFILES["other-architecture"],
-        {"app.py": ECHO, "requirements.txt": "orjson==3.13.0\n"},
+        dockerfile("other-architecture", python),
+        {"app.py": ECHO, "requirements.txt": "pydantic==2.14.3\n"},
         trust(),
     )
     architecture = output(engine.command("inspect", "--format", "{{.Architecture}}", tag))
     assert architecture.strip() == "arm64"
 
 
-def test_a_layer_s_folder_copied_to_opt(engine: Engine, base: str, tmp_path: Path) -> None:
+def test_a_layer_s_folder_copied_to_opt(
+    engine: Engine, python: str, base: str, tmp_path: Path
+) -> None:
     files = {
         "layer/python/layered.py": "ANSWER = 42\n",
         "app.py": "import layered\ndef handler(event, context):\n    return layered.ANSWER\n",
     }
-    tag = build_user_image(engine, tmp_path, DOCKERFILES["layers"], files)
+    tag = build_user_image(engine, tmp_path, dockerfile("layers", python), files)
     with started(engine, tag, options=LOCKED) as container:
         assert container.invoke({}) == 42
 
@@ -132,20 +142,16 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_wheel_on_an_image_of_one_s_own(
-    engine: Engine, toolbox: str, wheel: Path, tmp_path: Path
+    engine: Engine, python: str, toolbox: str, wheel: Path, tmp_path: Path
 ) -> None:
-    """The image with pip stands in for python:3.13-slim, and the wheel's file for its name."""
-    dockerfile = (
-        DOCKERFILES["own-image"]
-        .replace("FROM python:3.13-slim", f"FROM {image.BASE}-build\nCOPY {wheel.name} /tmp/")
-        .replace("pip install lambda-runtime", f"pip install /tmp/{wheel.name}")
-    )
+    """The image with pip stands in for python:3.13-slim."""
+    own = DOCKERFILES["own-image"].replace("FROM python:3.13-slim", f"FROM {toolbox}")
     shutil.copy(wheel, tmp_path)
-    tag = build_user_image(engine, tmp_path, dockerfile, {"app.py": ECHO}, trust())
+    tag = build_user_image(engine, tmp_path, own, {"app.py": ECHO}, trust())
     with started(engine, tag) as container:
         event, file = container.invoke({"a": 1})
     assert event == {"a": 1}
-    assert file.startswith("/usr/local/lib/python3.13/")
+    assert file.startswith(f"/usr/local/lib/python{python}/")
 
 
 @pytest.fixture(scope="module")

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.server
 import os
 import subprocess
 import sys
+import tarfile
 import threading
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
 import pytest
 
-from layer import download, glibc, mirrors, target
+from layer import apt, deb, download, glibc, lock_update, mirrors, security, target
 from layer.check import check_limits
 from layer.elf import Elf
 from layer.errors import LayerError
 from layer.lock import Lock
+from layer.target import DEFAULT_PYTHON
 from support.layers import build, install
 from support.paths import ROOT
 
 
-def refuse(result: subprocess.CompletedProcess[str], output: Path, *words: str) -> None:
-    """Asserts that a build failed with one line that has these words, and left nothing."""
-    assert result.returncode == 1
+def refuse(
+    result: subprocess.CompletedProcess[str], output: Path, *words: str, status: int = 1
+) -> None:
+    """Assert that a build failed with one line that has these words, and left nothing."""
+    assert result.returncode == status
     assert len(result.stderr.splitlines()) == 1, result.stderr
     assert all(word in result.stderr for word in words), result.stderr
     assert not output.exists() or not list(output.iterdir())
@@ -45,7 +52,13 @@ class Archive(http.server.BaseHTTPRequestHandler):
             self.send_error(404)
             return
         self.send_response(200)
-        self.send_header("Content-Length", "1000")
+        if self.path.startswith("/endless"):
+            self.end_headers()
+            with contextlib.suppress(ConnectionError):
+                while True:
+                    self.wfile.write(bytes(1 << 16))
+        size = 3_000_000_000 if self.path.startswith("/huge") else 1000
+        self.send_header("Content-Length", str(size))
         self.end_headers()
         self.wfile.write(b"x" * (500 if self.path.startswith("/half") else 1000))
 
@@ -64,7 +77,7 @@ def archive() -> Iterator[str]:
 
 
 def test_wrong_architecture(tmp_path: Path) -> None:
-    refuse(build(tmp_path / "out", "--arch", "riscv64"), tmp_path / "out", "riscv64", "arm64")
+    refuse(build(tmp_path / "out", "--arch", "riscv64"), tmp_path / "out", "riscv64", status=2)
 
 
 def test_output_that_cannot_be_written(tmp_path: Path) -> None:
@@ -87,6 +100,8 @@ def test_no_network(tmp_path: Path) -> None:
         ("gone", ("no longer carries", "make layer-lock")),
         ("half", ("broke off", "try again")),
         ("wrong", ("damaged", "try again")),
+        ("huge", ("is larger than the", "bytes that the lock says")),
+        ("endless", ("is larger than the", "bytes that the lock says")),
     ],
 )
 def test_mirror_without_the_file(
@@ -146,7 +161,79 @@ def test_mirror_in_apts_sources(
     assert mirrors.mirror(mirrors.SECURITY, apt=tmp_path) == "http://m.example/debian-security"
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"debian": {"a": [{}]}, "wheels": []}'])
+def test_a_mirror_that_keeps_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its addresses end in the day, and each archive has its own."""
+    day = "http://m.example/archive/debian/20261125T000000Z"
+    monkeypatch.setenv("DEBIAN_MIRROR", day)
+    assert mirrors.mirror() == day
+    assert mirrors.mirror(mirrors.SECURITY) == day.replace("/debian/", "/debian-security/")
+    monkeypatch.setenv("DEBIAN_MIRROR", "http://m.example/packages")
+    assert mirrors.mirror(mirrors.SECURITY) == "http://m.example/packages"
+
+
+def test_what_a_suite_has_replaced_is_taken_as_it_is_now(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Testing's packages leave the mirrors with their successors; the successor is built with."""
+    lock = Lock.read()
+    current = {key: lock.debian[key] for key in lock.debian if key.startswith("cpython")}
+    name = f"cpython{DEFAULT_PYTHON}-arm64"
+    gone = replace(lock.debian[name][0], path="pool/main/p/python/gone_1_arm64.deb")
+    old = replace(lock, debian=lock.debian | {name: [gone]})
+    monkeypatch.setattr(lock_update, "cpython", lambda arch: current)
+    assert lock_update.obtainable(old, name).debian[name] == current[name]
+    (said,) = capsys.readouterr().err.splitlines()
+    assert f"no longer carries {gone.name} {gone.version}" in said and "make layer-lock" in said
+
+
+def test_a_python_without_filters_for_tar_files(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """They came with 3.11.4; Debian 12 has 3.11.2."""
+    monkeypatch.delattr(tarfile, "tar_filter", raising=False)
+    packages = Lock.read().packages("libraries-arm64")
+    (zones,) = (package for package in packages if package.name == "tzdata")
+    deb.unpack([zones], tmp_path)
+    assert (tmp_path / "usr/share/zoneinfo/Europe/Paris").read_bytes().startswith(b"TZif")
+
+
+def test_newer_security_fixes_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    arch = target.arch_named("arm64")
+    lock = Lock.read()
+
+    class Apt(apt.PrivateApt):
+        def __init__(self, *_: object, **__: object) -> None:
+            pass
+
+        def __enter__(self) -> Self:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def versions(self, names: list[str]) -> dict[str, list[str]]:
+            current = {p.name: p.version for p in lock.packages("libraries-arm64")}
+            older = {"zlib1g": ["1:1.0"], "libexpat1": [current["libexpat1"]]}
+            return {"libssl3t64": ["99.1-1", current["libssl3t64"]], **older}
+
+    monkeypatch.setattr(security, "PrivateApt", Apt)
+    (told,) = security.fixes(lock, arch)
+    assert told.startswith("libssl3t64 99.1-1 (locked: 3.")
+    with security.Watch(arch) as watch:
+        pass
+    assert told in watch.warning and "make layer-lock" in watch.warning
+
+
+def test_without_a_network_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEBIAN_MIRROR", "http://127.0.0.1:9/debian")
+    with security.Watch(target.arch_named("arm64")) as watch:
+        pass
+    assert watch.warning == ""
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", '{"renewed": "2026-11-25", "debian": {"a": [{}]}, "wheels": []}']
+)
 def test_damaged_lock(tmp_path: Path, text: str) -> None:
     (tmp_path / "lock.json").write_text(text)
     with pytest.raises(LayerError, match="lock file"):
@@ -194,7 +281,12 @@ def function(
 ) -> tuple[str, Path]:
     """A function's zip with packages for one machine, made as docs/layer.md says."""
     folder = tmp_path_factory.mktemp("function")
-    install(folder / "package", request.param, ["orjson==3.13.0", "cryptography==50.0.2"])
+    install(
+        folder / "package",
+        request.param,
+        ["orjson==3.13.0", "cryptography==50.0.2"],
+        DEFAULT_PYTHON,
+    )
     return request.param, zip_folder(folder / "package", folder / "function.zip")
 
 
@@ -217,7 +309,7 @@ def test_no_zip(content: bytes | None, tmp_path: Path) -> None:
     if content is not None:
         path.write_bytes(content)
     result = check("--arch", "arm64", path)
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert len(result.stderr.splitlines()) == 1
     assert "function.zip" in result.stderr
 

@@ -13,7 +13,7 @@ from lambda_rie.roots import Root
 from layer import deb
 from layer.lock import Lock
 from layer.target import arch_named
-from support.layers import PYTHON, machine
+from support.layers import interpreter, machine
 
 # What leans on the C library, on the bundled ones and on the rebound symbols.
 MODULES = (
@@ -37,12 +37,12 @@ _FAILED = re.compile(r"^(?:FAIL|ERROR): \S+ \((?:test\.)?(\S+?)\)", re.MULTILINE
 
 
 @pytest.mark.timeout(300)
-def test_cpythons_own_tests(root: Root, tmp_path: Path) -> None:
+def test_cpythons_own_tests(root: Root, python: str, tmp_path: Path) -> None:
     opt = tmp_path / "opt"
     shutil.copytree(root.binds["/opt"], opt, copy_function=os.link)
-    add_test_suite(opt / "cpython/lib/python3.13", tmp_path / "debian")
+    add_test_suite(python, opt / f"cpython/lib/python{python}", tmp_path / "debian")
     result = root.bound(opt=opt).run(
-        *(PYTHON, "-m", "test", "-j2", "-W", "--timeout=120"),
+        *(interpreter(python), "-m", "test", "-j2", "-W", "--timeout=120"),
         *(word for pattern in _NOT_ON_LAMBDA for word in ("--ignore", pattern)),
         *MODULES,
         env={"HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1"},
@@ -60,14 +60,12 @@ def test_cpythons_own_tests(root: Root, tmp_path: Path) -> None:
     assert failed <= {name.split(".")[0] for name in EXPLAINED}, failed
 
 
-def add_test_suite(stdlib: Path, folder: Path) -> None:
+def add_test_suite(python: str, stdlib: Path, folder: Path) -> None:
     """Adds what the layer leaves out: the tests, their helpers, and the modules that they load."""
     name = arch_named(machine()).name
-    lock = Lock.read().debian
-    tests = [package for package in lock[f"testsuite-{name}"] if package.name != "libc6"]
-    library = [package for package in lock[f"layer-{name}"] if package.name.startswith("libpython")]
-    deb.unpack([*tests, *library], folder)
-    source = folder / "usr/lib/python3.13"
+    sets = Lock.read().packages(f"tests{python}-{name}", f"cpython{python}-{name}")
+    deb.unpack([package for package in sets if package.name.startswith("libpython")], folder)
+    source = folder / f"usr/lib/python{python}"
     shutil.copytree(source / "test", stdlib / "test")
     for module in source.glob("lib-dynload/*test*.so"):
         # Asks for a symbol of glibc 2.38, which the other modules were relieved of.

@@ -17,6 +17,8 @@ from lambda_rie.rie import Launch
 from lambda_rie.roots import PLATFORM, TASK
 from layer import pythons
 from layer.run import unzip
+from layer.target import MANAGED_WITH_ORJSON
+from support import machine as abilities
 from support.contract import check
 from support.contract.cases import all_cases
 from support.contract.session import Case, Session
@@ -39,6 +41,7 @@ sys.path.insert(0, "/var/task")
 from awslambdaric.__main__ import main
 main([sys.argv[0], os.environ["_HANDLER"]])
 """
+# With a standard library at lib/python3.x beside their bin, as AWS's have theirs.
 FOUND = pythons.installed()
 # What a start by another script could change; the rest is tested on the layer with the interpreter.
 # Two cases list all variables, of which AWS_LAMBDA_EXEC_WRAPPER is one.
@@ -48,6 +51,11 @@ CASES = [
     if case.id.startswith(("environment", "init", "form"))
     and case.id not in ("environment-variables", "environment-named")
 ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def namespaces() -> None:
+    abilities.need_namespaces()
 
 
 @pytest.fixture(scope="module")
@@ -103,12 +111,24 @@ def test_a_function(minor: str, opt: Path, task: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("minor", FOUND)
 def test_orjson(minor: str, opt: Path) -> None:
-    """There is one for each; a user's own, or AWS's, would go before it."""
+    """There is one for most; a user's own, or AWS's, would go before it."""
     code = f"import sys; sys.path.insert(0, {str(opt / 'runtime')!r}); import orjson; "
     code += "print(orjson.dumps([1]), orjson.__file__)"
     command = [FOUND[minor][0], "-I", "-S", "-c", code]
-    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
-    assert result.stdout.split() == ["b'[1]'", f"{opt}/runtime/orjson/__init__.py"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    if minor in MANAGED_WITH_ORJSON:
+        assert result.stdout.split() == ["b'[1]'", f"{opt}/runtime/orjson/__init__.py"]
+    else:
+        assert "ModuleNotFoundError" in result.stderr
+
+
+@pytest.mark.parametrize("minor", FOUND)
+def test_large_events(minor: str, opt: Path, task: Path, tmp_path: Path) -> None:
+    """With orjson and without."""
+    items = [{"id": number, "name": "x" * 40} for number in range(50_000)]
+    with runtime(minor, opt, tmp_path).function("app.large", task, {}) as rie:
+        replies = [rie.invoke(json.dumps({"items": items}).encode()) for _ in range(2)]
+    assert json.loads(replies[1].body)["count"] == 50_000
 
 
 @pytest.mark.parametrize("minor", FOUND)
@@ -117,7 +137,7 @@ def test_cold_modules_come_from_the_bundle(
 ) -> None:
     with runtime(minor, opt, tmp_path).function("app.loaded", task, {}) as rie:
         loaded = json.loads(rie.invoke(b"{}").body)
-    assert {loader for _, loader in loaded.values()} == {"ColdFinder"}
+    assert {loader for _, loader in loaded.values()} <= {"ColdFinder", "BundleLoader"}
 
 
 @pytest.fixture(scope="module")

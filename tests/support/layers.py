@@ -9,20 +9,20 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
+from layer.lock import Lock
 from support.paths import ROOT
 
-PYTHON = "/opt/cpython/bin/python3.13"
-# Four kinds of compiled packages: C and C++ with bundled libraries, C, Rust, Rust with C.
-WHEELS = ["numpy==2.4.6", "orjson==3.13.0", "pydantic==2.14.3", "cryptography==50.0.2"]
+# Compiled packages of four kinds: C and C++ with bundled libraries, C, Rust, Rust with C.
+WHEELS = ["numpy==2.4.6", "pydantic==2.14.3", "cryptography==50.0.2"]
 
 
 def build(output: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run ``python -m layer build`` as the Makefile does."""
     command = [sys.executable, "-m", "layer", "build", "--output", str(output), *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
 
 
-def install(folder: Path, machine: str, requirements: Sequence[str], python: str = "3.13") -> None:
+def install(folder: Path, machine: str, requirements: Sequence[str], python: str) -> None:
     """Install packages for one Python on one machine, with the command of docs/layer.md."""
     platforms = [f"--platform=manylinux_2_28_{machine}", f"--platform=manylinux2014_{machine}"]
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
@@ -30,6 +30,17 @@ def install(folder: Path, machine: str, requirements: Sequence[str], python: str
     command += ["--implementation=cp", "--only-binary=:all:", "--no-compile", *requirements]
     result = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr
+
+
+def wheels(python: str) -> list[str]:
+    """The packages above, and orjson where it has a wheel."""
+    has_orjson = Lock.read().wheel(python, machine())
+    return [*WHEELS, "orjson==3.13.0"] if has_orjson else WHEELS
+
+
+def interpreter(python: str) -> str:
+    """Where a layer has its interpreter."""
+    return f"/opt/cpython/bin/python{python}"
 
 
 def machine() -> str:

@@ -35,7 +35,14 @@ LEFT_OUT = {
 }
 LEFT_OUT |= {"_tkinter", "_dbm", "_gdbm", "_pyrepl", "nt", "winreg", "winsound", "msvcrt", "msilib"}
 LEFT_OUT |= {"_msi", "_winapi", "_wmi", "_overlapped", "_scproxy", "nturl2path", "ntpath"}
-LEFT_OUT |= {"_android_support", "_apple_support", "_ios_support", "_aix_support", "_osx_support"}
+LEFT_OUT |= {
+    "_remote_debugging",
+    "_android_support",
+    "_apple_support",
+    "_ios_support",
+    "_aix_support",
+    "_osx_support",
+}
 # Import as a side effect a browser or a poem, or cannot be imported twice.
 LEFT_OUT |= {"antigravity", "this"}
 

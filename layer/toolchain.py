@@ -1,0 +1,151 @@
+"""What layers and images are made with: interpreters from the lock, and the runtime laid out.
+
+Byte-code is made by the interpreters that ship, in the versions that the lock names, so the
+machine's own Python has no say in any byte.
+"""
+
+import os
+import platform
+import runpy
+import shutil
+import subprocess
+import threading
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+
+from layer import deb, interpreter, pip
+from layer.errors import LayerError
+from layer.lock import Lock, Wheel
+from layer.target import DEFAULT_PYTHON, Arch, arch_named
+
+ROOT = Path(__file__).resolve().parent.parent
+_COMPILE = Path(__file__).with_name("compile_tree.py")
+_SECONDS = 300
+#: The modules of the bundle that an external extension imports, which does not read it.
+_FOR_EXTENSIONS = frozenset({"__init__", "settings", "http1", "connection", "payload"})
+
+
+def version() -> str:
+    """The project's version."""
+    return str(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"])
+
+
+def runner() -> Arch:
+    """This machine's architecture, whose interpreter is run to compile and to zip.
+
+    Raises:
+        LayerError: its interpreter would not run here.
+    """
+    if platform.system() != "Linux" or platform.libc_ver()[0] != "glibc":
+        raise LayerError("layers are built on Linux with glibc: use such a machine or container")
+    return arch_named(platform.machine())
+
+
+class Toolchain:
+    """The lock's interpreters, unpacked below `work` when they are first asked for."""
+
+    def __init__(self, lock: Lock, work: Path) -> None:
+        self.lock = lock
+        self.work = work
+        self._bundled = [_source(name) for name in _bundled_modules()]
+        self._lock = threading.Lock()
+        self._interpreters: dict[tuple[str, Arch], Path] = {}
+
+    def interpreter(self, python: str, arch: Arch) -> Path:
+        """The folder of a layer's interpreter, without byte-code."""
+        with self._lock:
+            if (python, arch) not in self._interpreters:
+                self._interpreters[python, arch] = self._assemble(python, arch)
+        return self._interpreters[python, arch]
+
+    def _assemble(self, python: str, arch: Arch) -> Path:
+        name = f"{python}-{arch.name}"
+        root, target = (self.work / kind / name for kind in ("debian", "interpreter"))
+        deb.unpack(self.lock.packages(f"cpython{name}", f"libraries-{arch.name}"), root)
+        interpreter.build(root, target, arch, python)
+        missing = interpreter.missing(target, arch)
+        if missing:
+            raise LayerError(f"the layer for Python {python} lacks {missing}: see layer/lock.json")
+        return target
+
+    def native(self, python: str = DEFAULT_PYTHON) -> str:
+        """The path of an interpreter that runs on this machine."""
+        return str(self.interpreter(python, runner()) / f"bin/python{python}")
+
+    def compile(self, tree: Path, mounted: str, python: str, left_out: str = "") -> None:
+        """Write byte-code for Python `python` of all that is below `tree`.
+
+        `mounted` is where the tree will be when it is used, `left_out` an expression for paths.
+        """
+        program = [self.native(python), "-I", "-S", str(_COMPILE)]
+        run([*program, str(tree), mounted, *([left_out] if left_out else [])])
+
+    def add_runtime(self, home: Path, wheels: Sequence[Wheel], *, packer: bool = False) -> None:
+        """Lay out the runtime's package below `home`, with what it takes from wheels.
+
+        The packer is for where functions are built: nothing on Lambda uses it.
+        """
+        left_out = ("__pycache__", "cold.*", *(() if packer else ("packer",)))
+        ignore = shutil.ignore_patterns(*left_out)
+        shutil.copytree(ROOT / "runtime/lambda_runtime", home / "lambda_runtime", ignore=ignore)
+        shutil.copy(ROOT / "LICENSE", home / "LICENSE")
+        for wheel in wheels:
+            pip.unpack(pip.fetch(wheel), home)
+
+    def compile_runtime(self, home: Path, python: str, mounted: str) -> None:
+        """Write byte-code and the cold path's bundle for the interpreter `python`.
+
+        `mounted` is where `home` will be when it is used.
+        """
+        # Without column numbers, which nobody misses in the runtime's own lines of a traceback.
+        lean = [python, "-X", "no_debug_ranges", "-S"]
+        run([*lean, str(_COMPILE), str(home), mounted])
+        run([*lean, "-m", "lambda_runtime.bundle", str(home)], PYTHONPATH=str(home))
+        # What the bundle holds is not needed twice, but for what extensions import one by one.
+        for name in self._bundled:
+            if name.stem in _FOR_EXTENSIONS:
+                continue
+            for path in (home / name.parent / "__pycache__").glob(f"{name.stem}.*.pyc"):
+                path.unlink()
+
+
+def write_bootstrap(path: Path, shebang: str) -> None:
+    """The checkout's bootstrap, with the first line that its place needs."""
+    lines = (ROOT / "bootstrap").read_text().splitlines(keepends=True)
+    path.write_text(shebang + "\n" + "".join(lines[1:]))
+    path.chmod(0o755)
+
+
+def run(command: list[str], **environment: str) -> str:
+    """What a command of the lock's interpreters printed.
+
+    Raises:
+        LayerError: it fails, or cannot be run.
+    """
+    # No variable of the user's may reach what is compiled; the hash seed orders sets in byte-code.
+    env = {"PATH": os.defpath, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", **environment}
+    try:
+        done = subprocess.run(
+            command, env=env, check=True, capture_output=True, text=True, timeout=_SECONDS
+        )
+    except OSError as error:
+        raise LayerError(f"cannot run {command[0]}: {error.strerror}") from None
+    except subprocess.CalledProcessError as error:
+        complaint = (error.stderr or error.stdout).strip().splitlines() or ["no message"]
+        raise LayerError(
+            f"the layer's interpreter failed here ({complaint[-1]}): it needs glibc 2.34 or newer"
+        ) from None
+    return done.stdout
+
+
+def _bundled_modules() -> tuple[str, ...]:
+    bundle = runpy.run_path(str(ROOT / "runtime/lambda_runtime/bundle.py"))
+    return (*bundle["COLD"], *bundle["LATE"])
+
+
+def _source(module: str) -> Path:
+    """The path of a module of the runtime below its root."""
+    path = Path(*module.split("."))
+    is_package = (ROOT / "runtime" / path).is_dir()
+    return path / "__init__.py" if is_package else path.with_suffix(".py")
