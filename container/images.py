@@ -23,6 +23,7 @@ NAME = "lambda-runtime"
 #: The base image, without RIE, with a shell, with compilers.
 BASE, SLIM, DEBUG, BUILD = "", "-slim", "-debug", "-build"
 _TASK = "/var/task"
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # What an image is made of, besides what the lock names.
 _INPUTS = ("layer", "container", "runtime/lambda_runtime", "bootstrap", "LICENSE", "pyproject.toml")
 
@@ -143,9 +144,6 @@ def _lock(python: str, arch: Arch) -> Lock:
     return lock_update.obtainable(Lock.read(), *sets, *compiler)
 
 
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-
 def _system_first(arch: Arch) -> dict[str, str]:
     """As on AWS's images, the system's libraries come before a function's of the same name."""
     libraries = (f"/usr/lib/{arch.multiarch}", "/var/runtime", "/var/runtime/lib")
@@ -238,9 +236,10 @@ def _kept(key: str, output: Path) -> list[Made]:
 
 def _record(key: str, output: Path, build: Callable[[Path], list[Made]]) -> list[Made]:
     output.mkdir(parents=True, exist_ok=True)
+    inputs = _inputs()  # before the building: what changes meanwhile may not be in it
     with tempfile.TemporaryDirectory(dir=output, prefix=".building-") as folder:
         made = build(Path(folder))
-    record = {"inputs": _inputs(), "images": [asdict(each) for each in made]}
+    record = {"inputs": inputs, "images": [asdict(each) for each in made]}
     _record_of(key, output).write_text(json.dumps(record, indent=1) + "\n")
     return made
 
