@@ -94,10 +94,15 @@ class Polls:
             return
         if path.endswith("/event/next"):
             return
+        request_id = path.split("/")[-2]
         with self._lock:
+            if request_id in self.answers or request_id in self.errors:
+                # As the platform does it: one answer for each.
+                accepted.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+                return
             self._under_way -= 1
             kept = self.answers if path.endswith("/response") else self.errors
-            kept[path.split("/")[-2]] = body
+            kept[request_id] = body
         accepted.sendall(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")
 
     def _await_event(self, accepted: socket.socket) -> tuple[int, bytes]:

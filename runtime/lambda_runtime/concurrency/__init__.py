@@ -19,10 +19,11 @@ runtime for Lambda Managed Instances" and "Understanding the Lambda Managed Inst
 environment" in the AWS Lambda Developer Guide.
 """
 
+import posix
 import sys
 
-from lambda_runtime import logs, loop, settings, shutdown
-from lambda_runtime.concurrency import output, ways
+from lambda_runtime import last_resort, logs, loop, settings, shutdown
+from lambda_runtime.concurrency import output, supervisor, watchdog, ways
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,7 +41,10 @@ def run(address: str) -> "NoReturn":
     except BaseException as error:
         if loop.is_forked():
             raise
-        shutdown.end_with(error)
+        try:
+            shutdown.end_with(error)
+        finally:
+            posix._exit(1)
 
 
 def _run(address: str) -> "NoReturn":
@@ -50,11 +54,9 @@ def _run(address: str) -> "NoReturn":
     turn = output.Turn(processes=True)
     output.take_over(turn)
     try:
-        polls, way = ways.limit(), ways.configured()
+        polls, way, _ = ways.limit(), ways.configured(), watchdog.patience()
     except Exception as error:
-        from lambda_runtime import errors
-
-        errors.fail_init(client, error)
+        last_resort.fail_init(client, error)
         sys.exit(1)
     handler = None
     if way == ways.PRELOAD:
@@ -62,10 +64,7 @@ def _run(address: str) -> "NoReturn":
 
         handler = loop.initialise(client, preload.complete)
     _log_start(polls)
-
-    from lambda_runtime.concurrency.supervisor import Supervisor
-
-    Supervisor(address, polls, turn).supervise().run(way, handler)
+    supervisor.Supervisor(address, polls, turn).supervise().run(way, handler)
 
 
 def _log_start(polls: int) -> None:

@@ -7,14 +7,26 @@ wait for them or to cancel them, finds those of invocations under way, and none 
 
 import _thread
 import asyncio
+import posix
 import signal
 import time
+from asyncio import Task
 from contextvars import copy_context
 from functools import partial
 
-from lambda_runtime import aio, context, deadline, errors, handlers, logs, loop, settings, shutdown
+from lambda_runtime import (
+    aio,
+    context,
+    deadline,
+    handlers,
+    last_resort,
+    logs,
+    loop,
+    settings,
+    shutdown,
+)
 from lambda_runtime.api_client import LOST, Invocation, LambdaRuntimeClient, RuntimeApiError
-from lambda_runtime.concurrency import shared
+from lambda_runtime.concurrency import shared, watchdog
 from lambda_runtime.concurrency.client import GRACE_SECONDS, PAUSES, ManagedClient
 from lambda_runtime.concurrency.link import Link
 from lambda_runtime.connection import Reply
@@ -24,10 +36,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
     from types import FrameType
-    from typing import Any, NoReturn, ParamSpec, TypeVar
+    from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
     from lambda_runtime.api_client import Answer
     from lambda_runtime.concurrency.board import Slot
+    from lambda_runtime.concurrency.inheritance import Giver
+    from lambda_runtime.concurrency.poll_connection import Share
     from lambda_runtime.handlers import Handler
 
     P = ParamSpec("P")
@@ -41,10 +55,13 @@ class AsyncClient(ManagedClient):
 
     is_async = True
 
-    def __init__(self, address: str, slot: "Slot", event_loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(address, slot)
-        self._link = Link(address, event_loop)
+    def __init__(
+        self, address: str, slot: "Slot", share: "Share", event_loop: asyncio.AbstractEventLoop
+    ) -> None:
+        super().__init__(address, slot)  # that connection is for streamed responses
+        self._link = Link(address, event_loop, slot, share)
         self._following: asyncio.Future[Reply] | None = None
+        self._answered = False
         self.in_user_code = False
         """Whether the handler is at work, or what it has returned."""
         self.interruption: deadline.DeadlineExceeded | None = None
@@ -78,6 +95,7 @@ class AsyncClient(ManagedClient):
         except LOST as failure:
             raise self.lost("next", failure) from None
         self._slot.take(invocation)
+        self._answered = False
         return invocation
 
     def is_arriving(self) -> bool:
@@ -102,12 +120,22 @@ class AsyncClient(ManagedClient):
                 except LOST as failure:
                     error = self.lost(path, failure)
                 else:
+                    self._answered = True
                     return self.judge(kind, invoke_id, len(body), reply)
                 what = f"sending the {kind} again"
                 await _undisturbed(asyncio.sleep, self._pause(pauses, error, what, invoke_id))
                 self._perhaps_answered = True
         finally:
             self._perhaps_answered = False
+
+    def has_answered(self) -> bool:
+        return self._answered
+
+    def recover(self, invocation: Invocation, error: BaseException) -> "Answer":
+        """As a ManagedClient does it. Raises the error if that cannot be done in this process."""
+        if self.has_asked() and not self._answered:
+            raise error  # the connection waits for the next event, and takes no second answer
+        return super().recover(invocation, error)
 
     async def fail_upload(self, invocation: Invocation, error_type: str, document: bytes) -> None:
         """End a response that has begun with an error; if it cannot take one, answer with it."""
@@ -199,9 +227,9 @@ async def handle(client: LambdaRuntimeClient, handler: "Handler", invocation: In
         client.in_user_code = False
         if loop.is_forked():
             shared.end_child(error)
-        if loop.terminated or isinstance(error, RuntimeApiError):
+        if loop.terminated or error is client.failure:
             raise
-        return await _awaited(errors.answer(client, invocation, _cause(client, error)))
+        return await _awaited(last_resort.answer(client, invocation, _cause(client, error)))
     finally:
         client.in_user_code = False
     logs.flush()
@@ -222,30 +250,43 @@ async def _awaited(answer: "Answer") -> None:
 
 def _cause(client: AsyncClient, error: BaseException) -> BaseException:
     """The error to answer with: for a cancellation at the deadline, that."""
-    if not isinstance(error, asyncio.CancelledError) or client.interruption is None:
+    # Not isinstance: it asks the object for its class, which may raise.
+    if client.interruption is None or not issubclass(type(error), asyncio.CancelledError):
         return error
     return client.interruption.with_traceback(error.__traceback__)
 
 
-def serve(address: str, slots: "list[Slot]", handler: "Handler") -> "NoReturn":
+def serve(address: str, slots: "list[Slot]", handler: "Handler", giver: "Giver") -> "NoReturn":
     """Serve invocations, as many at once as there are slots, until SIGTERM.
 
     Raises RuntimeApiError.
     """
-    Server(address, slots, handler).run()
+    event_loop = aio.prepare()
+    clients = [
+        AsyncClient(address, slot, partial(giver.give, number), event_loop)
+        for number, slot in enumerate(slots)
+    ]
+    Server(event_loop, clients, handler, giver.is_to_retire).run()
 
 
 class Server:
     """The polls on the environment's event loop, and when they are to end."""
 
-    def __init__(self, address: str, slots: "list[Slot]", handler: "Handler") -> None:
-        self.event_loop = aio.prepare()
+    def __init__(
+        self,
+        event_loop: asyncio.AbstractEventLoop,
+        clients: list[AsyncClient],
+        handler: "Handler",
+        is_to_retire: "Callable[[], bool]",
+    ) -> None:
+        self._is_to_retire = is_to_retire
+        self.event_loop = event_loop
         self.handler = handler
         # What init has set in context variables holds for every invocation, and only that.
         self.context = copy_context()
-        self._polls = [Poll(self, AsyncClient(address, slot, self.event_loop)) for slot in slots]
+        self._polls = [Poll(self, client) for client in clients]
         self._draining = False
-        self._failure: RuntimeApiError | None = None
+        self._failure: BaseException | None = None
 
     def run(self) -> "NoReturn":
         """Begin to poll, and run the event loop until the end."""
@@ -254,6 +295,7 @@ class Server:
             interrupt = Interrupter(self).interrupt
         shared.prepare(self._places, interrupt)
         shutdown.listen(self._drain)
+        self._beat(watchdog.beat_seconds())
         for poll in self._polls:
             poll.begin()
         while not self._is_over():
@@ -272,12 +314,14 @@ class Server:
                 aio.cancel(self.event_loop, [poll.task for poll in self._polls if poll.task])
                 raise
             # A task that some handler has started may not end the others' process.
-            frames = errors.user_frames(leaving.__traceback__)
-            errors.log(errors.describe(leaving, frames, ""), leaving)
+            last_resort.log(leaving)
 
     def create_task(self, work: "Coroutine[Any, Any, T]") -> "asyncio.Task[T]":
-        """A task that starts with what init has left in context variables."""
-        return self.event_loop.create_task(work, context=self.context.copy())
+        """A task that starts with what init has left in context variables.
+
+        Not from the factory that user code may have set, which may fail: nobody would answer.
+        """
+        return Task(work, loop=self.event_loop, context=self.context.copy())
 
     def go_on(self, poll: "Poll") -> None:
         """The poll has nothing in hand: on with its next event, if there is to be any."""
@@ -286,8 +330,8 @@ class Server:
             poll.begin()
             if self._draining:
                 self.event_loop.call_later(GRACE_SECONDS, self._end_waiting)
-        elif self._is_over():
-            self.event_loop.stop()
+        else:
+            self.stop_if_over()
 
     def cancel(self, invocation: Invocation, error: deadline.DeadlineExceeded) -> None:
         """Cancel the invocation's handler, if it is at work, and answer with this error."""
@@ -296,10 +340,22 @@ class Server:
             if poll.task is task:
                 poll.cancel(error)
 
-    def fail(self, error: RuntimeApiError) -> None:
-        """The Runtime API is lost: end what has been begun, and then the process."""
-        self._failure = error
+    def fail(self, error: BaseException) -> None:
+        """This process is to be replaced: end what has been begun, and then the process."""
+        self._failure = self._failure or error
         self._drain()
+
+    def stop_if_over(self) -> None:
+        """Stop the event loop if it has nothing left to do."""
+        if self._is_over():
+            self.event_loop.stop()
+
+    def _beat(self, seconds: float) -> None:
+        """Give a sign of life now and then."""
+        self._polls[0].client.beat()
+        if self._is_to_retire():
+            self._drain()
+        self.event_loop.call_later(seconds, self._beat, seconds, context=self.context)
 
     def _places(self) -> "set[object]":
         return {poll.task for poll in self._polls}
@@ -319,8 +375,24 @@ class Server:
     def _end_waiting(self) -> None:
         for poll in self._polls:
             poll.end_waiting()
-        if self._is_over():
-            self.event_loop.stop()
+        self.stop_if_over()
+
+
+def _callback(
+    method: "Callable[Concatenate[Poll, P], None]",
+) -> "Callable[Concatenate[Poll, P], None]":
+    """What the event loop calls of a poll. An exception would be nobody's there, and the poll lost:
+    so it ends the process."""
+
+    def call(poll: "Poll", /, *arguments: "P.args", **named: "P.kwargs") -> None:
+        try:
+            method(poll, *arguments, **named)
+        except BaseException as error:
+            if loop.terminated or loop.is_forked():
+                raise
+            poll.break_down(error)
+
+    return call
 
 
 class Poll:
@@ -336,6 +408,7 @@ class Poll:
         self._asking: asyncio.Task[asyncio.Future[Reply]] | None = None
         self._pauses = iter(PAUSES)
 
+    @_callback
     def begin(self) -> None:
         """Wait for an event, and then serve it in a task."""
         self.client.waiting = True
@@ -360,6 +433,18 @@ class Poll:
             self.client.interruption = error
             self.task.cancel()
 
+    def break_down(self, error: BaseException) -> None:
+        """This poll cannot go on: somebody else has to answer for it, and the process to end."""
+        try:
+            self.is_open = False
+            self.client.give_up()
+            self.client.hang_up()
+            self._server.fail(error)
+            self._server.stop_if_over()
+        except BaseException:
+            posix._exit(1)
+
+    @_callback
     def _asked(self, asking: "asyncio.Future[asyncio.Future[Reply]]") -> None:
         try:
             self._wait_for(asking.result())
@@ -372,6 +457,7 @@ class Poll:
     def _wait_for(self, reply: "asyncio.Future[Reply]") -> None:
         reply.add_done_callback(self._receive, context=self._server.context)
 
+    @_callback
     def _receive(self, reply: "asyncio.Future[Reply]") -> None:
         if not self.is_open:
             return _retrieve(reply)
@@ -380,7 +466,6 @@ class Poll:
         except RuntimeApiError as error:
             self._begin_again(error)
         else:
-            self.client.waiting = False
             self._pauses = iter(PAUSES)
             self._serve(invocation)
 
@@ -391,19 +476,28 @@ class Poll:
             pause = self.client.pause_polls(self._pauses, error)
         except RuntimeApiError as last:
             if not self.client.draining:
+                self.client.give_up()
                 self._server.fail(last)
             self._server.go_on(self)
         else:
-            self._server.event_loop.call_later(
-                pause, self._server.go_on, self, context=self._server.context
-            )
+            self._server.event_loop.call_later(pause, self._go_on, context=self._server.context)
+
+    @_callback
+    def _go_on(self) -> None:
+        self._server.go_on(self)
 
     def _serve(self, invocation: Invocation) -> None:
         self.task = self._server.create_task(self._handle(self.client, invocation))
         self.task.add_done_callback(partial(self._served, invocation), context=self._server.context)
 
+    @_callback
     def _served(self, invocation: Invocation, task: "asyncio.Task[None]") -> None:
-        if shared.end(invocation) or loop.terminated:
+        if invocation.upload is not None:
+            self.client.end_upload(invocation.upload)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            shared.end(invocation)
+            self.break_down(error)
+        elif shared.end(invocation) or loop.terminated:
             self.task = None
             self._server.go_on(self)
         else:
@@ -417,12 +511,16 @@ class Poll:
         try:
             await _awaited(loop.handle_event_request(client, self._server.handler, invocation))
             client.settle()
-        except RuntimeApiError as error:
-            logs.warn(f"The invocation remains without an answer: {error}")
-        except Exception as error:
-            # Raised by a library that has put itself in between.
-            await _awaited(errors.answer(client, invocation, error))
-            client.settle()
+        except BaseException as error:
+            if loop.is_forked():
+                shared.end_child(error)
+            if loop.terminated:
+                raise
+            if error is client.failure:
+                shared.warn(f"The invocation remains without an answer: {error}")
+            else:
+                await _awaited(client.recover(invocation, error))
+                client.settle()
 
 
 class Interrupter:

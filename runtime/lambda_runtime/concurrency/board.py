@@ -2,17 +2,52 @@
 
 A worker that dies cannot tell what it leaves unanswered; what it wrote here stays. Nothing but the
 worker itself writes to its slots while it lives, so there is no lock.
+
+Theory of operation
+-------------------
+A poll may know of two invocations: the one in hand, whose answer is on its way, and the one that
+has been asked for with that answer and has begun to arrive. So a slot has two entries. An event
+``arrive``s when the head of the reply has been seen, before its bytes are taken from the
+connection: from then on the supervisor answers for it, whatever happens to the worker. ``take``
+makes it the one in hand, and ``clear`` forgets that one.
 """
 
 import mmap
+from struct import Struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lambda_runtime.api_client import Invocation
 
-# A slot: how long the ids are (2 bytes), how many events there were (4), the ids.
-_SIZE = 1024
-_IDS = 6
+    Ids = tuple[str, str]
+    """The request id and the invocation id ("" for none)."""
+
+# A slot: how many events there were (4 bytes), what the poll is at (1), signs of life (2), whether
+# an event is arriving (1), and two entries, each with how long the ids are (2), the deadline (8)
+# and the ids.
+_SIZE = 2048
+_AT = 4
+_BEATS = 5
+_ARRIVING = 7
+_ENTRIES = 8
+_ENTRY = (_SIZE - _ENTRIES) // 2
+_COUNT = Struct("<I")
+_LENGTH = Struct("<H")
+_HEAD = Struct("<HQ")
+_IDS = _HEAD.size
+_LATEST = (1 << 64) - 1
+
+# What a poll is at.
+BUSY = 0
+"""Anything but what follows: the handler, its answer, a pause."""
+WAITING = 1
+"""Waiting for an event."""
+HELPLESS = 2
+"""Over, with something in hand that the worker cannot answer: the supervisor is to do it."""
+OVER = 3
+"""Over: the worker ends when the other polls have nothing in hand either."""
 
 
 class Board:
@@ -22,49 +57,116 @@ class Board:
         self._memory = mmap.mmap(-1, slots * _SIZE)
         self.slots = [Slot(self._memory, number * _SIZE) for number in range(slots)]
 
-    @property
-    def events(self) -> int:
-        """How many events there have been, in all slots."""
-        return sum(slot.events for slot in self.slots)
-
 
 class Slot:
-    """What one poll has brought: one invocation, or none."""
+    """What one poll has brought, and what it is at."""
 
     def __init__(self, memory: mmap.mmap, at: int) -> None:
         self._memory = memory
-        self._at = at
+        self._events_at = at
+        self._at_at = at + _AT
+        self._beats_at = at + _BEATS
+        self._arriving_at = at + _ARRIVING
+        self._entries = (at + _ENTRIES, at + _ENTRIES + _ENTRY)
+        self._entry = 0
+        self._arriving: Ids | None = None
+
+    # for the worker
+
+    def arrive(self, request_id: str, invocation_id: str, deadline_ms: int) -> None:
+        """An event has begun to arrive. Ids without room are left out: nobody answers for them."""
+        ids = request_id, invocation_id
+        if self._arriving == ids:
+            return
+        self._arriving = ids
+        memory = self._memory
+        text = f"{request_id}\n{invocation_id}".encode("utf-8", "backslashreplace")
+        start = self._entries[1 - self._entry]
+        length = len(text)
+        if length <= _ENTRY - _IDS:
+            memory[start + _IDS : start + _IDS + length] = text
+        else:
+            length = 0
+        # Last: what it counts is there.
+        _HEAD.pack_into(memory, start, length, min(deadline_ms, _LATEST))
+        _COUNT.pack_into(memory, self._events_at, self.events + 1 & 0xFFFFFFFF)
+        memory[self._arriving_at] = 1
+
+    def expect(self, headers: "Mapping[str, str]") -> None:
+        """A reply with these headers, named in lower case, has begun to arrive."""
+        request_id = headers.get("lambda-runtime-aws-request-id")
+        if request_id:
+            deadline = headers.get("lambda-runtime-deadline-ms", "")
+            self.arrive(
+                request_id,
+                headers.get("lambda-runtime-invocation-id", ""),
+                int(deadline) if deadline.isascii() and deadline.isdigit() else 0,
+            )
 
     def take(self, invocation: "Invocation") -> None:
-        """An event has come. Ids beyond what has room are left out, and nobody answers for them."""
-        text = f"{invocation.request_id}\n{invocation.invocation_id or ''}".encode()
-        start = self._at + _IDS
-        if len(text) <= _SIZE - _IDS:
-            self._memory[start : start + len(text)] = text
-            self._put(0, 2, len(text))  # last: what it counts is there
-        self._put(2, 4, self.events + 1 & 0xFFFFFFFF)
+        """The event is there, and now in hand."""
+        self.arrive(invocation.request_id, invocation.invocation_id or "", invocation.deadline_ms)
+        self._arriving = None
+        memory = self._memory
+        memory[self._arriving_at] = 0
+        memory[self._at_at] = BUSY
+        self._entry = 1 - self._entry
 
     def clear(self) -> None:
-        """Nothing is in hand: the last event has been answered."""
-        self._put(0, 2, 0)
+        """The last event has been answered: it is not in hand any more."""
+        _LENGTH.pack_into(self._memory, self._entries[self._entry], 0)
+
+    def beat(self) -> None:
+        """Give a sign of life."""
+        _LENGTH.pack_into(self._memory, self._beats_at, self.beats + 1 & 0xFFFF)
+
+    # for both
+
+    @property
+    def beats(self) -> int:
+        """How many signs of life there have been, modulo 65536."""
+        beats: int = _LENGTH.unpack_from(self._memory, self._beats_at)[0]
+        return beats
+
+    @property
+    def at(self) -> int:
+        """What the poll is at."""
+        return self._memory[self._at_at]
+
+    @at.setter
+    def at(self, state: int) -> None:
+        self._memory[self._at_at] = state
 
     @property
     def events(self) -> int:
         """How many events there have been."""
-        return self._get(2, 4)
+        events: int = _COUNT.unpack_from(self._memory, self._events_at)[0]
+        return events
 
     @property
-    def in_hand(self) -> tuple[str, str] | None:
-        """The request id and the invocation id ("" for none) of what is not answered yet."""
-        start = self._at + _IDS
-        text = self._memory[start : start + self._get(0, 2)].decode("utf-8", "replace")
+    def in_hand(self) -> "list[tuple[Ids, int]]":
+        """What is not answered yet, with its deadline: Unix time in milliseconds, 0 for none."""
+        return [entry for start in self._entries if (entry := self._read(start)) is not None]
+
+    # for the supervisor
+
+    @property
+    def is_arriving(self) -> bool:
+        """Whether part of an event has been taken from the connection, and part perhaps not."""
+        return bool(self._memory[self._arriving_at])
+
+    def reset(self) -> None:
+        """Make it ready for another worker."""
+        for start in self._entries:
+            _LENGTH.pack_into(self._memory, start, 0)
+        self._memory[self._arriving_at] = 0
+        self.at = BUSY
+
+    def _read(self, start: int) -> "tuple[Ids, int] | None":
+        length, deadline = _HEAD.unpack_from(self._memory, start)
+        at = start + _IDS
+        text = self._memory[at : at + length].decode("utf-8", "replace")
         if not text:
             return None
         request_id, _, invocation_id = text.partition("\n")
-        return request_id, invocation_id
-
-    def _get(self, at: int, size: int) -> int:
-        return int.from_bytes(self._memory[self._at + at : self._at + at + size], "little")
-
-    def _put(self, at: int, size: int, value: int) -> None:
-        self._memory[self._at + at : self._at + at + size] = value.to_bytes(size, "little")
+        return (request_id, invocation_id), deadline

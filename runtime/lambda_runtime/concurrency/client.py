@@ -8,8 +8,17 @@ again, and so is an answer: the platform takes one answer for each request id, a
 import posix
 import time
 
-from lambda_runtime import logs, payload
+try:
+    import _signal  # type: ignore[import-not-found]
+except ImportError:
+    import signal as _signal
+
+from lambda_runtime import last_resort, loop, payload
 from lambda_runtime.api_client import Invocation, LambdaRuntimeClient, RuntimeApiError
+from lambda_runtime.concurrency.board import BUSY, HELPLESS, OVER, WAITING
+from lambda_runtime.concurrency.poll_connection import PollConnection
+from lambda_runtime.concurrency.shared import log_stray, warn
+from lambda_runtime.deadline import DeadlineExceeded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +26,9 @@ if TYPE_CHECKING:
 
     from lambda_runtime.api_client import Answer
     from lambda_runtime.concurrency.board import Slot
+    from lambda_runtime.concurrency.poll_connection import Share
     from lambda_runtime.connection import Reply
+    from lambda_runtime.upload import Upload
 
 PAUSES = (0.1, 0.2, 0.4, 0.8)
 """Seconds between the attempts; after the last of them the Runtime API counts as lost."""
@@ -28,6 +39,9 @@ _HAS_ANSWER = (400, 403, 410)
 _TRUNCATED = "Runtime.TruncatedResponse"
 
 _SUPERVISOR_SECONDS = 5
+
+_LATE = (SystemExit, DeadlineExceeded)
+"""What need not be told of again when it comes after the answer."""
 
 GRACE_SECONDS = 0.01
 """How long an event may be on its way between the platform and a process that drains."""
@@ -57,6 +71,8 @@ class PersistentClient(LambdaRuntimeClient):
                 try:
                     return super()._answer(kind, invoke_id, body, content_type, extra)
                 except RuntimeApiError as error:
+                    if error is not self.failure:
+                        raise  # by others
                     time.sleep(self._pause(pauses, error, f"sending the {kind} again", invoke_id))
                     self._perhaps_answered = True
         finally:
@@ -69,7 +85,7 @@ class PersistentClient(LambdaRuntimeClient):
         pause = 0.0 if self.draining or error.status >= 500 else next(pauses, 0.0)
         if not pause:
             raise error
-        logs.warn(f"{error}; {what} in {pause} s", invoke_id)
+        warn(f"{error}; {what} in {pause} s", invoke_id)
         return pause
 
 
@@ -84,32 +100,63 @@ class SupervisorClient(PersistentClient):
 
 
 class ManagedClient(PersistentClient):
-    """One poll's client. ``slot`` is where the supervisor sees what it has brought."""
+    """One poll's client. ``slot`` is where the supervisor sees what it has brought, ``share`` is
+    told of its connections, if the process has several."""
 
-    def __init__(self, address: str, slot: "Slot") -> None:
+    def __init__(self, address: str, slot: "Slot", share: "Share | None" = None) -> None:
         super().__init__(address)
+        if share is not None:
+            self._connection = PollConnection(address, slot, share)
         self._slot = slot
-        self.waiting = False
-        """Whether it waits for an event."""
         posix.register_at_fork(after_in_child=self.leave_to_parent)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether it waits for an event."""
+        return self._slot.at == WAITING
+
+    @waiting.setter
+    def waiting(self, value: bool) -> None:
+        self._slot.at = WAITING if value else BUSY
+
+    @property
+    def has_in_hand(self) -> bool:
+        """Whether an event has come, or begun to come, that is not answered yet."""
+        return bool(self._slot.in_hand)
+
+    def beat(self) -> None:
+        """Give the process's sign of life; for the first of its clients."""
+        self._slot.beat()
+
+    def give_up(self) -> None:
+        """This poll is over, and its process ends when the others are: have the supervisor start
+        another now, and answer at once what is in hand here, which nobody else can."""
+        self._slot.at = HELPLESS if self._slot.in_hand else OVER
+        # It wakes for this signal, and looks.
+        posix.kill(posix.getppid(), _signal.SIGCHLD)
 
     def wait_next_invocation(self) -> Invocation:
         """The next event; waits for it without limit.
 
-        Raises RuntimeApiError when several attempts in a row have failed, or when draining.
+        Raises RuntimeApiError when several attempts in a row have failed, or when draining. What
+        others raise meanwhile (a signal's handler, another thread) is logged, and the wait goes on.
         """
         pauses = iter(PAUSES)
         while True:
-            self.waiting = True
+            self._slot.at = WAITING
             try:
                 invocation = super().wait_next_invocation()
-            except RuntimeApiError as error:
-                self.waiting = False
-                time.sleep(self.pause_polls(pauses, error))
-                if self.draining:
+            except BaseException as error:
+                if error is self.failure:
+                    self.waiting = False
+                    time.sleep(self.pause_polls(pauses, self.failure))
+                    if self.draining:
+                        raise
+                elif loop.terminated or loop.is_forked():
                     raise
+                else:
+                    log_stray(error)
             else:
-                self.waiting = False
                 self._slot.take(invocation)
                 return invocation
 
@@ -187,7 +234,36 @@ class ManagedClient(PersistentClient):
         try:
             super().judge(kind, invoke_id, size, reply)
         except RuntimeApiError as error:
-            logs.warn(str(error), invoke_id)
+            warn(str(error), invoke_id)
+
+    def has_answered(self) -> bool:
+        """Whether the last event has been answered, and the Runtime API has said so."""
+        return super().has_answered() and self._connection.interruption is None
+
+    def recover(self, invocation: Invocation, error: BaseException) -> "Answer":
+        """An error has come of the runtime's own work: answer with it, unless there is an answer.
+
+        Raises what ``post_invocation_error`` raises.
+        """
+        last_resort.make_room(error)
+        if not self.has_answered():
+            return self._answer_anyhow(invocation, error)
+        if not issubclass(type(error), _LATE):
+            log_stray(error)
+        return None
+
+    def _answer_anyhow(self, invocation: Invocation, error: BaseException) -> "Answer":
+        self.ask_ahead = False
+        self._perhaps_answered = True
+        try:
+            return last_resort.answer(self, invocation, error)
+        finally:
+            self._perhaps_answered = False
+
+    def end_upload(self, upload: "Upload") -> None:
+        """See that the streamed response is not left open: nothing else may be sent into it."""
+        if upload.fileno() >= 0:
+            upload.abort()
 
     def _answer_instead(self, invocation: Invocation, error_type: str, document: bytes) -> "Answer":
         self._perhaps_answered = True

@@ -12,6 +12,11 @@ from lambda_runtime.concurrency.replies import ReplyReader
 from lambda_runtime.connection import Disconnected, Reply, split_address
 from lambda_runtime.http1 import ProtocolError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lambda_runtime.concurrency.poll_connection import Share
+    from lambda_runtime.concurrency.replies import Expectant
+
 _RECEIVE = 64 * 1024
 _CLOSED = "the Runtime API closed the connection"
 
@@ -19,12 +24,21 @@ _CLOSED = "the Runtime API closed the connection"
 class Link:
     """Connects when there is something to send, and again after the connection has ended.
 
-    For one loop. Raises ValueError for an address that is not ``host:port``.
+    For one loop. ``expectant`` hears of every reply as soon as its head has come, and ``share`` of
+    every connection. Raises ValueError for an address that is not ``host:port``.
     """
 
-    def __init__(self, address: str, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        address: str,
+        loop: asyncio.AbstractEventLoop,
+        expectant: "Expectant | None" = None,
+        share: "Share | None" = None,
+    ) -> None:
         self._address = split_address(address)
         self._loop = loop
+        self._expectant = expectant
+        self._share = share
         self._stream: _Stream | None = None
 
     async def send(self, *messages: bytes) -> "list[asyncio.Future[Reply]]":
@@ -66,8 +80,10 @@ class Link:
             await self._loop.sock_connect(connection, (host, port))
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             _, stream = await self._loop.create_connection(
-                lambda: _Stream(connection), sock=connection
+                lambda: _Stream(connection, self._expectant), sock=connection
             )
+            if self._share is not None:
+                self._share(connection.fileno())
         except BaseException:
             connection.close()
             raise
@@ -84,9 +100,9 @@ class _PendingReply(asyncio.Future[Reply]):
 class _Stream(asyncio.Protocol):
     """One connection, from its opening to its end."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, expectant: "Expectant | None") -> None:
         self._socket = connection
-        self._reader = ReplyReader()
+        self._reader = ReplyReader(expectant)
         self._waiting: deque[asyncio.Future[Reply]] = deque()
         self._transport: asyncio.Transport | None = None
         self.ended = False
@@ -174,6 +190,10 @@ class _Stream(asyncio.Protocol):
             return
         self.ended = True
         if self._transport is not None:
+            try:
+                self._socket.shutdown(socket.SHUT_RDWR)  # the supervisor holds it too
+            except OSError:
+                pass
             self._transport.abort()
         while self._waiting:
             future = self._waiting.popleft()

@@ -4,11 +4,26 @@ from lambda_runtime.connection import Reply
 from lambda_runtime.http1 import ProtocolError, body_length, parse_head, parse_status_line
 from lambda_runtime.message_reader import MessageReader
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Protocol
+
+    class Expectant(Protocol):
+        """Hears of a reply when its head has come."""
+
+        def expect(self, headers: Mapping[str, str]) -> None: ...
+
 
 class ReplyReader(MessageReader):
-    """The replies of one connection, one after the other."""
+    """The replies of one connection, one after the other. ``expectant``, if there is one, hears of
+    each when its head has come."""
 
     start = b"HTTP/1."
+
+    def __init__(self, expectant: "Expectant | None" = None) -> None:
+        super().__init__()
+        self._expectant = expectant
 
     def begin(self, block: bytes) -> tuple[Reply | None, int]:
         """The reply, None if it is provisional, and the length of its body."""
@@ -17,6 +32,8 @@ class ReplyReader(MessageReader):
             raise ProtocolError("101 Switching Protocols, though none was asked for")
         if status < 200:
             return None, 0
+        if self._expectant is not None:
+            self._expectant.expect(headers)
         return Reply(status, headers, closing), body_length(status, headers)
 
     def check_first_line(self, line: bytes) -> None:

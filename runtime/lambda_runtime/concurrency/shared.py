@@ -9,7 +9,7 @@ import posix
 import sys
 from contextvars import ContextVar
 
-from lambda_runtime import logs, loop, settings, shutdown
+from lambda_runtime import last_resort, logs, loop, settings, shutdown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,11 +71,26 @@ def end(invocation: "Invocation") -> bool:
     return running.pop(invocation, None) is not None
 
 
+def warn(message: str, of_request: str | None = None) -> None:
+    """Log it as ``logs.warn`` does; what cannot be written is dropped: others need this process."""
+    try:
+        logs.warn(message, of_request)
+    except BaseException:
+        if loop.terminated:
+            raise
+
+
+def log_stray(error: BaseException) -> None:
+    """Log an exception that others have raised where none of their code runs."""
+    last_resort.make_room(error)
+    last_resort.log(error, note="Raised while no handler ran here: the process goes on")
+
+
 def end_child(error: BaseException) -> "NoReturn":
     """End a process that a handler has forked, for whose invocation its parent answers."""
     status = 1
-    if isinstance(error, SystemExit):
-        status = shutdown.exit_status(error)
+    if issubclass(type(error), SystemExit):
+        status = shutdown.exit_status(error)  # type: ignore[arg-type]
     else:
         sys.excepthook(type(error), error, error.__traceback__)
     logs.flush()

@@ -11,8 +11,12 @@ If the first worker dies in its init, that is the environment's end, and for the
 other that dies is replaced, after a pause if it had no event since its start; when that happens to
 one after the other and nobody else is left to serve, the environment ends too.
 
+A worker that cannot answer what it has in hand says so on the board, and sends SIGCHLD; one that is
+stuck (``watchdog``) is killed. One that its supervisor has left behind the kernel kills
+(``lifeline``).
+
 The supervisor waits in one place: for signals, which a socket tells it of (SIGCHLD, SIGTERM), for
-reports, and for the end of a pause.
+reports, and for the time of the next look or the end of a pause.
 """
 
 import posix
@@ -31,10 +35,14 @@ except ImportError:
 
 from lambda_runtime import logs, payload, shutdown
 from lambda_runtime.api_client import RuntimeApiError
-from lambda_runtime.concurrency import ways
-from lambda_runtime.concurrency.board import Board, Slot
+from lambda_runtime.concurrency import watchdog, ways
+from lambda_runtime.concurrency.board import BUSY, HELPLESS, OVER, Board, Slot
 from lambda_runtime.concurrency.client import SupervisorClient
+from lambda_runtime.concurrency.inheritance import Estate, Heir
+from lambda_runtime.concurrency.lifeline import Lifeline
 from lambda_runtime.concurrency.output import Turn
+from lambda_runtime.concurrency.shared import warn
+from lambda_runtime.concurrency.watchdog import Clock, Watch
 from lambda_runtime.concurrency.worker import Report, Worker
 
 TYPE_CHECKING = False
@@ -46,6 +54,9 @@ _WINDOW_SECONDS = 0.45
 
 _LOADED_LATER = ("lambda_runtime.deadline", "lambda_runtime.reused_line")
 """What every worker comes to load in the end."""
+
+_HELPLESS = "its process cannot answer, and is replaced"
+_STUCK = "killed, as it has neither answered nor asked for an event for {} s"
 
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
@@ -60,23 +71,54 @@ class _Place:
         self.slots = slots
         self.pid = 0
         self.channel: _socket.socket | None = None
-        self.serves = False
+        self.lifeline: Lifeline | None = None
+        self.heir: Heir | None = None
+        """What it has given of its connections."""
+        self.watch: Watch | None = None
+        """What is known of it since it serves."""
+        self.verdict = ""
+        """Why it has been killed."""
+        self.is_succeeded = False
+        """Whether another place has taken over: this one is gone with its worker."""
         self.barren = 0
         """How many of its workers have ended in a row without an event."""
         self.due = 0.0
         """When its next worker is to be started, by the monotonic clock."""
         self._events_before = 0
 
-    def occupy(self, pid: int, channel: _socket.socket) -> None:
+    @property
+    def serves(self) -> bool:
+        """Whether its worker is initialised."""
+        return self.watch is not None
+
+    def occupy(self, pid: int, channel: _socket.socket, lifeline: Lifeline) -> None:
         """A worker has been started."""
-        self.pid, self.channel, self.serves = pid, channel, False
+        lifeline.hold()
+        self.pid, self.channel, self.lifeline, self.verdict = pid, channel, lifeline, ""
         self._events_before = self._events()
 
     def vacate(self) -> None:
         """The worker has ended."""
-        self.pid, self.serves = 0, False
-        self.barren = self.barren + 1 if self._events() == self._events_before else 0
+        self.pid, self.watch = 0, None
+        self.barren = self.barren_now()
+
+    def barren_now(self) -> int:
+        """How many there are with the present one."""
+        return self.barren + 1 if self._events() == self._events_before else 0
+
+    def inherit(self, channel: _socket.socket) -> None:
+        """From here on the worker gives its connections through the channel."""
+        self.channel, self.heir = None, Heir(channel)
+
+    def let_go(self) -> None:
+        """Hold nothing more that leads to the worker."""
         self.end_report()
+        if self.heir is not None:
+            self.heir.close()
+            self.heir = None
+        if self.lifeline is not None:
+            self.lifeline.release()
+            self.lifeline = None
 
     def end_report(self) -> None:
         """Nothing more is to be read from the worker."""
@@ -93,20 +135,27 @@ class _Place:
 
 
 class Supervisor:
-    """Of so many polls."""
+    """Of so many polls. Raises FaultException for settings that cannot be followed."""
 
     def __init__(self, address: str, polls: int, turn: Turn) -> None:
         self._address = address
         self._client = SupervisorClient(address)
-        self._board = Board(polls)
-        self._places = [_Place(self._board.slots)]
+        # Where all polls are in one process, its successor begins while it ends.
+        self._board = Board(2 * polls)
+        self._places = [_Place(self._board.slots[:polls])]
+        self._spare = [self._board.slots[polls:]]
         self._way = ""
         self._terminated = False
         self._previous = {number: _signal.getsignal(number) for number in _SIGNALS}
         self._wakeup, self._woken = _socket.socketpair()
         self._wakeup.setblocking(False)
         self._woken.setblocking(False)
+        self._estates: list[Estate] = []
         self._turn = turn
+        self._patience = watchdog.patience()
+        self._beat = watchdog.beat_seconds()
+        self._clock = Clock(longest=2 * self._beat)
+        self._next_look = 0.0
 
     def supervise(self) -> Worker:
         """Keep the workers running until the environment ends; returns in each of them, once."""
@@ -125,6 +174,9 @@ class Supervisor:
                     self._read_report(place, place.channel)
                 if self._has_ended(place, posix.WNOHANG):
                     self._plan_next(place)
+                self._help(place)
+            self._read_estates()
+            self._look()
             if self._terminated:
                 self._end()
 
@@ -133,17 +185,18 @@ class Supervisor:
             self._terminated = True
 
     def _wait(self) -> None:
-        """Until a signal, a report, or the end of a pause."""
+        """Until a signal, a report, the end of a pause, or the time of the next look."""
         channels = [place.channel for place in self._places if place.channel is not None]
-        now = time.monotonic()
-        pauses = [place.due - now for place in self._places if not place.pid]
-        self._poll(channels, min(pauses) if pauses else None)
+        channels += [estate.connection for estate in self._estates]
+        times = [self._next_look, *(place.due for place in self._places if not place.pid)]
+        times += [estate.ends for estate in self._estates]
+        self._poll(channels, min(times) - time.monotonic())
 
-    def _poll(self, channels: list[_socket.socket], seconds: float | None) -> None:
+    def _poll(self, channels: list[_socket.socket], seconds: float) -> None:
         poll = select.poll()
         for each in (self._woken, *channels):
             poll.register(each, select.POLLIN)
-        poll.poll(None if seconds is None else max(0.0, seconds) * 1000 + 1)
+        poll.poll(max(0.0, seconds) * 1000 + 1)
         try:
             self._woken.recv(4096)
         except BlockingIOError:
@@ -153,24 +206,28 @@ class Supervisor:
 
     def _start(self, place: _Place) -> Worker | None:
         """Fork a worker; in its process, it is what is returned."""
-        ours, theirs = _socket.socketpair()
         logs.flush()
+        lifeline = None
         _signal.pthread_sigmask(_signal.SIG_BLOCK, _SIGNALS)
         try:
+            ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+            lifeline = Lifeline()
             pid = posix.fork()
             if not pid:
                 ours.close()
+                theirs.setblocking(True)  # init, done here, may have set a default timeout
+                lifeline.tie()
                 self._let_go()
                 return Worker(self._address, place.slots, theirs, self._turn)
-        except OSError as error:
-            ours.close()
-            self._postpone(place, f"cannot start a worker: {error.strerror}")
-        else:
+            theirs.close()
             ours.setblocking(False)
-            place.occupy(pid, ours)
+            place.occupy(pid, ours, lifeline)
+        except OSError as error:
+            if lifeline is not None:
+                lifeline.discard()
+            self._postpone(place, f"cannot start a worker: {error.strerror}")
         finally:
             _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _SIGNALS)
-        theirs.close()
         return None
 
     def _let_go(self) -> None:
@@ -182,7 +239,9 @@ class Supervisor:
         self._woken.close()
         self._client.reconnect()
         for place in self._places:
-            place.end_report()
+            place.let_go()
+        for estate in self._estates:
+            estate.connection.close()
 
     def _read_report(self, place: _Place, channel: _socket.socket) -> None:
         """Take the worker's word that it is initialised, and give it ours."""
@@ -194,13 +253,15 @@ class Supervisor:
             report = Report.read(said)
             if not self._way and report.wants_extension:
                 shutdown.register()
-            place.serves = True
+            if not self._way:
+                self._follow(report)
+            place.watch = Watch(place.slots, beats=self._way in ways.SHARED)
             try:
                 channel.send(b"\n")
             except OSError:
                 pass  # it has died meanwhile
-            if not self._way:
-                self._follow(report)
+            if self._way in ways.SHARED:
+                return place.inherit(channel)
         place.end_report()
 
     def _follow(self, report: Report) -> None:
@@ -214,8 +275,9 @@ class Supervisor:
                 __import__(module)
             except Exception:
                 pass  # the workers will do it themselves, and know what to make of it
-        self._places[0].slots = self._board.slots[:1]
-        self._places += [_Place([slot]) for slot in self._board.slots[1:]]
+        first = self._places[0]
+        first.slots, others = first.slots[:1], first.slots[1:]
+        self._places += [_Place([slot]) for slot in others]
 
     def _has_ended(self, place: _Place, options: int) -> bool:
         """See whether the worker has ended, and if so answer for it."""
@@ -228,38 +290,113 @@ class Supervisor:
         place.vacate()
         if not self._way:
             _end_like(code)
+        reason = place.verdict or _words(code)
+        self._take_estates(place, reason)
+        place.let_go()
         for slot in place.slots:
-            self._answer_for(slot, code)
+            self._answer_for(slot, reason)
+        self._read_estates()
         if not self._terminated:
-            logs.warn(f"A worker has ended ({_words(code)})", "")
+            warn(f"A worker has ended ({reason})", "")
         return True
 
-    def _answer_for(self, slot: Slot, code: int) -> None:
-        """Answer what a dead worker had in hand. If it has done so itself, this one is refused."""
+    def _answer_for(self, slot: Slot, reason: str) -> None:
+        """Answer what a worker had in hand. If it has done so itself, this one is refused."""
         in_hand = slot.in_hand
-        slot.clear()
-        if in_hand is None:
-            return
-        request_id, invocation_id = in_hand
-        text = f"RequestId: {request_id} Error: Runtime exited with error: {_words(code)}"
+        slot.reset()
+        for (request_id, invocation_id), _ in in_hand:
+            self._answer(request_id, invocation_id, reason)
+
+    def _answer(self, request_id: str, invocation_id: str, reason: str) -> None:
+        text = f"RequestId: {request_id} Error: Runtime exited with error: {reason}"
         kind = "Runtime.ExitError"
         report = payload.encode({"errorMessage": text, "errorType": kind})
         try:
             self._client.post_invocation_error(request_id, report, "", invocation_id, kind)
         except RuntimeApiError as error:
-            logs.warn(f"The invocation remains without an answer: {error}", request_id)
+            warn(f"The invocation remains without an answer: {error}", request_id)
+
+    def _take_estates(self, place: _Place, reason: str) -> None:
+        """Take over the connections on which events may be that the worker has not looked at."""
+        if place.heir is None:
+            return
+        for number, connection in list(place.heir.receive().items()):
+            slot = place.slots[number]
+            if not slot.is_arriving:
+                known = [request_id for (request_id, _), _ in slot.in_hand]
+                self._estates.append(Estate(connection, reason, known))
+                place.heir.leave(number)
+
+    def _read_estates(self) -> None:
+        """Answer the events that dead workers have not looked at."""
+        for estate in self._estates:
+            for ids in estate.read():
+                self._answer(*ids, estate.reason)
+        now = time.monotonic()
+        for estate in [each for each in self._estates if each.ends <= now]:
+            self._estates.remove(estate)
+            estate.connection.close()
+
+    def _help(self, place: _Place) -> None:
+        """See to the polls that are over, in a worker that lives on for the others."""
+        for slot in place.slots:
+            if slot.at == HELPLESS:
+                self._answer_for(slot, _HELPLESS)
+            elif slot.at == OVER:
+                slot.at = BUSY
+            else:
+                continue
+            self._succeed(place)
+
+    def _succeed(self, place: _Place) -> None:
+        """Have another worker take over from one whose polls are over, or come to be."""
+        if self._way not in ways.SHARED or place.is_succeeded or not self._spare:
+            return
+        place.is_succeeded = True
+        successor = _Place(self._spare.pop())
+        successor.barren = place.barren_now()
+        successor.due = time.monotonic() + successor.pause()
+        self._places.append(successor)
+        if place.heir is not None:
+            place.heir.retire()
+
+    def _look(self) -> None:
+        """From time to time, see whether a worker is stuck."""
+        if time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + self._beat
+        now = self._clock.read()
+        for place in self._places:
+            if place.heir is not None:
+                place.heir.receive()  # so that there is room
+            if not self._patience or place.watch is None or place.verdict:
+                continue
+            if place.watch.stuck_seconds(now, self._beat) >= self._patience:
+                self._kill(place, place.watch)
+            elif place.watch.is_half_lost(now, self._patience):
+                self._succeed(place)
+
+    def _kill(self, place: _Place, watch: Watch) -> None:
+        if watchdog.is_held(place.pid):
+            watch.spare()
+        else:
+            place.verdict = _STUCK.format(self._patience)
+            posix.kill(place.pid, _signal.SIGKILL)
 
     def _plan_next(self, place: _Place) -> None:
         barren = sum(each.barren for each in self._places)
         if barren >= max(2, len(self._places)) and not any(each.serves for each in self._places):
             self._give_up("no worker gets as far as its first event")
+        if place.is_succeeded:
+            self._places.remove(place)
+            self._spare.append(place.slots)
         place.due = time.monotonic() + place.pause()
 
     def _postpone(self, place: _Place, reason: str) -> None:
         """A worker could not be started."""
         if not any(each.serves for each in self._places):
             self._give_up(reason)
-        logs.warn(reason, "")
+        warn(reason, "")
         place.barren += 1
         place.due = time.monotonic() + place.pause()
 

@@ -7,38 +7,49 @@ import _thread
 import contextvars
 import threading
 import time
+from functools import partial
 
 from lambda_runtime import loop, settings, shutdown
-from lambda_runtime.api_client import RuntimeApiError
-from lambda_runtime.concurrency import interruption, shared
+from lambda_runtime.concurrency import interruption, shared, watchdog
 from lambda_runtime.concurrency.client import GRACE_SECONDS, ManagedClient
-from lambda_runtime.deadline import DeadlineExceeded
 from lambda_runtime.errors import FaultException
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
     from lambda_runtime.api_client import Invocation
     from lambda_runtime.concurrency.board import Slot
+    from lambda_runtime.concurrency.inheritance import Giver
     from lambda_runtime.handlers import Handler
 
 _LOOK_SECONDS = 0.05
 
 
-def serve(address: str, slots: "list[Slot]", handler: "Handler") -> "NoReturn":
+def serve(address: str, slots: "list[Slot]", handler: "Handler", giver: "Giver") -> "NoReturn":
     """Serve invocations, as many at once as there are slots, until SIGTERM.
 
     Raises RuntimeApiError.
     """
-    Server([ManagedClient(address, slot) for slot in slots], handler).run()
+    clients = [
+        ManagedClient(address, slot, partial(giver.give, number))
+        for number, slot in enumerate(slots)
+    ]
+    Server(clients, handler, giver.is_to_retire).run()
 
 
 class Server:
     """The threads, and when they are to end."""
 
-    def __init__(self, clients: "list[ManagedClient]", handler: "Handler") -> None:
+    def __init__(
+        self,
+        clients: "list[ManagedClient]",
+        handler: "Handler",
+        is_to_retire: "Callable[[], bool]",
+    ) -> None:
         self._clients = clients
+        self._is_to_retire = is_to_retire
         self._handler = handler
         self._main_thread = _thread.get_ident()
         # What init has set in context variables holds for every invocation, and only that.
@@ -61,10 +72,24 @@ class Server:
             thread = threading.Thread(target=self._serve, args=(client,), name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
-        self._over.wait()
+        self._wait()
         if self._failure is not None:
             raise self._failure
         raise shutdown.leave()
+
+    def _wait(self) -> None:
+        """Until the last thread has left, with a sign of life now and then."""
+        seconds = watchdog.beat_seconds()
+        while not self._over.is_set():
+            self._clients[0].beat()
+            if self._is_to_retire():
+                self._drain()
+            try:
+                self._over.wait(seconds)
+            except BaseException as error:
+                if loop.terminated:
+                    raise
+                shared.log_stray(error)  # as SIGINT's
 
     def _places(self) -> "set[object]":
         return {self._main_thread, *(thread.ident for thread in self._threads)}
@@ -84,6 +109,10 @@ class Server:
             while (invocation := client.next_event()) is not None:
                 self._context.copy().run(self._handle, client, invocation)
         except BaseException as error:
+            if loop.is_forked():
+                shared.end_child(error)
+            if client.has_in_hand or not client.draining:
+                client.give_up()
             if not client.draining:
                 self._fail(error)
         with self._serving:
@@ -107,18 +136,17 @@ class Server:
         client.ask_ahead = not client.draining
         try:
             loop.handle_event_request(client, self._handler, invocation)
-        except RuntimeApiError:
-            raise
         except BaseException as error:
             if loop.is_forked():
                 shared.end_child(error)
-            if isinstance(error, DeadlineExceeded):
-                _answer_late(client, invocation, error)
-            elif not isinstance(error, SystemExit):
+            if error is client.failure:
                 raise
+            client.recover(invocation, error)
             # A SystemExit has been answered, and the other invocations go on.
         finally:
             interruption.end(invocation)
+            if invocation.upload is not None:
+                client.end_upload(invocation.upload)
         client.settle()
 
 
@@ -131,13 +159,3 @@ def no_event_loop(awaitable: object) -> FaultException:
         "the handler's result is to be awaited, and there is no event loop in threads: set "
         "LAMBDA_RUNTIME_CONCURRENCY=async",
     )
-
-
-def _answer_late(
-    client: "ManagedClient", invocation: "Invocation", error: DeadlineExceeded
-) -> None:
-    """The exception came when the answer was on its way: if it has arrived, this is refused."""
-    from lambda_runtime import errors
-
-    client.ask_ahead = False
-    errors.answer(client, invocation, error)

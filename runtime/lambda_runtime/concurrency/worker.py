@@ -3,9 +3,9 @@
 import sys
 import time
 
-from lambda_runtime import logs, loop, settings, shutdown
+from lambda_runtime import last_resort, logs, loop, settings, shutdown
 from lambda_runtime.api_client import RuntimeApiError
-from lambda_runtime.concurrency import output, preload, ways
+from lambda_runtime.concurrency import inheritance, output, preload, ways
 from lambda_runtime.concurrency.client import GRACE_SECONDS, ManagedClient
 
 TYPE_CHECKING = False
@@ -112,9 +112,7 @@ class Worker:
         except SystemExit:
             raise
         except BaseException as error:
-            from lambda_runtime import errors
-
-            errors.fail_init(client, error)
+            last_resort.fail_init(client, error)
             sys.exit(1)
         return handler
 
@@ -124,17 +122,18 @@ class Worker:
         self._channel.sendall(Report(self._way, shutdown.report(), modules).write())
         if not self._channel.recv(1):
             sys.exit(1)  # it is gone
-        self._channel.close()
 
     def _serve(self, client: ManagedClient, handler: "Handler") -> "NoReturn":
+        giver = inheritance.Giver(self._channel)
         if self._way == ways.THREADS:
             from lambda_runtime.concurrency import threads
 
-            threads.serve(self._address, self._slots, handler)
+            threads.serve(self._address, self._slots, handler, giver)
         if self._way == ways.ASYNC:
             from lambda_runtime.concurrency import asyncs
 
-            asyncs.serve(self._address, self._slots, handler)
+            asyncs.serve(self._address, self._slots, handler, giver)
+        self._channel.close()
         serve_alone(client, handler)
 
 
@@ -162,5 +161,14 @@ def serve_alone(client: ManagedClient, handler: "Handler") -> "NoReturn":
             raise shutdown.leave()
         loop.begin(invocation)
         client.ask_ahead = not client.draining
-        loop.handle_event_request(client, handler, invocation)
+        try:
+            loop.handle_event_request(client, handler, invocation)
+        except BaseException as error:
+            if error is client.failure or loop.terminated or loop.is_forked():
+                raise
+            client.recover(invocation, error)
+            if issubclass(type(error), SystemExit):
+                raise
+        if invocation.upload is not None:
+            client.end_upload(invocation.upload)
         client.settle()
