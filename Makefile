@@ -9,7 +9,7 @@ PY := $(VENV)/bin/python
 # Each test process starts runtimes and emulators of its own, so more processes than that only wait.
 PYTEST = $(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: help setup test soak lint bench bench-imports bench-artefacts run emulator layer layer-check layer-lock pythons-lock image clean
+.PHONY: help setup test soak lint bench bench-imports bench-lazy bench-artefacts run emulator layer layer-check layer-lock pythons-lock image clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -69,6 +69,9 @@ bench: setup ## measure beside the peers: one table (ARGS=--quick for a short fo
 
 bench-imports: setup ## cold starts of functions with the usual imports, packed (ARGS="boto3 django --rounds 3")
 	@$(PY) -m benchmarks.imports $(ARGS)
+
+bench-lazy: setup ## lazy imports on Python 3.15: init and first call (ARGS="--rounds 5"; root for 7 % of a processor)
+	@$(PY) -m benchmarks.lazy_imports $(ARGS)
 
 bench-artefacts: setup layer image ## the sizes of layers and images, and the cold start in them
 	@PYTHONPATH=emulator $(PY) -m benchmarks.artefacts $(ARGS)
