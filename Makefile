@@ -12,7 +12,7 @@ PY := $(VENV)/bin/python
 # Each test process starts runtimes and emulators of its own, so more processes than that only wait.
 PYTEST = $(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: help setup test soak lint bench bench-imports bench-artefacts run emulator layer layer-check layer-lock image clean
+.PHONY: help setup test soak lint bench bench-imports bench-lazy bench-artefacts run emulator layer layer-check layer-lock pythons-lock image clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,19 +43,20 @@ layer-check: $(VENV)/.layer ## will Lambda take these zips together: make layer-
 layer-lock: $(VENV)/.layer ## renew layer/lock.json: the newest Debian packages, security fixes included
 	@$(PY) -m layer lock
 
+pythons-lock: setup ## renew tests/support/debian_pythons.json: the Pythons that the tests run on
+	@cd tests && PYTHONPATH=.. ../$(PY) -m support.debian_pythons
+
 image: $(VENV)/.layer ## the container base images, into build/image: make image [PYTHON=3.14 | PYTHON=all] [ARCH="x86_64 arm64"]
 	@PYTHONPATH=emulator $(PY) -m container --arch "$$ARCH" --python "$(LAYER_PYTHON)"
 
 check: lint ## what to run after every change: the linters and the unit tests
 	@$(PYTEST) tests/unit
 
-test: setup ## all tests, under the real Runtime Interface Emulator too; unit tests on every CPython here
+test: setup ## all tests, under the real Runtime Interface Emulator too, and on every CPython from 3.11 to 3.15
 	@$(PYTEST) --durations=25
-	@$(PY) tests/support/interpreters.py
 
 test-all: setup ## the same with the long forms, before a release: an hour or more
 	@$(PYTEST) -m "" --durations=50
-	@$(PY) tests/support/interpreters.py
 	@$(MAKE) soak
 
 soak: setup ## faults at random bytes, then a million invocations (shorter: make soak ARGS="--batches 5 --managed 4 --mixed 2000 --memory 100000")
@@ -71,6 +72,9 @@ bench: setup ## measure beside the peers: one table (ARGS=--quick for a short fo
 
 bench-imports: setup ## cold starts of functions with the usual imports, packed (ARGS="boto3 django --rounds 3")
 	@$(PY) -m benchmarks.imports $(ARGS)
+
+bench-lazy: setup ## lazy imports on Python 3.15: init and first call (ARGS="--rounds 5"; root for 7 % of a processor)
+	@$(PY) -m benchmarks.lazy_imports $(ARGS)
 
 bench-artefacts: setup layer image ## the sizes of layers and images, and the cold start in them
 	@PYTHONPATH=emulator $(PY) -m benchmarks.artefacts $(ARGS)

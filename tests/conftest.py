@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _group(node: str) -> str:
     path = node.partition("::")[0].removeprefix("tests/")
+    if path.startswith("pythons/") and (version := re.search(r"\[(\d\.\d+)", node)):
+        return f"Python {version[1]}"
     return next((group for start, group in GROUPS.items() if path.startswith(start)), path)
 
 

@@ -216,7 +216,12 @@ def _complete(handler: "handlers.Handler") -> "handlers.Handler":
 
 
 def _resolve() -> "handlers.Handler":
-    return handlers.resolve(settings.get("_HANDLER") or "".join(sys.argv[1:2]))
+    name = settings.get("_HANDLER") or "".join(sys.argv[1:2])
+    if settings.get("LAMBDA_RUNTIME_LAZY_IMPORTS"):
+        from lambda_runtime import lazy_imports
+
+        lazy_imports.turn_on(name)
+    return handlers.resolve(name)
 
 
 def is_forked() -> bool:

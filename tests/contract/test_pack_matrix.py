@@ -17,7 +17,7 @@ from support.process import BOOTSTRAP, Outcome, run_function
 
 CACHE = ROOT / "build" / "imports"
 # What the functions' pinned packages are for; whoever has only another takes that one.
-PYTHON = interpreters.find("3.13") or sys.executable
+PYTHON = interpreters.on_this_machine("3.13") or sys.executable
 
 # Behind each function's own: what the modules show of themselves.
 PROBE = """

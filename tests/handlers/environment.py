@@ -130,7 +130,7 @@ def _installed() -> Any:
 def _metadata() -> Any:
     from importlib import metadata
 
-    return metadata.version("httpx")
+    return metadata.version("h11")
 
 
 FACTS: dict[str, Callable[[], Any]] = {

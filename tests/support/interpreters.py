@@ -1,65 +1,159 @@
-"""``python tests/support/interpreters.py``: runs tests/unit on every other CPython of this machine.
+"""An interpreter of each Python that the runtime supports, with what the unit tests need.
 
-The interpreter that runs this script is left out: it runs all the tests anyway.
+Debian's are fetched (`debian_pythons`), so that every machine runs the same ones; of 3.12, which no
+Debian release has, and where they cannot be had, one is taken that the machine has.
 """
 
+from __future__ import annotations
+
+import fcntl
+import functools
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-VERSIONS = ("3.11", "3.12", "3.13", "3.14")
+from layer.download import cache_dir
+from layer.errors import LayerError
+from support import debian_pythons
+from support.paths import ROOT
+
+VERSIONS = ("3.11", "3.12", "3.13", "3.14", "3.15")
 REQUIREMENTS = ROOT / "tests" / "requirements-unit.txt"
 
+_PIP = "pip==26.3 --hash=sha256:f3b60b20ffaadd4415ed7957212a38ac63fa4c5fa375bd0f4a797777940fad13\n"
 
-def candidates(version: str) -> Iterator[str]:
+
+class NotFound(Exception):
+    """There is none of this version, and why, in one line."""
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """An interpreter: its minor and full version, and whose it is."""
+
+    version: str
+    full_version: str
+    executable: str
+    origin: str
+
+    @property
+    def minor(self) -> tuple[int, int]:
+        """As in the beginning of ``sys.version_info``."""
+        major, minor = self.version.split(".")
+        return int(major), int(minor)
+
+    def __str__(self) -> str:
+        return f"{self.full_version} ({self.origin})"
+
+
+@functools.cache
+def find(version: str) -> Interpreter:
+    """An interpreter of this minor version that starts. Raises NotFound."""
+    reason = "no Debian release has it"
+    if version in debian_pythons.SUITES:
+        try:
+            executable = str(debian_pythons.python(version))
+        except (LayerError, OSError) as error:
+            reason = str(error)
+        else:
+            return Interpreter(version, _full_version(executable) or version, executable, "Debian")
+    if path := on_this_machine(version):
+        return Interpreter(version, _full_version(path) or version, path, "this machine")
+    raise NotFound(f"no Python {version}: {reason}, and there is none on this machine")
+
+
+def on_this_machine(version: str) -> str | None:
+    """The path of an interpreter of this minor version that the machine has itself, with pip."""
+    for path in _candidates(version):
+        if (_full_version(path, "venv, ensurepip") or "").startswith(f"{version}."):
+            return path
+    return None
+
+
+def _candidates(version: str) -> Iterator[str]:
     """The paths where an interpreter of this version may be: on PATH, or in pyenv's folder."""
     folders = os.environ.get("PATH", "").split(os.pathsep)
     folders += map(str, sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin")))
     for folder in folders:
-        yield f"{folder}/python{version}"
+        if os.access(path := f"{folder}/python{version}", os.X_OK):
+            yield path
 
 
-def find(version: str) -> str | None:
-    """Find an interpreter of this version that starts; None if there is none."""
-    for path in candidates(version):
-        if os.access(path, os.X_OK):
-            # The file may be a launcher, such as pyenv's, for a version that is not installed.
-            check = [path, "-c", "import sys, venv, ensurepip; print(sys.version_info[:2])"]
-            found = subprocess.run(check, capture_output=True, text=True, timeout=60)
-            if found.returncode == 0 and found.stdout.strip() == f"({version.replace('.', ', ')})":
-                return path
-    return None
+def _full_version(path: str, modules: str = "venv") -> str | None:
+    """The version that it says it has, if it starts and has these modules.
+
+    The file may be a launcher, such as pyenv's, for a version that is not installed.
+    """
+    check = [path, "-c", f"import sys, {modules}; print(sys.version.split()[0])"]
+    found = subprocess.run(check, capture_output=True, text=True, timeout=60)
+    return found.stdout.strip() if found.returncode == 0 else None
 
 
-def environment(version: str, interpreter: str) -> str:
-    """Make this version's virtual environment if needed; return the path of its python."""
-    folder = ROOT / ".venvs" / version
+def environment(interpreter: Interpreter, requirements: Path = REQUIREMENTS) -> str:
+    """The python of a virtual environment with these requirements, made if missing or outdated.
+
+    Raises NotFound when a package cannot be had, or has no wheel.
+    """
+    folder = ROOT / ".venvs" / f"{interpreter.version}-{requirements.stem.partition('-')[2]}"
     python, ready = folder / "bin" / "python", folder / ".ready"
-    wanted = REQUIREMENTS.read_text()
-    if not ready.exists() or ready.read_text() != wanted:
-        subprocess.run([interpreter, "-m", "venv", "--clear", folder], check=True)
-        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "-r", str(REQUIREMENTS)], check=True)
-        ready.write_text(wanted)
+    wanted = f"{interpreter.executable}\n{requirements.read_text()}"
+    folder.parent.mkdir(exist_ok=True)
+    with _alone(folder.with_suffix(".lock")):
+        if not ready.exists() or ready.read_text() != wanted:
+            make = [interpreter.executable, "-m", "venv", "--without-pip", "--clear", str(folder)]
+            subprocess.run(make, check=True)
+            _install(str(python), interpreter.version, requirements)
+            ready.write_text(wanted)
     return str(python)
 
 
-def main() -> int:
-    """Run the unit tests on each interpreter; return 1 if a test fails."""
-    own = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    status = 0
-    for version in VERSIONS:
-        interpreter = None if version == own else find(version)
-        if interpreter is None:
-            continue
-        print(f"unit tests on CPython {version}", flush=True)
-        tests = [environment(version, interpreter), "-m", "pytest", "tests/unit"]
-        status |= subprocess.run([*tests, "-p", "no:cacheprovider"], cwd=ROOT).returncode
-    return min(status, 1)
+def _install(python: str, version: str, requirements: Path) -> None:
+    wheels = _cache() / f"wheels-{version}"
+    pip = [python, f"{_pip()}/pip"]
+    install = [*pip, "install", "--no-index", "--find-links", str(wheels), "-r", str(requirements)]
+    if not wheels.exists() or _run(install).returncode:
+        download = [*pip, "download", "--only-binary", ":all:", "-d", str(wheels)]
+        for command in ([*download, "-r", str(requirements)], install):
+            done = _run(command)
+            if done.returncode:
+                message = done.stderr.strip().splitlines() or ["pip said nothing"]
+                raise NotFound(f"no {requirements.name} for Python {version}: {message[-1]}")
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _pip() -> Path:
+    """A pip that knows every Python here, as a wheel; the virtual environment's own may be older
+    than they are. Raises NotFound."""
+    found = _cache() / "pip-26.3-py3-none-any.whl"
+    if not found.exists():
+        with tempfile.TemporaryDirectory(dir=_cache()) as made:
+            (Path(made) / "pip.txt").write_text(_PIP)
+            command = [sys.executable, "-m", "pip", "download", "--require-hashes", "--no-deps"]
+            done = _run([*command, "-d", made, "-r", f"{made}/pip.txt"])
+            if done.returncode:
+                raise NotFound(f"pip could not download itself: {done.stderr.strip()}")
+            (Path(made) / found.name).replace(found)
+    return found
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+
+
+def _cache() -> Path:
+    folder = cache_dir() / "pythons"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Keep the other processes that run tests from doing the same."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -43,6 +43,28 @@ class Progress:
         if self._left[folder] == 0:
             self._say(folder)
 
+    def pytest_terminal_summary(self) -> None:
+        """Say which Pythons there were, and which not, and why."""
+        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is None:
+            return
+        had = {
+            str(value)
+            for reports in reporter.stats.values()
+            for report in reports
+            for name, value in getattr(report, "user_properties", ())
+            if name == "python"
+        }
+        lacked = {
+            str(report.longrepr[2]).removeprefix("Skipped: ")
+            for report in reporter.stats.get("skipped", ())
+            if report.nodeid.startswith("tests/pythons/")
+        }
+        if had:
+            reporter.write_line(f"Pythons: {', '.join(sorted(had))}")
+        for line in sorted(lacked):
+            reporter.write_line(f"Not tested: {line}")
+
     def _say(self, folder: str) -> None:
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:

@@ -57,22 +57,25 @@ class Runtime:
         return self.task_root or str(task)
 
 
-def awslambdaric(task: Path, python: str = sys.executable) -> Runtime:
+def awslambdaric(
+    task: Path, python: str = sys.executable, version: tuple[int, int] = sys.version_info[:2]
+) -> Runtime:
     """AWS's own runtime interface client, with the variables of the start script of AWS's image."""
-    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     exported = {
-        "AWS_EXECUTION_ENV": f"AWS_Lambda_python{version}",
+        "AWS_EXECUTION_ENV": f"AWS_Lambda_python{version[0]}.{version[1]}",
         "LAMBDA_TASK_ROOT": str(task),
         "LAMBDA_RUNTIME_DIR": "/var/runtime",
         "LANG": "en_US.UTF-8",
         "TZ": ":UTC",
     }
-    return Runtime("awslambdaric", (python, "-m", "awslambdaric"), exported)
+    return Runtime("awslambdaric", (python, "-m", "awslambdaric"), exported, python=version)
 
 
-def checkout(python: str = sys.executable) -> Runtime:
+def checkout(
+    python: str = sys.executable, version: tuple[int, int] = sys.version_info[:2]
+) -> Runtime:
     """The runtime of this checkout. It must set these variables itself."""
-    return Runtime("lambda_runtime", (python, "-S", str(ROOT / "bootstrap")))
+    return Runtime("lambda_runtime", (python, "-S", str(ROOT / "bootstrap")), python=version)
 
 
 def copy_handlers(folder: Path) -> Path:

@@ -20,12 +20,18 @@ from support.paths import ROOT
 
 PAGE = ROOT / "docs" / "differences.md"
 
-_VERSIONS = ("all", "3.11", "3.12+")
+Version = tuple[int, int]
+
+_VERSIONS: dict[str, tuple[Version, Version]] = {
+    "all": ((3, 0), (4, 0)),
+    "3.11": ((3, 11), (3, 12)),
+    "3.12+": ((3, 12), (4, 0)),
+    "3.15": ((3, 15), (3, 16)),
+}
+"""The names of the page for versions of Python: from the first on, below the second."""
 
 Rule = Callable[[Exchange, Exchange], Exchange]
 """Takes the reference's exchange and the subject's; returns the exchange that is wanted."""
-
-Version = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,8 @@ class Difference:
 
     def shows_on(self, python: Version) -> bool:
         """Whether the difference exists on a version of Python."""
-        return self.versions == "all" or (self.versions == "3.11") == (python < (3, 12))
+        first, end = _VERSIONS[self.versions]
+        return first <= python < end
 
 
 @functools.cache
@@ -56,7 +63,7 @@ def listed() -> list[Difference]:
         if not line.startswith("| `"):
             continue
         if len(cells) != 6 or not all(cells) or cells[2] not in _VERSIONS:
-            raise ValueError(f"{PAGE.name}: six cells, the third one of {_VERSIONS}: {line}")
+            raise ValueError(f"{PAGE.name}: six cells, the third one of {[*_VERSIONS]}: {line}")
         rows.append(
             Difference(cells[0].strip("`"), tuple(re.findall("`(.+?)`", cells[1])), cells[2])
         )
@@ -90,6 +97,7 @@ _BLANKS = re.compile(r'("(?:[^"\\]|\\.)*")|\s+')
 _ESCAPES = re.compile(r"((?:\\u[0-9a-f]{4})+)|\\.")
 _CONSTANTS = re.compile(r'("(?:[^"\\]|\\.)*")|\bNaN\b|-?\bInfinity\b')
 _WARNING = re.compile(r"LAMBDA_WARNING: Unhandled exception.*?\\?\r|LAMBDA_WARNING: .*?\\r")
+_PREVIEW = re.compile(r".*LAMBDA_WARNING: This is a preview runtime version.*\n")
 _RUNTIME_FRAMES = re.compile(
     r'Stack \(most recent call last\):\n(.*?)(?=  File "<task>)', re.DOTALL
 )
@@ -129,6 +137,10 @@ def _with_message_of(theirs: Exchange, ours: Exchange) -> Exchange:
 
 def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
+
+
+def preview_warning(theirs: Exchange, ours: Exchange) -> Exchange:
+    return replace(theirs, log=_PREVIEW.sub("", theirs.log))
 
 
 def compact_json(theirs: Exchange, ours: Exchange) -> Exchange:
@@ -395,6 +407,7 @@ def timeout_trace(theirs: Exchange, ours: Exchange) -> Exchange:
 RULES: dict[str, Rule] = {
     rule.__name__.replace("_", "-"): rule
     for rule in (
+        preview_warning,
         compact_json, raw_non_ascii, null_for_nan, json_wording, utf_16_events, place_in_result,
         more_types, streams, coroutines, errors_while_marshalling, advice, malformed_names,
         init_warning, user_frames, whole_chain, client_context_type, more_context,

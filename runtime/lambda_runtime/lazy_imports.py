@@ -1,0 +1,262 @@
+"""LAMBDA_RUNTIME_LAZY_IMPORTS: modules that are executed when something of them is first used.
+
+Theory of operation
+-------------------
+Since 3.15 the interpreter can make the imports at the top of modules lazy (PEP 810): a name is
+bound to a stand-in, and the module is executed when the name is first looked up. For each such
+import the interpreter asks a filter, which is here. It says no
+
+- to what the runtime and the standard library import, and the packages in ``ALWAYS_EAGER`` and
+  ``EAGER_WITHIN``, and those with compiled modules: only the function's own code and its other
+  packages may import lazily;
+- to what is loaded already, or is in ``ALWAYS_EAGER`` itself;
+- to what cannot be found without executing something: the import is then made at once, and either
+  works or fails in init, with the error that it always had. That is how a missing module is found;
+- to the handler, where its module imports it from another one;
+- to what the function's file ``eager-imports.txt`` lists: init has a whole processor, the first
+  invocation only what the function's memory buys, so what the handler will use is better imported
+  in init.
+
+Nothing is lazy where init is not what somebody waits for: with provisioned concurrency, SnapStart
+and on managed instances. There all is imported before init ends, in the usual order.
+"""
+
+import posix
+import sys
+
+from lambda_runtime import logs, settings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+    from typing import Any
+
+    Filter = Callable[[str | None, str, "tuple[str, ...] | None"], bool]
+
+VARIABLE = "LAMBDA_RUNTIME_LAZY_IMPORTS"
+EAGER_FILE = "eager-imports.txt"
+
+ALWAYS_EAGER = {
+    # What the runtime itself may come to import, in the middle of an invocation.
+    "awslambdaric": "the runtime's",
+    "bootstrap": "the runtime's",
+    "lambda_runtime": "the runtime's",
+    "orjson": "the runtime's",
+    "snapshot_restore_py": "the runtime's",
+    # Agents: they replace functions of other libraries, which has to be done before those are used.
+    "datadog_lambda": "patches libraries and the handler when it is imported",
+    "ddtrace": "patches libraries when it is imported, and the import system itself",
+    "newrelic": "patches libraries when it is imported",
+    "sentry_sdk": "patches libraries and the runtime for its client",
+    "elasticapm": "patches libraries when it is imported",
+    # Whoever imports them wants what the import does.
+    "gevent": "replaces parts of the standard library, which has to come before their use",
+    "eventlet": "replaces parts of the standard library, which has to come before their use",
+    "setuptools": "puts its own distutils in place of the standard library's",
+    "pkg_resources": "registers finders and namespaces when it is imported",
+}
+"""Packages that are never lazy, nor what their modules import, each with the reason."""
+
+EAGER_WITHIN = {
+    # Registries that are filled by imports of which nothing is used by name.
+    "celery": "tasks register themselves when their modules are imported",
+    "django": "checks, lookups and template tags register themselves when they are imported",
+    "sqlalchemy": "events register themselves when their modules are imported",
+}
+"""Packages that may be lazy as a whole, and whose own modules import what they always did.
+
+So do those that have compiled modules (NumPy, pandas, pyarrow …): these look each other up while
+they are imported, and take stand-ins for what they stand for.
+"""
+
+_COMPILED = ".so"
+_EAGER_INITS = ("provisioned-concurrency", "snap-start", "lambda-managed-instances")
+
+
+def turn_on(handler: str) -> None:
+    """Make imports lazy, as the environment says, for a handler that is named module.function.
+
+    Raises FaultException (``Runtime.InvalidSetting``) for values that mean nothing.
+    """
+    value = (settings.get(VARIABLE) or "").strip()
+    if value in ("", "0"):
+        return
+    if not hasattr(sys, "set_lazy_imports"):
+        version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+        logs.warn(
+            f"{VARIABLE} is ignored: Python {version} has no lazy imports, they came with 3.15"
+        )
+        return
+    packages = None if value == "1" else _packages(value)
+    if _imports_before_init_ends():
+        return
+    eager = _read_eager(settings.get("LAMBDA_TASK_ROOT") or ".")
+    module, _, function = handler.rpartition(".")
+    switch: Any = sys  # newer than what type checkers know
+    switch.set_lazy_imports_filter(_filter(module.replace("/", "."), function, packages, eager))
+    switch.set_lazy_imports("all")
+
+
+def _imports_before_init_ends() -> bool:
+    return (
+        settings.get("AWS_LAMBDA_INITIALIZATION_TYPE") in _EAGER_INITS
+        or settings.get("AWS_LAMBDA_MAX_CONCURRENCY") is not None
+    )
+
+
+def _packages(value: str) -> tuple[str, ...]:
+    """The packages whose import may be lazy."""
+    names = tuple(name.strip() for name in value.split(","))
+    for name in names:
+        if not all(part.isidentifier() for part in name.split(".")) or not _is_found(name):
+            raise _invalid(
+                f"{VARIABLE} is {value!r}: there is no package {name!r} here; it may be 1 (all "
+                "imports), 0 (none) or the names of packages, as in 'boto3, pandas'"
+            )
+    return names
+
+
+def _read_eager(folder: str) -> "tuple[str, ...]":
+    """The lines of the function's list of what its handler uses; none if it has no such list."""
+    try:
+        with open(f"{folder}/{EAGER_FILE}", encoding="utf-8") as file:
+            lines = [line.partition("#")[0].strip() for line in file]
+    except FileNotFoundError:
+        return ()
+    except (OSError, UnicodeDecodeError) as error:
+        raise _invalid(f"{EAGER_FILE} cannot be read: {error}") from None
+    for number, line in enumerate(lines, 1):
+        # Modules that tools make have names that no import statement could have.
+        if line and _is_odd(line.removesuffix(".*")):
+            raise _invalid(
+                f"{EAGER_FILE}, line {number}: {line!r} is no module's name; a line has one name, "
+                "as in botocore.client, or botocore.* for a package and all that is in it"
+            )
+    return tuple(filter(None, lines))
+
+
+def _is_odd(name: str) -> bool:
+    return not all(name.split(".")) or any(
+        not (it.isprintable() and it not in " /*") for it in name
+    )
+
+
+def _invalid(message: str) -> Exception:
+    from lambda_runtime.errors import FaultException
+
+    return FaultException("Runtime.InvalidSetting", message)
+
+
+def _filter(
+    handler_module: str,
+    function: str,
+    packages: "tuple[str, ...] | None",
+    eager_names: "tuple[str, ...]",
+) -> "Filter":
+    """What says of each import whether it may be lazy."""
+    eager = frozenset(name for name in eager_names if not name.endswith(".*"))
+    eager_packages = tuple(name.removesuffix(".*") for name in eager_names if name.endswith(".*"))
+    within = dict.fromkeys((*sys.stdlib_module_names, *ALWAYS_EAGER, *EAGER_WITHIN), True)
+    loaded = sys.modules
+
+    def is_eager(imported: str, names: "tuple[str, ...] | None") -> bool:
+        whole = [imported, *(f"{imported}.{name}" for name in names or ())]
+        if any(name in eager or _is_in(name, eager_packages) for name in whole[1:]):
+            return True
+        if imported not in eager and not _is_in(imported, eager_packages):
+            return False
+        return not any(_is_found(name) for name in whole[1:])
+
+    def may_be_lazy(importing: str | None, imported: str, names: "tuple[str, ...] | None") -> bool:
+        if importing is None or imported.partition(".")[0] in ALWAYS_EAGER:
+            return False  # None: by code that belongs to no module
+        package = importing.partition(".")[0]
+        if package not in within:
+            within[package] = _is_compiled(loaded.get(package))
+        if within[package]:
+            return False
+        if importing == handler_module and names and function in names:
+            return False
+        if packages is not None and not _is_in(imported, packages):
+            return False
+        if (eager or eager_packages) and is_eager(imported, names):
+            return False
+        if imported not in loaded:
+            return _is_found(imported)
+        # Of a module that is there it can be told whether it has the names.
+        return bool(names) and all(_has(loaded[imported], name) for name in names or ())
+
+    return may_be_lazy
+
+
+def _is_compiled(package: "ModuleType | None") -> bool:
+    """Whether there are compiled modules in the package, or in a package of its own."""
+    if (getattr(package, "__file__", None) or "").endswith(_COMPILED):
+        return True
+    for folder in getattr(package, "__path__", ()):
+        names = _names(folder)
+        if any(name.endswith(_COMPILED) for name in names):
+            return True
+        for name in names:
+            if "." not in name and any(it.endswith(_COMPILED) for it in _names(f"{folder}/{name}")):
+                return True
+    return False
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return posix.listdir(folder)
+    except OSError:
+        return []
+
+
+def _has(module: "ModuleType", name: str) -> bool:
+    """Whether the module has it, or it is a module in it."""
+    # Read as an attribute, the dictionary would have each lazy name in it imported.
+    return name in object.__getattribute__(module, "__dict__") or _is_found(
+        f"{module.__name__}.{name}"
+    )
+
+
+def _is_in(name: str, packages: "Iterable[str]") -> bool:
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+# What has been found, and where modules in it would be: None for one that is no package.
+_found: "dict[str, Sequence[str] | None]" = {}
+
+
+def _is_found(name: str) -> bool:
+    """Whether there is such a module, as far as can be told without executing one."""
+    if name in _found:
+        return True
+    try:
+        spec = _find(name)
+    except Exception:
+        return False  # a finder of somebody's: the import itself will say
+    if spec is None:
+        return False
+    _found[name] = spec.submodule_search_locations
+    return True
+
+
+def _find(name: str) -> "ModuleSpec | None":
+    module = sys.modules.get(name)
+    if module is not None:
+        return module.__spec__
+    package = name.rpartition(".")[0]
+    path: Sequence[str] | None = None
+    if package:
+        if not _is_found(package):
+            return None
+        # A package may have changed its path when it was executed.
+        path = getattr(sys.modules.get(package), "__path__", _found[package])
+        if path is None:
+            return None
+    for finder in sys.meta_path:
+        find_spec = getattr(finder, "find_spec", None)
+        if find_spec is not None and (spec := find_spec(name, path)) is not None:
+            return spec  # type: ignore[no-any-return]
+    return None
