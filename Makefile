@@ -12,7 +12,7 @@ PY := $(VENV)/bin/python
 # Each test process starts runtimes and emulators of its own, so more processes than that only wait.
 PYTEST = $(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: help setup test soak lint bench bench-imports bench-lazy bench-artefacts run emulator layer layer-check layer-lock pythons-lock image clean
+.PHONY: help setup check test test-all soak lint bench bench-imports bench-lazy bench-artefacts run emulator layer layer-check layer-lock pythons-lock image clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
