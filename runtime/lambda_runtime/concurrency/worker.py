@@ -3,7 +3,7 @@
 import sys
 import time
 
-from lambda_runtime import last_resort, logs, loop, settings, shutdown
+from lambda_runtime import last_resort, logs, loop, settings, shutdown, trusted
 from lambda_runtime.api_client import RuntimeApiError
 from lambda_runtime.concurrency import inheritance, output, preload, ways
 from lambda_runtime.concurrency.client import GRACE_SECONDS, ManagedClient
@@ -93,7 +93,7 @@ class Worker:
     def _complete(self, handler: "Handler") -> "Handler":
         """What is called for each invocation. Raises for settings that cannot be followed."""
         self._way = ways.choose(self._way, handler)
-        if (wsgi := sys.modules.get("lambda_runtime.web.wsgi")) is not None:
+        if (wsgi := trusted.loaded("lambda_runtime.web.wsgi")) is not None:
             wsgi.share(self._way == ways.THREADS, self._way not in ways.SHARED)
         policy = settings.get("LAMBDA_RUNTIME_TIMEOUT")
         if not policy:

@@ -2,7 +2,7 @@
 
 import sys
 
-from lambda_runtime import hooks
+from lambda_runtime import hooks, trusted
 from lambda_runtime.extensions.client import ExtensionError, ExtensionsClient, connect
 from lambda_runtime.extensions.events import Invoke
 
@@ -59,7 +59,7 @@ class InternalExtension:
             raise ExtensionError(f"extension {self.name!r} has been started already")
         client = connect(self.name)
         events = self._wanted()
-        shutdown = sys.modules.get("lambda_runtime.shutdown")
+        shutdown = trusted.loaded("lambda_runtime.shutdown")
         if not events and shutdown is not None and shutdown.is_supervised():
             # A managed instance has several processes, and Lambda would accept only one of them.
             if not shutdown.ask_supervisor():
