@@ -10,7 +10,6 @@ import sys
 import tarfile
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -18,11 +17,11 @@ import pytest
 
 from container import images
 from container.archive import Archive
-from container.engine import Engine, Podman, native
+from container.engine import Build, Engine, Podman, native
 from layer import pip
-from layer.lock import Lock
+from layer.lock import RIE, Lock
 from layer.target import DEFAULT_PYTHON
-from support.containers import output, started
+from support.containers import build_user_image, output, started
 from support.paths import ROOT
 
 pytestmark = pytest.mark.timeout(300, func_only=True)
@@ -46,7 +45,7 @@ def users_storage(
     )
     monkeypatch.setenv("CONTAINERS_STORAGE_CONF", str(configuration))
     yield
-    subprocess.run(["podman", "system", "reset", "--force"], capture_output=True, timeout=120)
+    subprocess.run(["podman", "rmi", "--all", "--force"], capture_output=True, timeout=120)
 
 
 def readme_dockerfile() -> str:
@@ -83,14 +82,14 @@ def test_the_readme_s_three_lines(users_storage: None, toolbox: str, tmp_path: P
         assert container.invoke({"a": 1}) == 2
 
 
-@contextmanager
-def sam_local(base: str, folder: Path) -> Iterator[Path]:
-    """The folder and the Dockerfile from which the real `sam local` would make its image."""
-    wheel = Lock.read().wheel("", "", "aws-sam-cli")
+def sam_local(base: str, folder: Path) -> Path:
+    """A folder with all that the real `sam local` makes its image from."""
+    wheel = Lock.read().wheel("", "", RIE)
     assert wheel
+    folder.mkdir()
+    name = f"aws-lambda-rie-{native()}"
     with zipfile.ZipFile(pip.fetch(wheel)) as archive:
         source = archive.read("samcli/local/docker/lambda_image.py").decode()
-        name = f"aws-lambda-rie-{native()}"
         (folder / name).write_bytes(archive.read(f"samcli/local/rapid/{name}"))
     (function,) = [
         node
@@ -101,27 +100,21 @@ def sam_local(base: str, folder: Path) -> Iterator[Path]:
     namespace: dict[str, Any] = {"get_rapid_name": lambda architecture: name}
     exec(compile(ast.Module([function], []), "lambda_image.py", "exec"), namespace)
     (folder / "Dockerfile").write_text(namespace["_generate_dockerfile"](base, [], native()))
-    yield folder
+    return folder
 
 
 def test_sam_local_builds_on_the_image_with_a_shell(
     engine: Engine, python: str, base: str, tmp_path: Path
 ) -> None:
     debug = images.tag(python, images.DEBUG)
-    hello = tmp_path / "hello"
-    hello.mkdir()
-    (hello / "app.py").write_text(HANDLER)
-    (hello / "Dockerfile").write_text(f"FROM {debug}\nCOPY app.py /var/task/\n")
-    assert isinstance(engine, Podman)
-    build = ["buildah", *engine.command()[1:5], "--storage-driver"]
-    driver = engine.command()[engine.command().index("--storage-driver") + 1]
-    options = [*build, driver, "build", "--isolation", "chroot", "--tag"]
-    output([*options, "hello-sam", str(hello)])
-    with sam_local("hello-sam", tmp_path) as folder:
-        output([*options, "hello-rapid", str(folder)])
+    dockerfile = f"FROM {debug}\nCOPY app.py /var/task/\n"
+    function = build_user_image(engine, tmp_path / "hello", dockerfile, {"app.py": HANDLER})
+    folder = sam_local(function, tmp_path / "sam")
+    tag = "lambda-runtime-test:sam"
+    engine.build(Build(folder / "Dockerfile", folder, (tag,), folder))
     rie = ("--entrypoint", "/var/rapid/aws-lambda-rie")
-    with started(engine, "hello-rapid", "/var/runtime/bootstrap", "app.handler", options=rie) as it:
-        assert it.invoke({"a": 1}) == 2
+    with started(engine, tag, "/var/runtime/bootstrap", "app.handler", options=rie) as container:
+        assert container.invoke({"a": 1}) == 2
 
 
 def test_a_look_around_with_the_shell(engine: Engine, python: str, base: str) -> None:
