@@ -50,6 +50,8 @@ _STATUS = len(b"HTTP/1.1 202")
 _LOOK_SECONDS = 0.05
 """How often to look, while the peer takes nothing more of a request, whether it has refused it."""
 _MOST_INTERRUPTIONS = 100
+_DEPTH = 400
+"""Frames for which there has to be room."""
 
 
 class Disconnected(Exception):
@@ -144,6 +146,10 @@ class Connection:
                 raise
             except BaseException as error:
                 interruptions += 1
+                if issubclass(type(error), RecursionError):
+                    # A handler has set a low limit: without more room the reply is never read, and
+                    # an event that comes after it is lost.
+                    sys.setrecursionlimit(max(sys.getrecursionlimit(), _DEPTH))
                 if interruptions == _MOST_INTERRUPTIONS:
                     self.close()
                     raise
