@@ -252,3 +252,20 @@ def test_a_turn_is_one_process_s_at_a_time(tmp_path: Path) -> None:
     for child in children:
         os.waitpid(child, 0)
     assert set(file.read_text().split()) == {"00", "11", "22"}
+
+
+def test_a_turn_that_nobody_ends_is_over_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output, "_LONGEST_TURN", 0.1)
+    turn = output.Turn(processes=True)
+    thread = threading.Thread(target=turn.__enter__)
+    thread.start()
+    thread.join()
+    with turn, turn:
+        pass
+    turn.__enter__()
+    late = threading.Thread(target=lambda: turn.__exit__(None))  # whose turn it is no more
+    late.start()
+    late.join()
+    turn.__exit__(None)
+    with turn:
+        pass

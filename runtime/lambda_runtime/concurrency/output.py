@@ -41,6 +41,10 @@ _LONGEST_CHARS = _LONGEST // 4
 _LONGEST_BEGUN = 1024 * 1024
 """Characters that are kept of a line which does not end."""
 
+_LONGEST_TURN = 2.0
+"""Seconds after which a turn counts as lost. A thread may have been kept from ending its own, by an
+exception or a low recursion limit; lines that come in between are better than none."""
+
 _own_stream = False
 
 _all: "list[Lines]" = []
@@ -81,7 +85,11 @@ class Turn:
         posix.register_at_fork(after_in_child=self._renew)
 
     def __enter__(self) -> None:
-        self._lock.acquire()
+        lock = self._lock
+        if not lock.acquire(timeout=_LONGEST_TURN):
+            if self._lock is lock:
+                self._renew()
+            self._lock.acquire()
         try:
             if not self._depth:
                 self._lock_file(fcntl.LOCK_EX)
@@ -92,11 +100,14 @@ class Turn:
 
     def __exit__(self, *exc_info: object) -> None:
         try:
-            self._depth -= 1
+            self._depth = max(0, self._depth - 1)
             if not self._depth:
                 self._lock_file(fcntl.LOCK_UN)
         finally:
-            self._lock.release()
+            try:
+                self._lock.release()
+            except RuntimeError:
+                pass  # it took too long, and others have a new one
 
     def leave_others(self) -> None:
         """From here on it is a matter of this process's threads only."""
