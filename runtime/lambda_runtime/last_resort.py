@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _DEPTH = 400
 """Frames that a description may need; some functions set a lower recursion limit."""
 
+_TO_LOAD = 4 << 20
+"""Bytes that loading ``errors`` takes, with room to spare."""
+
 _UNKNOWN = b'{"errorMessage":"the error could not be described","errorType":"Unknown"}'
 
 prepared = False
@@ -75,6 +78,8 @@ def tell(
     The JSON is that of a trailer if a response has begun (``in_stream``).
     """
     try:
+        if "lambda_runtime.errors" not in sys.modules:
+            bytes(_TO_LOAD)  # without memory for it, CPython 3.15 crashes while it imports
         from lambda_runtime import errors
 
         return errors.tell(error, request_id, in_stream, in_init, note)

@@ -97,7 +97,7 @@ _BLANKS = re.compile(r'("(?:[^"\\]|\\.)*")|\s+')
 _ESCAPES = re.compile(r"((?:\\u[0-9a-f]{4})+)|\\.")
 _CONSTANTS = re.compile(r'("(?:[^"\\]|\\.)*")|\bNaN\b|-?\bInfinity\b')
 _WARNING = re.compile(r"LAMBDA_WARNING: Unhandled exception.*?\\?\r|LAMBDA_WARNING: .*?\\r")
-_PREVIEW = re.compile(r".*LAMBDA_WARNING: This is a preview runtime version.*\n")
+_PREVIEW = re.compile(r"^.*LAMBDA_WARNING: This is a preview runtime version.*\n", re.M)
 _RUNTIME_FRAMES = re.compile(
     r'Stack \(most recent call last\):\n(.*?)(?=  File "<task>)', re.DOTALL
 )
@@ -354,8 +354,9 @@ def partial_lines(theirs: Exchange, ours: Exchange) -> Exchange:
 
 def original_stream(theirs: Exchange, ours: Exchange) -> Exchange:
     text = "to the original stream\n"
-    log = text if not theirs.log else theirs.log.removeprefix(text)
-    return replace(theirs, log=log)
+    # The process may be a new one, whose module has printed before.
+    is_late = text in ours.log and text not in theirs.log
+    return replace(theirs, log=theirs.log + text if is_late else theirs.log.removeprefix(text))
 
 
 def cropped(theirs: Exchange, ours: Exchange) -> Exchange:
