@@ -26,6 +26,7 @@ _VERSIONS: dict[str, tuple[Version, Version]] = {
     "all": ((3, 0), (4, 0)),
     "3.11": ((3, 11), (3, 12)),
     "3.12+": ((3, 12), (4, 0)),
+    "3.13+": ((3, 13), (4, 0)),
     "3.15": ((3, 15), (3, 16)),
 }
 """The names of the page for versions of Python: from the first on, below the second."""
@@ -302,9 +303,20 @@ def unprintable_errors(theirs: Exchange, ours: Exchange) -> Exchange:
 
 
 def odd_errors(theirs: Exchange, ours: Exchange) -> Exchange:
-    if _is_answered(theirs, ours) and f"[ERROR] {_kind(ours)}: {_message(ours)}" in ours.log:
+    told = _is_answered(theirs, ours) or _tells_less(theirs, ours)
+    if told and f"[ERROR] {_kind(ours)}: {_message(ours)}" in ours.log:
         return ours
     return _still_the_same_process(theirs, ours)
+
+
+def damaged_interpreter(theirs: Exchange, ours: Exchange) -> Exchange:
+    return odd_errors(theirs, ours)
+
+
+def _tells_less(theirs: Exchange, ours: Exchange) -> bool:
+    """Whether both gave the same error, and the reference's last frame lacks its source line."""
+    last = [str((_document(one.body).get("stackTrace") or [""])[-1]) for one in (theirs, ours)]
+    return _message(theirs) == _message(ours) and last[0] != last[1] and last[1].startswith(last[0])
 
 
 def surrogates(theirs: Exchange, ours: Exchange) -> Exchange:
@@ -413,7 +425,7 @@ RULES: dict[str, Rule] = {
         more_types, streams, coroutines, errors_while_marshalling, advice, malformed_names,
         init_warning, user_frames, whole_chain, client_context_type, more_context,
         base_exceptions, base_exceptions_at_import, exits_answered, unprintable_errors,
-        odd_errors, surrogates,
+        odd_errors, damaged_interpreter, surrogates,
         surrogates_in_json, init_errors_beyond_latin_1, too_large, streams_repaired,
         unsound_streams, exits_bounded, interactive_names, partial_lines, original_stream, cropped,
         recursion_depth,
