@@ -197,6 +197,6 @@ def test_the_table_of_what_is_shipped() -> None:
         ]
     )
     assert table.splitlines()[2:] == [
-        "| small.zip | 0.90 MB | 1 MB | ✓ |  |  |",
-        "| large.zip | 16.40 MB | 16 MB | ✗ | 41.0 MB | 1.08 |",
+        "| small.zip | 0.90 MB | 1.0 MB | ✓ |  |  |",
+        "| large.zip | 16.40 MB | 16.0 MB | ✗ | 41.0 MB | 1.08 |",
     ]
