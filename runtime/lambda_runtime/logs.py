@@ -128,7 +128,16 @@ def log(levelno: int, message: object, of_request: str | None = None) -> None:
         "logger": "root",
         "requestId": current_request_id() if of_request is None else of_request,
     }
-    sink.log(payload.encode(record).decode() + "\n", frame_type(levelno, json=True))
+    sink.log(_to_json(record) + "\n", frame_type(levelno, json=True))
+
+
+def _to_json(value: object) -> str:
+    """The value as JSON, with the blanks that AWS's runtime writes in log records."""
+    if isinstance(value, dict):
+        return (
+            "{" + ", ".join(f"{_to_json(key)}: {_to_json(it)}" for key, it in value.items()) + "}"
+        )
+    return payload.encode(value).decode()
 
 
 stdout: "TextIO | None" = None
