@@ -195,8 +195,9 @@ def test_cold_start_is_close_to_the_bare_interpreter_s(
     options = (*LOCKED, *task(tmp_path), *PYTHON)
     within = ("cold.py", f"/usr/bin/python{python}", "/var/runtime/bootstrap")
     ratios = json.loads(run(engine, base, *within, options=options))
-    # Of three rounds the one that the machine's other work disturbed least.
-    assert min(ratios) <= 1.2, ratios
+    # Of three rounds the one that the machine's other work disturbed least. On a quiet machine it is
+    # about 1.2: 1.1 before the loader that user code cannot get in the way of, see docs/benchmarks.md.
+    assert min(ratios) <= 1.3, ratios
 
 
 def test_several_invocations_at_once(engine: Engine, base: str, tmp_path: Path) -> None:
