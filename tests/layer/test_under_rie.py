@@ -14,6 +14,7 @@ import pytest
 
 from lambda_rie.roots import TASK, Root
 from layer.lock import Lock
+from layer.target import DEFAULT_PYTHON
 from support.contract import check
 from support.contract.cases import again
 from support.contract.session import Case, Session
@@ -23,8 +24,10 @@ from support.managed_rie import invoke as submit
 from support.runtimes import Runtime
 
 
-def runtime(root: Root) -> Runtime:
-    return Runtime("layer", ("/opt/bootstrap",), task_root=TASK, enclose=root.enclose)
+def runtime(root: Root, python: str = DEFAULT_PYTHON) -> Runtime:
+    major, minor = (int(part) for part in python.split("."))
+    version = (major, minor)
+    return Runtime("layer", ("/opt/bootstrap",), {}, TASK, root.enclose, version)
 
 
 def invoke(root: Root, task: Path, handler: str, event: object = None) -> Any:
@@ -92,10 +95,13 @@ PEER_ENDS = {
 
 @pytest.fixture(scope="module")
 def sessions(
-    root: Root, reference: Runtime, contract_task: Path
+    root: Root, python: str, reference: Runtime, contract_task: Path
 ) -> Iterator[tuple[Session, Session]]:
     """The contract suite's functions on awslambdaric and on the layer, both on its interpreter."""
-    with Session(reference, contract_task) as theirs, Session(runtime(root), contract_task) as ours:
+    with (
+        Session(reference, contract_task) as theirs,
+        Session(runtime(root, python), contract_task) as ours,
+    ):
         yield theirs, ours
 
 
