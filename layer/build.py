@@ -34,8 +34,14 @@ _MANAGED_SHEBANG = "#!/var/lang/bin/python3 -S"
 #: only they have byte-code, once a Python; with that of all others it would outgrow its limit, and
 #: they are compiled by the functions that use them.
 _EVERYDAY = frozenset({"load", "finder", "format", "aids"})
-#: What stands in for modules in C that are there: a hundred kilobytes that nobody loads.
-_STAND_INS = r"/(_pydatetime|_pydecimal|_pyio)\.py$"
+#: What no function loads, and is compiled when one does: stand-ins for modules in C that are there,
+#: code pages of other systems and times, tools that work on sources.
+WITHOUT_BYTE_CODE = (
+    r"/(_pydatetime|_pydecimal|_pyio|pickletools|tabnanny|pyclbr|modulefinder|zipapp)\.py$"
+    r"|/encodings/(mac_\w+|hp_roman8|kz1048|ptcp154|tis_620|palmos|oem|mbcs|koi8_t"
+    r"|cp(037|273|424|500|720|737|775|85[567]|86\d|874|875|1006|1026|1125|1140|125[3-8])"
+    r"|iso8859_(3|4|5|6|7|8|10|11|13|14|16))\.py$"
+)
 _LICENCES = f"{CPYTHON}/share/licenses"
 
 
@@ -67,7 +73,7 @@ class Build:
         wheels = [wheel] if wheel else []
         self.tools.add_runtime(tree / HOME, wheels)
         write_bootstrap(tree / "bootstrap", f"#!{MOUNT}/{CPYTHON}/bin/python{python} -S")
-        self.tools.compile(tree / CPYTHON, f"{MOUNT}/{CPYTHON}", python, _STAND_INS)
+        self.tools.compile(tree / CPYTHON, f"{MOUNT}/{CPYTHON}", python, WITHOUT_BYTE_CODE)
         self.tools.compile_runtime(tree / HOME, self.tools.native(python), f"{MOUNT}/{HOME}")
         zips.write(tree, path)
         check.check_limits([path])

@@ -7,7 +7,6 @@ import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import pytest
 
 from lambda_rie.roots import TASK, Root
 from layer.lock import Lock
+from layer.target import DEFAULT_PYTHON
 from support.contract import check
 from support.contract.cases import again
 from support.contract.session import Case, Session
@@ -24,8 +24,10 @@ from support.managed_rie import invoke as submit
 from support.runtimes import Runtime
 
 
-def runtime(root: Root) -> Runtime:
-    return Runtime("layer", ("/opt/bootstrap",), task_root=TASK, enclose=root.enclose)
+def runtime(root: Root, python: str = DEFAULT_PYTHON) -> Runtime:
+    major, minor = (int(part) for part in python.split("."))
+    version = (major, minor)
+    return Runtime("layer", ("/opt/bootstrap",), {}, TASK, root.enclose, version)
 
 
 def invoke(root: Root, task: Path, handler: str, event: object = None) -> Any:
@@ -81,12 +83,13 @@ def test_packages(root: Root, task: Path, packages: Path, tmp_path: Path, place:
 
 @pytest.fixture(scope="module")
 def sessions(
-    root: Root, reference: Runtime, contract_task: Path, python: str
+    root: Root, python: str, reference: Runtime, contract_task: Path
 ) -> Iterator[tuple[Session, Session]]:
     """The contract suite's functions on awslambdaric and on the layer, both on its interpreter."""
-    major, minor = map(int, python.split("."))
-    layer = replace(runtime(root), python=(major, minor))
-    with Session(reference, contract_task) as theirs, Session(layer, contract_task) as ours:
+    with (
+        Session(reference, contract_task) as theirs,
+        Session(runtime(root, python), contract_task) as ours,
+    ):
         yield theirs, ours
 
 

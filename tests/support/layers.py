@@ -33,9 +33,10 @@ def install(folder: Path, machine: str, requirements: Sequence[str], python: str
 
 
 def wheels(python: str) -> list[str]:
-    """The packages above, and orjson where it has a wheel."""
-    has_orjson = Lock.read().wheel(python, machine())
-    return [*WHEELS, "orjson==3.13.0"] if has_orjson else WHEELS
+    """The packages above, as far as there are wheels for this Python."""
+    if Lock.read().wheel(python, machine()):
+        return [*WHEELS, "orjson==3.13.0"]
+    return [requirement.replace("numpy==2.4.6", "numpy==2.5.5") for requirement in WHEELS]
 
 
 def interpreter(python: str) -> str:
