@@ -195,8 +195,8 @@ def test_cold_start_is_close_to_the_bare_interpreter_s(
     options = (*LOCKED, *task(tmp_path), *PYTHON)
     within = ("cold.py", f"/usr/bin/python{python}", "/var/runtime/bootstrap")
     ratios = json.loads(run(engine, base, *within, options=options))
-    # Of three rounds the one that the machine's other work disturbed least. On a quiet machine it is
-    # about 1.2: 1.1 before the loader that user code cannot get in the way of, see docs/benchmarks.md.
+    # Of three rounds the one that the machine's other work disturbed least. On a quiet machine it
+    # is about 1.2; docs/benchmarks.md says what it consists of.
     assert min(ratios) <= 1.3, ratios
 
 
