@@ -34,7 +34,8 @@ class PrivateApt:
         self.sources = {SECURITY: mirror(SECURITY)}
         if not security_only:
             self.sources[ARCHIVE] = mirror(ARCHIVE)
-        self._folder = tempfile.TemporaryDirectory()
+        # A build that fails does not wait for an apt that still writes there.
+        self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
 
     def __enter__(self) -> Self:
         root = Path(self._folder.name)

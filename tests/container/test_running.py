@@ -188,6 +188,7 @@ def test_no_stdlib_source_is_read_for_want_of_byte_code(
 COLD_START = Path(__file__).parents[2] / "benchmarks" / "cold_start.py"
 
 
+@pytest.mark.long  # a time says something where nothing else runs; other tests run beside this one
 def test_cold_start_is_close_to_the_bare_interpreter_s(
     engine: Engine, python: str, base: str, tmp_path: Path
 ) -> None:

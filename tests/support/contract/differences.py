@@ -313,6 +313,10 @@ def damaged_interpreter(theirs: Exchange, ours: Exchange) -> Exchange:
     return odd_errors(theirs, ours)
 
 
+def damaged_descriptors(theirs: Exchange, ours: Exchange) -> Exchange:
+    return odd_errors(theirs, ours)
+
+
 def _tells_less(theirs: Exchange, ours: Exchange) -> bool:
     """Whether both gave the same error, and the reference's last frame lacks its source line."""
     last = [str((_document(one.body).get("stackTrace") or [""])[-1]) for one in (theirs, ours)]
@@ -425,7 +429,7 @@ RULES: dict[str, Rule] = {
         more_types, streams, coroutines, errors_while_marshalling, advice, malformed_names,
         init_warning, user_frames, whole_chain, client_context_type, more_context,
         base_exceptions, base_exceptions_at_import, exits_answered, unprintable_errors,
-        odd_errors, damaged_interpreter, surrogates,
+        odd_errors, damaged_interpreter, damaged_descriptors, surrogates,
         surrogates_in_json, init_errors_beyond_latin_1, too_large, streams_repaired,
         unsound_streams, exits_bounded, interactive_names, partial_lines, original_stream, cropped,
         recursion_depth,
