@@ -123,10 +123,12 @@ def test_a_worker_that_dies(folder: Path, way: str) -> None:
         reply = invoke(rie, b'{"number": 2, "act": "vanish"}')
         assert reply.json()["errorType"] == "Runtime.ExitError"
         assert "exit status 4" in reply.json()["errorMessage"]
-        # It does not notice that the polls of the dead are gone, and fails what it hands to them.
+        # RIE may hand events to polls of the dead worker. The supervisor answers what it has read
+        # of them; where the connection is gone already, RIE fails the event.
+        lost = ("Runtime.ExitError", "Runtime.Unknown")
         for _ in range(4):
             answer = invoke(rie, b'{"number": 3}').json()
-            assert answer.get("number") == 3 or answer["errorType"] == "Runtime.Unknown"
+            assert answer.get("number") == 3 or answer["errorType"] in lost
         assert invoke(rie, b'{"number": 4}').json()["number"] == 4
 
 
