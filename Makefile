@@ -10,7 +10,7 @@ override PYTHON := $(if $(LAYER_PYTHON),python3,$(PYTHON))
 VENV := .venv
 PY := $(VENV)/bin/python
 # Each test process starts runtimes and emulators of its own, so more processes than that only wait.
-PYTEST = $(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+PYTEST = $(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
 .PHONY: help setup check test test-all soak lint bench bench-imports bench-lazy bench-artefacts run emulator layer layer-check layer-lock pythons-lock image clean
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,12 +14,14 @@ from support.progress import Progress
 signals.heed()
 pytest.register_assert_rewrite("support.contract.check")
 
-# Files of one group run one after the other in one process: they share what is slow to make (an
-# image, a layer, the functions of the contract). The slowest group comes first.
+# Tests of one group run one after the other in one process: they share what is slow to make (an
+# image, a layer, the functions of the contract). The slowest groups come first. Every other file is
+# a group of its own.
 GROUPS = {
-    "rie/test_contract.py": "contract",
     "container/": "container",
     "layer/": "layer",
+    "pythons/": "Python",
+    "rie/test_contract.py": "contract",
 }
 
 
@@ -37,21 +40,31 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             print(line)
 
 
-@pytest.hookimpl(tryfirst=True)  # before the plugin that spreads the tests looks for groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give every test its group, by default its file, and order the groups."""
+    """Put the groups in order: processes take them in the order of their first tests."""
     order = {name: number for number, name in enumerate(GROUPS.values())}
-    for item in items:
-        group = _group(item.nodeid)
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: order.get(_group(item.nodeid), len(order)))
+    items.sort(key=lambda item: order.get(_group(item.nodeid).split()[0], len(order)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each process whole groups.
+
+    pytest-xdist 3.8 has ``--dist loadgroup`` for that, but it writes the group into the test's ID,
+    which pytest 9.2 no longer lets it do.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    scheduling = LoadScopeScheduling(config, log)
+    scheduling._split_scope = _group
+    return scheduling
 
 
 def _group(node: str) -> str:
     path = node.partition("::")[0].removeprefix("tests/")
-    if path.startswith("pythons/") and (version := re.search(r"\[(\d\.\d+)", node)):
-        return f"Python {version[1]}"
-    return next((group for start, group in GROUPS.items() if path.startswith(start)), path)
+    name = next((group for start, group in GROUPS.items() if path.startswith(start)), path)
+    version = re.search(r"\[(\d\.\d+)", node) if name == "Python" else None
+    return f"{name} {version[1]}" if version else name
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from lambda_emulator.threaded import ThreadedEmulator
 from support.managed import SHARED, WAYS, lines, managed, records, supervisor_of, wait_for_polls
 from support.paths import ROOT
 from support.processes import alive, children
-from support.waiting import begin, wait_until
+from support.waiting import begin, give_three_chances, wait_until
 
 WORKERS = [way for way in WAYS if way not in SHARED]
 
@@ -373,6 +373,10 @@ def test_sigterm_lets_invocations_end(way: str) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_what_takes_too_long_is_interrupted_after_sigterm(way: str) -> None:
+    give_three_chances(lambda: is_interrupted_after_sigterm(way))
+
+
+def is_interrupted_after_sigterm(way: str) -> None:
     with managed(way, environment={"HOOK": "1"}) as emulator:
         emulator.start()
         wait_for_polls(emulator, 4)

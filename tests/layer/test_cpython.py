@@ -36,6 +36,7 @@ EXPLAINED = {
 _FAILED = re.compile(r"^(?:FAIL|ERROR): \S+ \((?:test\.)?(\S+?)\)", re.MULTILINE)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_cpythons_own_tests(root: Root, python: str, tmp_path: Path) -> None:
     opt = tmp_path / "opt"
