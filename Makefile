@@ -19,12 +19,16 @@ help: ## this list
 
 setup: $(VENV)/.ready ## the virtual environment that everything below uses
 
-$(VENV)/.ready: tests/requirements.txt tests/requirements-unit.txt layer/requirements.in
+$(VENV)/.ready: tests/requirements.txt tests/requirements-unit.txt tests/requirements-emulator.txt layer/requirements.in
 	@tests/support/setup.sh $(PYTHON) $(VENV) tests/requirements.txt
-	@touch $@ $(VENV)/.run $(VENV)/.layer
+	@touch $@ $(VENV)/.run $(VENV)/.layer $(VENV)/.emulator
 
 $(VENV)/.run: tests/requirements-run.txt
 	@tests/support/setup.sh $(PYTHON) $(VENV) tests/requirements-run.txt
+	@touch $@
+
+$(VENV)/.emulator: tests/requirements-emulator.txt
+	@tests/support/setup.sh $(PYTHON) $(VENV) tests/requirements-emulator.txt
 	@touch $@
 
 $(VENV)/.layer: layer/requirements.txt
@@ -79,8 +83,8 @@ bench-lazy: setup ## lazy imports on Python 3.15: init and first call (ARGS="--r
 bench-artefacts: setup layer image ## the sizes of layers and images, and the cold start in them
 	@PYTHONPATH=emulator $(PY) -m benchmarks.artefacts $(ARGS)
 
-emulator: setup ## a function behind Lambda's APIs: make emulator ARGS="app.handler --task-root examples/hello"
-	PYTHONPATH=emulator:$(CURDIR)/runtime $(PY) -m lambda_emulator $(ARGS)
+emulator: $(VENV)/.emulator ## the emulator's command: make emulator ARGS="app.handler --task-root examples/hello"
+	@PYTHONPATH=$(CURDIR)/emulator $(PY) -m lambda_emulator $(ARGS)
 
 clean: ## remove what the other commands made in this folder
 	@container/clean.sh build/containers

@@ -9,6 +9,7 @@ import h11
 import pytest
 
 from lambda_emulator.http.faults import Fault
+from lambda_emulator.emulator import EmulatorArguments
 from lambda_emulator.threaded import ThreadedEmulator
 from lambda_runtime import connection, http1
 from lambda_runtime.concurrency.replies import ReplyReader
@@ -303,7 +304,7 @@ def test_the_emulator_listens_on_loopback_unless_told_otherwise(
     loopback, everywhere = "0100007F", "00000000"
     with ThreadedEmulator(
         command=[*RUNTIMES["lambda_runtime"][:-1], str(BOOTSTRAP)],
-        **({"host": host} if host else {}),
+        **(EmulatorArguments(host=host) if host else {}),
     ) as emulator:
         urls = (emulator.endpoint, emulator.function_url, emulator.runtime_api)
         ports = {int(re.findall(r":(\d+)", url)[-1]) for url in urls}

@@ -27,16 +27,19 @@ FLOORS = {
     "platform": 2,
     # the life of one environment
     "environment": 3,
+    # the function's project on this machine
+    "project": 3,
     # what clients may ask
     "apis": 4,
     # all of it together, and the ways in
     "emulator": 5,
     "threaded": 6,
-    "__main__": 6,
+    "commands": 6,
+    "__main__": 7,
 }
 """The floor of each room of ``lambda_emulator``: it imports rooms of lower floors only."""
 
-LIBRARIES = {"lambda_emulator": {"h11", "httpx"}, "lambda_rie": {"httpx"}}
+LIBRARIES = {"lambda_emulator": {"dotenv", "h11", "httpx"}, "lambda_rie": {"httpx"}}
 
 
 def modules(package: str) -> dict[str, Path]:
