@@ -29,6 +29,7 @@ FLOORS = {
     "environment": 3,
     # the function's project on this machine
     "project": 3,
+    "samples": 4,
     # what clients may ask
     "apis": 4,
     # all of it together, and the ways in

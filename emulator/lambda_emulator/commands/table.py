@@ -12,7 +12,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Protocol
 
-from lambda_emulator.commands import start
+from lambda_emulator.commands import events, invoke, start
 
 
 class Command(Protocol):
@@ -29,4 +29,6 @@ class Command(Protocol):
 
 COMMANDS: Mapping[str, Command] = {
     "start": start,
+    "invoke": invoke,
+    "events": events,
 }
