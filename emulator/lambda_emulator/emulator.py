@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Unpack
 
@@ -276,11 +277,12 @@ class Emulator:
 
     # new code
 
-    async def reload(self) -> None:
+    async def reload(self, **changes: Unpack[FunctionArguments]) -> None:
         """Answer with new environments from now on; what has begun ends in the old ones.
 
-        Raises InitFailed.
+        ``changes`` are to the function's configuration. Raises InitFailed.
         """
+        self.function = replace(self.function, **changes)
         fresh = await self._open_environment()
         old, self.environments = self.environments, [fresh]
         for environment in reversed(old):

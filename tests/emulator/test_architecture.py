@@ -40,7 +40,10 @@ FLOORS = {
 }
 """The floor of each room of ``lambda_emulator``: it imports rooms of lower floors only."""
 
-LIBRARIES = {"lambda_emulator": {"dotenv", "h11", "httpx"}, "lambda_rie": {"httpx"}}
+LIBRARIES = {
+    "lambda_emulator": {"debugpy", "dotenv", "h11", "httpx", "pydevd_tracing", "watchfiles"},
+    "lambda_rie": {"httpx"},
+}
 
 
 def modules(package: str) -> dict[str, Path]:

@@ -105,6 +105,8 @@ def emulator_arguments(options: argparse.Namespace) -> EmulatorArguments:
     if options.snap_start and options.max_concurrency:
         raise UsageError("--snap-start: managed instances (--max-concurrency) have no SnapStart")
     own = variables.gather(options.env_file, options.env)
+    if not options.command:
+        own.setdefault("PYTHONBREAKPOINT", "lambda_runtime.testing.explain_breakpoint")
     inherited = variables.inherited()
     if options.extensions is not None:
         # In Lambda they find the runtime's library at a fixed place.
@@ -130,6 +132,11 @@ def emulator_arguments(options: argparse.Namespace) -> EmulatorArguments:
         report_lines=True,
         on_log=print_record,
     )
+
+
+def all_arguments(options: argparse.Namespace) -> EmulatorArguments:
+    """What ``Emulator`` is to be given for a function that others can call."""
+    return EmulatorArguments(**emulator_arguments(options), **port_arguments(options))
 
 
 def port_arguments(options: argparse.Namespace) -> EmulatorArguments:

@@ -12,7 +12,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Protocol
 
-from lambda_emulator.commands import events, invoke, start
+from lambda_emulator.commands import dev, events, invoke, start
 
 
 class Command(Protocol):
@@ -29,6 +29,7 @@ class Command(Protocol):
 
 COMMANDS: Mapping[str, Command] = {
     "start": start,
+    "dev": dev,
     "invoke": invoke,
     "events": events,
 }

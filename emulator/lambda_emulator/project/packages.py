@@ -138,7 +138,8 @@ def _installation(
     python = str(folder / "bin" / "python")
     if uv:
         yield [uv, "venv", "--quiet", "--python", base, str(folder)]
-        yield [uv, "pip", "install", "--quiet", "--python", python, "-r", str(requirements)]
+        install = [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", python]
+        yield [*install, "-r", str(requirements)]
         return
     yield [base, "-m", "venv", str(folder)]
     install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
