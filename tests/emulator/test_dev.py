@@ -184,11 +184,13 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def connected(port: int) -> Debugger | None:
+def connect(port: int, clients: list[Debugger]) -> bool:
+    """Whether there is a debugger to talk to, which is added to the clients."""
     try:
-        return Debugger(port)
+        clients.append(Debugger(port))
     except OSError:
-        return None
+        return False
+    return True
 
 
 def test_debug(tmp_path: Path, start: Callable[..., Developer]) -> None:
@@ -196,7 +198,7 @@ def test_debug(tmp_path: Path, start: Callable[..., Developer]) -> None:
     port = free_port()
     developer = start("dev", "app.handler", "--debug", str(port), "--timeout", "0.5")
     clients: list[Debugger] = []
-    wait_until(lambda: clients or clients.extend(filter(None, [connected(port)])), seconds=30)
+    wait_until(lambda: connect(port, clients), seconds=30)
     (debugger,) = clients
     debugger.send("initialize", adapterID="test")
     debugger.send("attach", justMyCode=False)

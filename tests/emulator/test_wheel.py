@@ -3,38 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from support.paths import ROOT
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of this checkout."""
-    folder = tmp_path_factory.mktemp("wheel")
-    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
-    command = [*pip, "--disable-pip-version-check", "-w", str(folder), str(ROOT / "emulator")]
-    subprocess.run(command, check=True, timeout=120)
-    (found,) = folder.glob("lambda_emulator-*.whl")
-    return found
-
-
-@pytest.fixture(scope="module")
-def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment with the wheel; what it depends on is that of the tests."""
-    venv = tmp_path_factory.mktemp("installed") / "venv"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
-    (packages,) = venv.glob("lib/python*/site-packages")
-    pip = [sys.executable, "-m", "pip", "--python", str(venv / "bin" / "python"), "install"]
-    command = [*pip, "--quiet", "--disable-pip-version-check", "--no-deps", "--no-index"]
-    subprocess.run([*command, str(wheel)], check=True, timeout=120)
-    tests_own = Path(pytest.__file__).parents[1]
-    (packages / "tests.pth").write_text(f"{tests_own}\n")
-    return venv / "bin" / "python"
+pytestmark = pytest.mark.xdist_group("wheel")
 
 
 def test_what_is_in_it(wheel: Path) -> None:
@@ -48,6 +22,8 @@ def test_it_runs_a_function(python: Path, tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text("def handler(event, context):\n    return event['n'] + 1\n")
     code = """
 from pathlib import Path
+
+import pytest
 from lambda_emulator.project import packages, runtime
 from lambda_emulator.threaded import ThreadedEmulator
 command = runtime.command(packages.python_for(Path.cwd()))
