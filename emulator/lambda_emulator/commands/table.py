@@ -12,7 +12,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Protocol
 
-from lambda_emulator.commands import dev, events, invoke, start
+from lambda_emulator.commands import dev, doctor, events, invoke, start
 
 
 class Command(Protocol):
@@ -32,4 +32,5 @@ COMMANDS: Mapping[str, Command] = {
     "dev": dev,
     "invoke": invoke,
     "events": events,
+    "doctor": doctor,
 }
