@@ -1,5 +1,6 @@
 """`make run IMAGE=1`: runs a function as `make run` does, in the container base image."""
 
+import os
 import sys
 import uuid
 from collections.abc import Callable, Mapping
@@ -37,7 +38,8 @@ def inside(engine: Engine, tag: str, *options: str) -> Callable[[Launch], Launch
             *(f"--env={name}" for name in settings),
             *("--entrypoint", "/usr/local/bin/aws-lambda-rie", *options, tag, *launch.argv[1:]),
         )
-        return Launch(tuple(command), launch.environment, launch.folder)
+        # The engine needs this machine's own settings; they stay outside.
+        return Launch(tuple(command), {**os.environ, **launch.environment}, launch.folder)
 
     return enclose
 

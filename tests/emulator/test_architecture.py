@@ -46,7 +46,7 @@ LIBRARIES = {
         *("debugpy", "dotenv", "h11", "httpx", "pydevd_tracing", "pytest", "watchfiles"),
         "lambda_runtime",  # for the context that tests get from the pytest plugin, nowhere else
     },
-    "lambda_rie": {"httpx"},
+    "lambda_rie": {"httpx", "lambda_emulator"},
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -157,3 +158,14 @@ def test_installed(python: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "7 passed" in done.stdout
+
+
+def test_the_page(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its first example runs as it stands."""
+    page = (ROOT / "docs" / "emulator-testing.md").read_text()
+    blocks = re.findall(r"```(?:ini|python)\n# (\S+)\n(.*?)```", page, re.DOTALL)
+    assert [name for name, _ in blocks] == ["pytest.ini", "test_app.py", "app.py"]
+    for name, text in blocks:
+        (pytester.path / name).write_text(text)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "emulator"))
+    run(pytester, "-p", "no:xdist").assert_outcomes(passed=1)

@@ -21,6 +21,13 @@ def readable(record: LogRecord) -> str:
     return prefix + text.removesuffix(_EMPTY_TRACE)
 
 
+def log_lines(log: bytes) -> str:
+    """A whole log as lines."""
+    lines = plain(log.decode(errors="replace")).split("\n")
+    kept = "\n".join(line for line in lines if _INIT_HINT not in line)
+    return kept.strip("\n").removesuffix(_EMPTY_TRACE)
+
+
 def plain(text: str) -> str:
     """Text with a log's carriage returns as line feeds, and its fixed spaces as spaces."""
     return text.replace("\r\n", "\n").rstrip("\r").replace("\r", "\n").replace("\xa0", " ")

@@ -72,7 +72,8 @@ def _content(text: str, folders: Sequence[Path]) -> tuple[bytes, str]:
             if place.exists():
                 return place.read_bytes(), str(place)
         except (OSError, ValueError) as error:
-            raise UsageError(f"event {text}: cannot be read: {error}") from error
+            reason = getattr(error, "strerror", None) or error
+            raise UsageError(f"event {text}: cannot be read: {reason}") from error
     close = difflib.get_close_matches(_normal(text), names(), 3)
     hint = f" (did you mean {' or '.join(close)}?)" if close else ""
     raise UsageError(
