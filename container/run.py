@@ -14,6 +14,8 @@ from layer.run import python_and_rest
 
 BOOTSTRAP = "/var/runtime/bootstrap"
 TASK_ROOT = "/var/task"
+PACKAGES = "/opt/python"
+"""Where the packages of a layer are."""
 
 # Settings of this machine, not of the function.
 MACHINES_OWN = (
@@ -55,7 +57,9 @@ def main() -> int:
 
     def in_image(request: run.Request, environment: Mapping[str, str]) -> Rie:
         command = (BOOTSTRAP, request.handler)
-        return Rie(command, request.task, environment, inside(engine, tag))
+        packages = run.packages_of(request, python)
+        volume = [] if packages is None else ["--volume", f"{packages}:{PACKAGES}:ro"]
+        return Rie(command, request.task, environment, inside(engine, tag, *volume))
 
     return run.main(rest, on=in_image)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import shlex
 import signal
 import sys
@@ -67,6 +68,19 @@ def checkout(request: Request, environment: Mapping[str, str]) -> Rie:
     python = packages.python_for(request.task, venv=venv, say=print)
     command = (*runtime.command(python), request.handler)
     return Rie(command, request.task, {"LAMBDA_TASK_ROOT": str(request.task)} | dict(environment))
+
+
+def packages_of(request: Request, version: str) -> Path | None:
+    """A folder with the packages that the function requires, for a Python (3.13) in Lambda's Linux.
+
+    None if it requires none. Raises UsageError and RunError.
+    """
+    if request.venv:
+        text = (
+            "is for this checkout; the packages of requirements.txt are what LAYER and IMAGE take"
+        )
+        raise UsageError(f"FUNCTION_VENV={request.venv}: {text}")
+    return packages.folder_for(request.task, version=version, machine=platform.machine(), say=print)
 
 
 def main(arguments: Sequence[str] | None = None, on: Runtime = checkout) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import importlib.util
 import os
 import re
 import shutil
@@ -141,11 +142,11 @@ def _installation(
         install = [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", python]
         yield [*install, "-r", str(requirements)]
         return
-    yield [base, "-m", "venv", str(folder)]
-    install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    yield [*install, "-r", str(requirements)]
-    # The installer is not the function's, and Lambda has none.
-    yield [*install[:3], "uninstall", "--quiet", "--yes", "pip", "setuptools"]
+    yield [base, "-m", "venv", "--without-pip", str(folder)]
+    # With a pip that is here already: it need not be installed first, nor removed afterwards.
+    pip = sys.executable if importlib.util.find_spec("pip") else base
+    install = [pip, "-m", "pip", "--python", python, "install", "--quiet"]
+    yield [*install, "--disable-pip-version-check", "-r", str(requirements)]
 
 
 def _run(command: list[str], purpose: str) -> None:
@@ -156,3 +157,37 @@ def _run(command: list[str], purpose: str) -> None:
         lines = (done.stderr or done.stdout).strip().splitlines()[-12:]
         said = "\n".join(f"  {line}" for line in lines)
         raise RunError(f"could not {purpose}: {command[0]} ended with {done.returncode}\n{said}")
+
+
+def folder_for(
+    task_root: Path,
+    *,
+    version: str,
+    machine: str,
+    say: Callable[[str], None] = lambda text: None,
+) -> Path | None:
+    """A folder with the packages of a function's requirements.txt; None if it has no such file.
+
+    They are wheels for Lambda's Linux: ``version`` is a Python's, as 3.13, ``machine`` is x86_64 or
+    aarch64. Raises RunError.
+    """
+    requirements = task_root / "requirements.txt"
+    if not requirements.is_file():
+        return None
+    text = f"{version} {machine}\0".encode() + _content(requirements)
+    folder = cache() / "folders" / hashlib.sha256(text).hexdigest()[:16]
+    with _locked(folder):
+        if (folder / _READY).exists():
+            return folder
+        shutil.rmtree(folder, ignore_errors=True)
+        say(f"packages: installing {requirements} for Python {version} on {machine} into {folder}")
+        platforms = [f"manylinux_2_{glibc}_{machine}" for glibc in (34, 28, 17)]
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        command += ["--only-binary=:all:", "--implementation", "cp", "--python-version", version]
+        for platform in (*platforms, f"manylinux2014_{machine}", f"linux_{machine}"):
+            command += ["--platform", platform]
+        _run(
+            [*command, "--target", str(folder), "-r", str(requirements)], f"install {requirements}"
+        )
+        (folder / _READY).touch()
+    return folder
