@@ -36,6 +36,7 @@ $(VENV)/.layer: layer/requirements.txt
 	@touch $@ $(VENV)/.run
 
 run: $(VENV)/$(if $(LAYER)$(IMAGE),.layer,.run) ## run a function: make run [LAYER=1 | IMAGE=1 [PYTHON=3.14]] [TASK=dir] [HANDLER=app.handler] [EVENT=event.json | sqs | - …] [TIMEOUT=30 …: docs/emulator-invoke.md]
+	$(if $(LAYER),$(if $(IMAGE),$(error LAYER or IMAGE, not both: each is a place for the function)))
 	@PYTHONPATH=emulator $(PY) -m $(if $(LAYER),layer.run,$(if $(IMAGE),container.run,lambda_rie.run)) $(if $(LAYER)$(IMAGE),--python "$(LAYER_PYTHON)") --task "$$TASK" --handler "$$HANDLER" --event "$$EVENT" \
 	  --set "$$SET" --timeout "$$TIMEOUT" --memory "$$MEMORY" --name "$$FUNCTION_NAME" --region "$$REGION" \
 	  --env "$$ENV" --env-file "$$ENV_FILE" --venv "$$FUNCTION_VENV"

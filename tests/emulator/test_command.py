@@ -122,6 +122,33 @@ def test_a_failing_init_is_told_once_and_at_once(arguments: list[str], text: str
     assert "\r" not in told
 
 
+def test_aws_works_with_what_is_printed(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text("def handler(event, context):\n    return 'it works'\n")
+    bare = {name: text for name, text in _ENVIRONMENT.items() if not name.startswith("AWS_")}
+    process = subprocess.Popen(
+        [*_COMMAND, *_PORTS, "app.handler"],
+        env=bare,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        lines = list(iter(process.stdout.readline, "\n"))
+        lines += list(iter(process.stdout.readline, "\n"))
+        script = "".join(line for line in lines if line.startswith(("export ", "aws ")))
+        assert script.count("\n") == 4
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        environment = {"PATH": path, "HOME": str(tmp_path)}
+        done = subprocess.run(
+            ["sh", "-ec", script], env=environment, capture_output=True, text=True, timeout=60
+        )
+    finally:
+        process.terminate()
+        process.wait()
+    assert done.stdout.startswith('"it works"'), done
+
+
 def test_version_and_help() -> None:
     assert run_command("--version").stdout == f"lambda-emulator {__version__}\n"
     listed = run_command("--help").stdout

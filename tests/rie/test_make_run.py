@@ -144,6 +144,7 @@ def test_a_binary_response_is_named_not_printed(function: Path) -> None:
         (("EVENT=no-such.json",), "EVENT=no-such.json: no sample event, no file, no JSON"),
         (("EVENT=sqss",), "EVENT=sqss: no sample event (did you mean sqs"),
         (("EVENT=s3", "SET=key"), "--set key: is not NAME=VALUE"),
+        (("LAYER=1", "IMAGE=1"), "LAYER or IMAGE, not both"),
         (("TIMEOUT=soon",), "TIMEOUT=soon: not a whole number of seconds above 0"),
         (("MEMORY=0",), "MEMORY=0: not a whole number of MB above 0"),
         (("ENV_FILE=nowhere",), "--env-file nowhere: cannot be read"),

@@ -63,10 +63,7 @@ class Session:
         say(f"function URL: {self.emulator.function_url}")
         say("\nFor aws and the SDKs, in another terminal:")
         say(options.exports(self.emulator.endpoint, function.region))
-        say(
-            f"aws lambda invoke --function-name {function.name} --payload '{{}}' "
-            "--cli-binary-format raw-in-base64-out /dev/stdout\n"
-        )
+        say(f"aws lambda invoke --function-name {function.name} /dev/stdout\n")
 
     async def until_stopped(self, work: Awaitable[object]) -> bool:
         """Wait for ``work``; False if Ctrl-C comes first, which cancels it."""
