@@ -94,6 +94,7 @@ async def _watch(running: Session, arguments: argparse.Namespace) -> None:
     from watchfiles import awatch
 
     reloads: set[asyncio.Task[None]] = set()
+    turn = asyncio.Lock()
     files = {path.resolve() for path in arguments.env_file}
     folders = {arguments.task_root, *(path.parent for path in files)}
     patterns = (*WATCHED, *arguments.watch)
@@ -113,9 +114,11 @@ async def _watch(running: Session, arguments: argparse.Namespace) -> None:
                 _forget_byte_code(Path(path))
             reason = _names((path for _, path in changes), arguments.task_root)
             # The init of older code may still be under way; this one takes its place.
-            task = asyncio.create_task(_reload(running, arguments, reason))
+            task = asyncio.create_task(_reload(running, arguments, reason, turn))
             reloads.add(task)
             task.add_done_callback(reloads.discard)
+    except (OSError, RuntimeError) as error:
+        raise RunError(f"{arguments.task_root} cannot be watched: {error}") from error
     finally:
         for task in reloads:
             task.cancel()
@@ -149,11 +152,14 @@ def _names(paths: Iterable[str], root: Path) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-async def _reload(running: Session, arguments: argparse.Namespace, reason: str) -> None:
+async def _reload(
+    running: Session, arguments: argparse.Namespace, reason: str, turn: asyncio.Lock
+) -> None:
     emulator = running.emulator
     try:
-        # Packages may have to be installed; the old code answers meanwhile.
-        fresh = await asyncio.to_thread(options.emulator_arguments, arguments)
+        async with turn:  # one after the other: the last one has read the newest files
+            # Packages may have to be installed; the old code answers meanwhile.
+            fresh = await asyncio.to_thread(options.emulator_arguments, arguments)
     except (RunError, UsageError) as error:
         options.say(f"lambda-emulator: not reloaded: {error}")
         return

@@ -171,9 +171,10 @@ def print_record(record: LogRecord) -> None:
 
 def exports(endpoint: str, region: str) -> str:
     """The shell's lines after which ``aws`` and the SDKs call this emulator instead of AWS."""
-    lines = [f"export AWS_ENDPOINT_URL_LAMBDA={endpoint}"]
-    if not (os.environ.get("AWS_REGION") and os.environ.get("AWS_DEFAULT_REGION")):
-        lines.append(f"export AWS_REGION={region} AWS_DEFAULT_REGION={region}")
+    lines = [
+        f"export AWS_ENDPOINT_URL_LAMBDA={endpoint}",
+        f"export AWS_REGION={region} AWS_DEFAULT_REGION={region}",
+    ]
     if not (os.environ.get("AWS_ACCESS_KEY_ID") or os.environ.get("AWS_PROFILE")):
         lines.append("export AWS_ACCESS_KEY_ID=emulator AWS_SECRET_ACCESS_KEY=emulator")
     return "\n".join(lines)

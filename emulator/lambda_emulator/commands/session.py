@@ -83,7 +83,6 @@ class Session:
 async def session(settings: EmulatorArguments) -> AsyncIterator[Session]:
     """A session; at its end no process is left. Raises RunError if it cannot listen."""
     told: deque[str] = deque(maxlen=_MOST_TOLD)
-
     stopped = asyncio.Event()
 
     def listen(record: LogRecord) -> None:
