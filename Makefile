@@ -19,20 +19,27 @@ help: ## this list
 
 setup: $(VENV)/.ready ## the virtual environment that everything below uses
 
-$(VENV)/.ready: tests/requirements.txt tests/requirements-unit.txt layer/requirements.in
+$(VENV)/.ready: tests/requirements.txt tests/requirements-unit.txt tests/requirements-emulator.txt layer/requirements.in
 	@tests/support/setup.sh $(PYTHON) $(VENV) tests/requirements.txt
-	@touch $@ $(VENV)/.run $(VENV)/.layer
+	@touch $@ $(VENV)/.run $(VENV)/.layer $(VENV)/.emulator
 
 $(VENV)/.run: tests/requirements-run.txt
 	@tests/support/setup.sh $(PYTHON) $(VENV) tests/requirements-run.txt
+	@touch $@
+
+$(VENV)/.emulator: tests/requirements-emulator.txt
+	@tests/support/setup.sh $(PYTHON) $(VENV) tests/requirements-emulator.txt
 	@touch $@
 
 $(VENV)/.layer: layer/requirements.txt
 	@tests/support/setup.sh $(PYTHON) $(VENV) layer/requirements.txt
 	@touch $@ $(VENV)/.run
 
-run: $(VENV)/$(if $(LAYER)$(IMAGE),.layer,.run) ## run a function: make run [LAYER=1 | IMAGE=1 [PYTHON=3.14]] [TASK=dir] [HANDLER=app.handler] [EVENT=event.json]
-	@PYTHONPATH=emulator $(PY) -m $(if $(LAYER),layer.run,$(if $(IMAGE),container.run,lambda_rie.run)) $(if $(LAYER)$(IMAGE),--python "$(LAYER_PYTHON)") --task "$$TASK" --handler "$$HANDLER" --event "$$EVENT"
+run: $(VENV)/$(if $(LAYER)$(IMAGE),.layer,.run) ## run a function: make run [LAYER=1 | IMAGE=1 [PYTHON=3.14]] [TASK=dir] [HANDLER=app.handler] [EVENT=event.json | sqs | - …] [TIMEOUT=30 …: docs/emulator-invoke.md]
+	$(if $(LAYER),$(if $(IMAGE),$(error LAYER or IMAGE, not both: each is a place for the function)))
+	@PYTHONPATH=emulator $(PY) -m $(if $(LAYER),layer.run,$(if $(IMAGE),container.run,lambda_rie.run)) $(if $(LAYER)$(IMAGE),--python "$(LAYER_PYTHON)") --task "$$TASK" --handler "$$HANDLER" --event "$$EVENT" \
+	  --set "$$SET" --timeout "$$TIMEOUT" --memory "$$MEMORY" --name "$$FUNCTION_NAME" --region "$$REGION" \
+	  --env "$$ENV" --env-file "$$ENV_FILE" --venv "$$FUNCTION_VENV"
 
 layer: $(VENV)/.layer ## the Lambda layers, into build/layer: make layer [PYTHON=3.14 | PYTHON=all] [ARCH=arm64] [DEBIAN_MIRROR=url]
 	@$(PY) -m layer build --arch "$${ARCH:-all}" --python "$(LAYER_PYTHON)"
@@ -79,8 +86,8 @@ bench-lazy: setup ## lazy imports on Python 3.15: init and first call (ARGS="--r
 bench-artefacts: setup layer image ## the sizes of layers and images, and the cold start in them
 	@PYTHONPATH=emulator $(PY) -m benchmarks.artefacts $(ARGS)
 
-emulator: setup ## a function behind Lambda's APIs: make emulator ARGS="app.handler --task-root examples/hello"
-	PYTHONPATH=emulator:$(CURDIR)/runtime $(PY) -m lambda_emulator $(ARGS)
+emulator: $(VENV)/.emulator ## the emulator's command: make emulator ARGS="app.handler --task-root examples/hello"
+	@PYTHONPATH=$(CURDIR)/emulator $(PY) -m lambda_emulator $(ARGS)
 
 clean: ## remove what the other commands made in this folder
 	@container/clean.sh build/containers

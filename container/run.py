@@ -1,5 +1,6 @@
 """`make run IMAGE=1`: runs a function as `make run` does, in the container base image."""
 
+import os
 import sys
 import uuid
 from collections.abc import Callable, Mapping
@@ -13,6 +14,8 @@ from layer.run import python_and_rest
 
 BOOTSTRAP = "/var/runtime/bootstrap"
 TASK_ROOT = "/var/task"
+PACKAGES = "/opt/python"
+"""Where the packages of a layer are."""
 
 # Settings of this machine, not of the function.
 MACHINES_OWN = (
@@ -37,7 +40,8 @@ def inside(engine: Engine, tag: str, *options: str) -> Callable[[Launch], Launch
             *(f"--env={name}" for name in settings),
             *("--entrypoint", "/usr/local/bin/aws-lambda-rie", *options, tag, *launch.argv[1:]),
         )
-        return Launch(tuple(command), launch.environment, launch.folder)
+        # The engine needs this machine's own settings; they stay outside.
+        return Launch(tuple(command), {**os.environ, **launch.environment}, launch.folder)
 
     return enclose
 
@@ -53,7 +57,9 @@ def main() -> int:
 
     def in_image(request: run.Request, environment: Mapping[str, str]) -> Rie:
         command = (BOOTSTRAP, request.handler)
-        return Rie(command, request.task, environment, inside(engine, tag))
+        packages = run.packages_of(request, python)
+        volume = [] if packages is None else ["--volume", f"{packages}:{PACKAGES}:ro"]
+        return Rie(command, request.task, environment, inside(engine, tag, *volume))
 
     return run.main(rest, on=in_image)
 

@@ -1,6 +1,7 @@
 """Runs a function on the layer, in a root without Python: `make run LAYER=1`."""
 
 import argparse
+import shutil
 import sys
 import tempfile
 import zipfile
@@ -31,6 +32,9 @@ def main() -> int:
 
             def layer(request: run.Request, environment: Mapping[str, str]) -> Rie:
                 kept = {key: environment[key] for key in environment if key not in _NOT_INSIDE}
+                packages = run.packages_of(request, version)
+                if packages is not None:  # as a second layer
+                    shutil.copytree(packages, Path(folder) / "opt/python", dirs_exist_ok=True)
                 return Rie(("/opt/bootstrap", request.handler), request.task, kept, root.enclose)
 
             return run.main(arguments, on=layer)

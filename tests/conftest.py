@@ -11,6 +11,8 @@ import pytest
 from support import signals
 from support.progress import Progress
 
+pytest_plugins = ["pytester"]  # for tests/emulator/test_pytest_plugin.py
+
 signals.heed()
 pytest.register_assert_rewrite("support.contract.check")
 

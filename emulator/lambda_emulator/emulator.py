@@ -14,14 +14,15 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection
+from dataclasses import replace
 from types import TracebackType
-from typing import Any
+from typing import Any, Unpack
 
 from lambda_emulator.apis.function_url import FunctionUrl
 from lambda_emulator.apis.invoke import InvokeApi
 from lambda_emulator.apis.router import Router, classify
 from lambda_emulator.environment.environment import Environment
-from lambda_emulator.function import Function
+from lambda_emulator.function import Function, FunctionArguments
 from lambda_emulator.http.faults import Faults
 from lambda_emulator.http.screening import Hosts, Limits
 from lambda_emulator.http.server import Server
@@ -30,6 +31,7 @@ from lambda_emulator.invocation import (
     Invocation,
     Reply,
     StreamReply,
+    Throttled,
     encode_event,
     new_trace_id,
 )
@@ -52,9 +54,11 @@ class InitFailed(Exception):
 class Emulator:
     """One function behind Lambda's APIs.
 
-    ``concurrency`` is the number of environments; further invocations wait in a queue. ``host`` is
-    the address that everything listens on. ``api_port`` and ``url_port`` are the ports of the
-    Invoke API and of the function URL (0: a free one), ``runtime_api_port`` is that of the first
+    ``concurrency`` is the number of environments; further invocations wait in a queue. With
+    ``on_demand`` there is one environment at first, more are made for calls that come at the same
+    time, and beyond ``concurrency`` calls are refused with Throttled (Events wait). ``host`` is the
+    address that everything listens on. ``api_port`` and ``url_port`` are the ports of the Invoke
+    API and of the function URL (0: a free one), ``runtime_api_port`` is that of the first
     environment's Runtime API. ``allowed_hosts`` are further names by which clients may call these
     ports. ``faults`` are planned for the Runtime, Extensions and Telemetry APIs. ``url_mode`` is
     the function URL's invoke mode, RESPONSE_STREAM or BUFFERED. ``on_log`` is called with every log
@@ -67,6 +71,7 @@ class Emulator:
         self,
         *,
         concurrency: int = 1,
+        on_demand: bool = False,
         host: str = "127.0.0.1",
         api_port: int = 0,
         url_port: int = 0,
@@ -75,7 +80,7 @@ class Emulator:
         faults: Faults | None = None,
         url_mode: str = "RESPONSE_STREAM",
         on_log: Callable[[LogRecord], None] | None = None,
-        **function: Any,
+        **function: Unpack[FunctionArguments],
     ) -> None:
         if concurrency < 1:
             raise ValueError(f"concurrency={concurrency}: one environment at least")
@@ -86,6 +91,12 @@ class Emulator:
         self.environments: list[Environment] = []
         self._on_log = on_log
         self._concurrency = concurrency
+        self._on_demand = on_demand
+        self._unanswered = 0
+        self._opening = 0
+        self._growing: set[asyncio.Task[None]] = set()
+        self._retired: list[Environment] = []
+        self._closing: set[asyncio.Task[None]] = set()
         self._host = host
         self._runtime_api_port = runtime_api_port
         self._allowed_hosts = allowed_hosts
@@ -124,12 +135,20 @@ class Emulator:
         await self.close()
 
     async def _add_environments(self) -> None:
-        for number in range(self._concurrency):
-            environment = Environment(self.function, Logs(), self._dispatch, self._serve)
-            if self._on_log is not None:
-                environment.logs.listeners.append(self._on_log)
-            self.environments.append(environment)
-            await environment.open(self._host, 0 if number else self._runtime_api_port)
+        for number in range(1 if self._on_demand else self._concurrency):
+            port = 0 if number else self._runtime_api_port
+            self.environments.append(await self._open_environment(port))
+
+    async def _open_environment(self, port: int = 0) -> Environment:
+        environment = Environment(self.function, Logs(), self._idle, self._serve)
+        if self._on_log is not None:
+            environment.logs.listeners.append(self._on_log)
+        try:
+            await environment.open(self._host, port)
+        except BaseException:
+            await environment.close()
+            raise
+        return environment
 
     def _serve(self, environment: Environment) -> Server:
         hosts = Hosts(self._allowed_hosts, single_label=True)
@@ -194,25 +213,57 @@ class Emulator:
 
     def send(self, event: object, **options: Any) -> None:
         """Invoke and wait for nothing, as the invocation type Event does."""
-        outcome = self.submit(event, **options).outcome
+        outcome = self._submit(event, options).outcome
         self._events.add(outcome)
         outcome.add_done_callback(self._events.discard)
 
     def submit(self, event: object, **options: Any) -> Invocation:
-        """Queue an invocation; its ``outcome`` is a future of the reply."""
+        """Queue an invocation; its ``outcome`` is a future of the reply. Raises Throttled."""
+        if self._on_demand and self._unanswered >= self._capacity:
+            raise Throttled(f"{self._capacity} calls are being answered, and no more are allowed")
+        return self._submit(event, options)
+
+    @property
+    def _capacity(self) -> int:
+        return self._concurrency * (self.function.max_concurrency or 1)
+
+    def _submit(self, event: object, options: dict[str, Any]) -> Invocation:
         if options.get("trace_id") is None:
             options["trace_id"] = new_trace_id()
         invocation = Invocation(encode_event(event), **options)
+        self._unanswered += 1
+        invocation.outcome.add_done_callback(self._note_answer)
         self._queue.append(invocation)
         self._dispatch()
         return invocation
+
+    def _note_answer(self, outcome: asyncio.Future[Reply]) -> None:
+        self._unanswered -= 1
 
     def _dispatch(self) -> None:
         while self._queue:
             environment = self._choose()
             if environment is None:
+                self._grow()
                 return
             environment.assign(self._queue.popleft())
+
+    def _grow(self) -> None:
+        """Add an environment if there are more calls than those that there are can take."""
+        number = len(self.environments) + self._opening
+        room = number * (self.function.max_concurrency or 1)
+        if self._on_demand and number < self._concurrency and room < self._unanswered:
+            self._opening += 1
+            task = asyncio.get_running_loop().create_task(self._add_environment())
+            self._growing.add(task)
+            task.add_done_callback(self._growing.discard)
+
+    async def _add_environment(self) -> None:
+        try:
+            self.environments.append(await self._open_environment())
+        finally:
+            self._opening -= 1
+        self._dispatch()
 
     def _choose(self) -> Environment | None:
         """A warm environment if one is free, else a cold one."""
@@ -224,6 +275,30 @@ class Emulator:
                 cold = cold or environment
         return cold
 
+    # new code
+
+    async def reload(self, **changes: Unpack[FunctionArguments]) -> None:
+        """Answer with new environments from now on; what has begun ends in the old ones.
+
+        ``changes`` are to the function's configuration. Raises InitFailed.
+        """
+        self.function = replace(self.function, **changes)
+        fresh = await self._open_environment()
+        old, self.environments = self.environments, [fresh]
+        for environment in reversed(old):
+            self._queue.extendleft(reversed(environment.give_back()))
+        self._retired += old
+        self._idle()
+        await self.start()
+
+    def _idle(self) -> None:
+        self._dispatch()
+        for environment in [one for one in self._retired if not one.running]:
+            self._retired.remove(environment)
+            task = asyncio.get_running_loop().create_task(environment.close())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
     # the end
 
     async def restart(self, reason: str = "spindown") -> None:
@@ -233,14 +308,31 @@ class Emulator:
 
     async def close(self) -> None:
         """Shut everything down. Invocations that still wait are answered with an error."""
-        for start in self._starts:
-            start.cancel()
-        await asyncio.gather(*self._starts, return_exceptions=True)
+        for task in (*self._starts, *self._growing):
+            task.cancel()
+        await asyncio.gather(*self._starts, *self._growing, return_exceptions=True)
         while self._queue:
             invocation = self._queue.popleft()
             invocation.fail(
                 Failure.of("Emulator.Closed", "the emulator was closed", invocation.request_id)
             )
-        await asyncio.gather(*(environment.close() for environment in self.environments))
+        environments = [*self.environments, *self._retired]
+        self._retired.clear()
+        await asyncio.gather(*(environment.close() for environment in environments), *self._closing)
         await self._api.stop()
         await self._url.stop()
+
+
+class EmulatorArguments(FunctionArguments, total=False):
+    """The arguments of ``Emulator``, for those who pass them on."""
+
+    concurrency: int
+    on_demand: bool
+    host: str
+    api_port: int
+    url_port: int
+    runtime_api_port: int
+    allowed_hosts: Collection[str]
+    faults: Faults | None
+    url_mode: str
+    on_log: Callable[[LogRecord], None] | None

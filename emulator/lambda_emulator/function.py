@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypedDict
 
 _MANAGED_INIT_SECONDS = 900.0
 
@@ -30,12 +31,13 @@ class Function:
 
     ``command`` starts the runtime; if it is empty, nothing is started and a client connects by
     itself. Times are in seconds, ``memory_size`` in MB. ``environment`` has the function's own
-    variables; ``inherit`` adds the emulator's own, except those that Lambda sets. ``freeze`` stops
-    the processes between invocations. ``enforce_memory`` kills an environment whose resident memory
-    exceeds ``memory_size``. ``log_fd`` gives the runtime the framed log descriptor. A
-    ``max_concurrency`` above 0 makes a managed instance, with that many invocations at once in one
-    environment. ``report_lines`` passes the lines START, END and REPORT of each invocation to
-    ``on_log``. Events of more than ``chunked_from`` bytes are sent with chunked transfer encoding.
+    variables; ``inherit`` adds the emulator's own, or those in it if it is a mapping, except those
+    that Lambda sets. ``freeze`` stops the processes between invocations. ``enforce_memory`` kills
+    an environment whose resident memory exceeds ``memory_size``. ``log_fd`` gives the runtime the
+    framed log descriptor. A ``max_concurrency`` above 0 makes a managed instance, with that many
+    invocations at once in one environment. ``report_lines`` passes the lines START, END and REPORT
+    of each invocation to ``on_log``. Events of more than ``chunked_from`` bytes are sent with
+    chunked transfer encoding.
 
     Raises ValueError for impossible values, and TypeError for values of another type.
     """
@@ -44,7 +46,7 @@ class Function:
     handler: str = "app.handler"
     task_root: Path = field(default_factory=Path.cwd)
     environment: Mapping[str, str] = field(default_factory=dict)
-    inherit: bool = True
+    inherit: bool | Mapping[str, str] = True
     name: str = "function"
     version: str = "$LATEST"
     region: str = "us-east-1"
@@ -102,7 +104,7 @@ class Function:
 
     def runtime_environment(self, address: str) -> dict[str, str]:
         """The variables of a runtime process whose Runtime API is at ``address``."""
-        variables = self.extension_environment(address)
+        variables = self._shared_environment(address)
         variables.update(
             {
                 "_HANDLER": self.handler,
@@ -119,12 +121,16 @@ class Function:
         return variables
 
     def extension_environment(self, address: str) -> dict[str, str]:
-        """The variables of an extension; the runtime has them too."""
-        variables = dict(os.environ) if self.inherit else {"PATH": os.environ.get("PATH", "")}
+        """The variables of an extension: the function's own are among them."""
+        return {**self._shared_environment(address), **self.environment}
+
+    def _shared_environment(self, address: str) -> dict[str, str]:
+        variables = self._inherited()
         for name in _NEVER_INHERITED:
             variables.pop(name, None)
-        variables.setdefault("AWS_ACCESS_KEY_ID", "emulator")
-        variables.setdefault("AWS_SECRET_ACCESS_KEY", "emulator")
+        if "AWS_PROFILE" not in variables:
+            variables.setdefault("AWS_ACCESS_KEY_ID", "emulator")
+            variables.setdefault("AWS_SECRET_ACCESS_KEY", "emulator")
         variables.setdefault("LANG", "en_US.UTF-8")
         variables.update(
             {
@@ -138,6 +144,39 @@ class Function:
             }
         )
         return variables
+
+    def _inherited(self) -> dict[str, str]:
+        if isinstance(self.inherit, Mapping):
+            return dict(self.inherit)
+        return dict(os.environ) if self.inherit else {"PATH": os.environ.get("PATH", "")}
+
+
+class FunctionArguments(TypedDict, total=False):
+    """The arguments of ``Function``, for those who pass them on."""
+
+    command: Sequence[str]
+    handler: str
+    task_root: Path
+    environment: Mapping[str, str]
+    inherit: bool | Mapping[str, str]
+    name: str
+    version: str
+    region: str
+    account_id: str
+    memory_size: int
+    timeout: float
+    init_timeout: float
+    extensions: Path | None
+    freeze: bool
+    enforce_memory: bool
+    log_fd: bool
+    report_lines: bool
+    log_format: str
+    max_concurrency: int
+    snap_start: SnapStart | None
+    chunked_from: int
+    response_limit: int
+    stream_limit: int
 
 
 _NEVER_INHERITED = (

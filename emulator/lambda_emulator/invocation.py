@@ -14,12 +14,25 @@ from typing import Any
 INTEGRATION_RESPONSE = "application/vnd.awslambda.http-integration-response"
 
 
+class Throttled(Exception):
+    """An invocation was refused because too many are being answered already."""
+
+
 @dataclass(frozen=True)
 class Failure:
     """A function error: its type, and the JSON document that describes it."""
 
     error_type: str
     payload: bytes
+
+    @property
+    def message(self) -> str:
+        """Type and message in one line, for people."""
+        try:
+            document = json.loads(self.payload)
+            return f"{document['errorType']}: {document['errorMessage']}"
+        except (ValueError, KeyError, TypeError):
+            return f"{self.error_type}: {self.payload.decode('utf-8', 'replace')}"
 
     @staticmethod
     def of(error_type: str, message: str, request_id: str) -> Failure:

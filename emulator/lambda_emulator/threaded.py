@@ -8,9 +8,9 @@ import contextlib
 import threading
 from collections.abc import Coroutine, Iterator
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
-from lambda_emulator.emulator import Emulator
+from lambda_emulator.emulator import Emulator, EmulatorArguments
 from lambda_emulator.invocation import Reply, StreamReply
 
 _Result = TypeVar("_Result")
@@ -24,7 +24,7 @@ class ThreadedEmulator:
     60 seconds at most, then raises TimeoutError.
     """
 
-    def __init__(self, **arguments: Any) -> None:
+    def __init__(self, **arguments: Unpack[EmulatorArguments]) -> None:
         self._arguments = arguments
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="emulator", daemon=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -13,12 +15,21 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from lambda_emulator.project import packages, runtime, variables
+from lambda_emulator.project.errors import RunError
+from lambda_emulator.project.errors import UsageError as BadOption
+from lambda_emulator.project.terminal import log_lines
+from lambda_emulator.samples import answers, catalogue
 from lambda_rie.rie import Reply, Rie, RieError
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "hello"
-TIMEOUT = "30"
-"""The function's timeout in seconds unless AWS_LAMBDA_FUNCTION_TIMEOUT says otherwise."""
+DEFAULTS = {
+    "AWS_LAMBDA_FUNCTION_TIMEOUT": "3",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
+    "AWS_LAMBDA_FUNCTION_NAME": "function",
+}
+"""Lambda's defaults and the emulator's, unless an option or the environment says otherwise."""
 _ERROR_KEYS = {"errorMessage", "errorType", "requestId", "stackTrace"}
 _TIMED_OUT = b"Task timed out after "
 
@@ -33,12 +44,18 @@ class FunctionError(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """What to run: the function's folder, its handler and the event as bytes of JSON."""
+    """What to run: the function's folder, its handler and the event as bytes of JSON.
+
+    ``settings`` are the variables that configure it and its own ones, ``venv`` names the virtual
+    environment with its packages ("": its requirements.txt, or none).
+    """
 
     task: Path
     handler: str
     event: bytes
     event_name: str
+    settings: Mapping[str, str]
+    venv: str = ""
 
 
 Runtime = Callable[[Request, Mapping[str, str]], Rie]
@@ -46,9 +63,24 @@ Runtime = Callable[[Request, Mapping[str, str]], Rie]
 
 
 def checkout(request: Request, environment: Mapping[str, str]) -> Rie:
-    """The function on the runtime of this checkout and the interpreter that runs this."""
-    command = (sys.executable, "-S", str(ROOT / "bootstrap"), request.handler)
+    """The function on the runtime of this checkout, with packages of its own."""
+    venv = Path(request.venv) if request.venv else None
+    python = packages.python_for(request.task, venv=venv, say=print)
+    command = (*runtime.command(python), request.handler)
     return Rie(command, request.task, {"LAMBDA_TASK_ROOT": str(request.task)} | dict(environment))
+
+
+def packages_of(request: Request, version: str) -> Path | None:
+    """A folder with the packages that the function requires, for a Python (3.13) in Lambda's Linux.
+
+    None if it requires none. Raises UsageError and RunError.
+    """
+    if request.venv:
+        text = (
+            "is for this checkout; the packages of requirements.txt are what LAYER and IMAGE take"
+        )
+        raise UsageError(f"FUNCTION_VENV={request.venv}: {text}")
+    return packages.folder_for(request.task, version=version, machine=platform.machine(), say=print)
 
 
 def main(arguments: Sequence[str] | None = None, on: Runtime = checkout) -> int:
@@ -60,10 +92,10 @@ def main(arguments: Sequence[str] | None = None, on: Runtime = checkout) -> int:
         signal.signal(number, _interrupt)
     try:
         return _run(_request(_parse(arguments)), on)
-    except FunctionError as problem:
+    except (FunctionError, RunError) as problem:
         print(f"run: {problem}", file=sys.stderr)
         return 1
-    except (UsageError, RieError) as problem:
+    except (UsageError, BadOption, RieError) as problem:
         print(f"run: {problem}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -88,7 +120,19 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     # An unset make variable arrives as an empty string, hence the defaults further down.
     parser.add_argument("--task", default="", help="the function's folder (examples/hello)")
     parser.add_argument("--handler", default="", help="module.function in it (app.handler)")
-    parser.add_argument("--event", default="", help="a JSON file (event.json in the folder)")
+    parser.add_argument(
+        "--event",
+        default="",
+        help="a sample's name, JSON, a file, - for standard input (event.json in the folder)",
+    )
+    parser.add_argument("--set", default="", help="NAME=VALUE pairs that change the event")
+    parser.add_argument("--timeout", default="", help="whole seconds (3)")
+    parser.add_argument("--memory", default="", help="MB (128)")
+    parser.add_argument("--name", default="", help="the function's name (function)")
+    parser.add_argument("--region", default="", help="its region (yours, or us-east-1)")
+    parser.add_argument("--env", default="", help="NAME=VALUE pairs, or names of yours")
+    parser.add_argument("--env-file", default="", help="files of NAME=VALUE lines")
+    parser.add_argument("--venv", default="", help="virtual environment with its packages")
     return parser.parse_args(arguments)
 
 
@@ -97,58 +141,78 @@ def _request(chosen: argparse.Namespace) -> Request:
     if not task.is_dir():
         what = "is not a folder" if task.exists() else "does not exist"
         raise UsageError(f"TASK={chosen.task}: {what}; name the folder that your function is in")
-    event, name = _event(chosen.event, task)
-    return Request(task, chosen.handler or "app.handler", event, name)
+    event, name = _event(chosen, task)
+    handler = chosen.handler or "app.handler"
+    return Request(task, handler, event, name, _settings(chosen), chosen.venv)
 
 
-def _event(chosen: str, task: Path) -> tuple[bytes, str]:
+def _event(chosen: argparse.Namespace, task: Path) -> tuple[bytes, str]:
     """The event's bytes and where they come from. A relative path may be one in the task folder."""
-    if not chosen and not (task / "event.json").exists():
-        return b"{}", "an empty event ({})"
-    places = [Path(chosen), task / chosen] if chosen else [task / "event.json"]
-    file = next((place for place in places if place.exists()), None)
-    if file is None:
-        raise UsageError(f"EVENT={chosen}: there is no such file, here or in {task}")
+    changes = _words("SET", chosen.set)
+    text = chosen.event
+    if not text:
+        if not (task / "event.json").exists():
+            return b"{}", "an empty event ({})"
+        text = str(task / "event.json")
     try:
-        content = file.read_bytes()
-        json.loads(content)
-    except OSError as problem:
-        raise UsageError(f"EVENT={file}: cannot be read: {problem.strerror}") from problem
-    except json.JSONDecodeError as problem:
-        raise UsageError(
-            f"EVENT={file}: not JSON: {problem.msg}, line {problem.lineno} column {problem.colno}"
-        ) from problem
-    except (ValueError, RecursionError) as problem:
-        raise UsageError(f"EVENT={file}: not JSON: {problem}") from problem
-    return content, _short(file)
+        encoded, origin = catalogue.read(text, changes, task)
+    except BadOption as problem:
+        reason = str(problem).removeprefix(f"event {text}: ")
+        raise UsageError(f"EVENT={text}: {reason}") from problem
+    return encoded, _short(Path(origin)) if Path(origin).is_absolute() else origin
+
+
+def _words(variable: str, text: str) -> list[str]:
+    """The words of a make variable, which may be quoted as in a shell."""
+    try:
+        return shlex.split(text)
+    except ValueError as problem:
+        raise UsageError(f"{variable}={text}: {problem}") from problem
+
+
+def _settings(chosen: argparse.Namespace) -> dict[str, str]:
+    """The function's configuration and its variables: AWS_* and those that were asked for."""
+    own = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    given = {
+        "AWS_LAMBDA_FUNCTION_TIMEOUT": chosen.timeout,
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": chosen.memory,
+        "AWS_LAMBDA_FUNCTION_NAME": chosen.name,
+    }
+    for name, value in DEFAULTS.items():
+        own[name] = given[name] or own.get(name) or value
+    for name in ("AWS_LAMBDA_FUNCTION_TIMEOUT", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"):
+        if not own[name].isdecimal() or int(own[name]) < 1:
+            unit = "seconds" if name.endswith("TIMEOUT") else "MB"
+            text = f"{name}={own[name]}" if not given[name] else _option(name, given[name])
+            raise UsageError(f"{text}: not a whole number of {unit} above 0")
+    region = variables.region(chosen.region)
+    files = [Path(file) for file in _words("ENV_FILE", chosen.env_file)]
+    more = variables.gather(files, _words("ENV", chosen.env))
+    path = {"PATH": os.environ.get("PATH", "/usr/bin:/bin")}
+    return {**path, **own, "AWS_REGION": region, "AWS_DEFAULT_REGION": region, **more}
+
+
+def _option(name: str, value: str) -> str:
+    return f"{'TIMEOUT' if name.endswith('TIMEOUT') else 'MEMORY'}={value}"
 
 
 def _run(request: Request, on: Runtime) -> int:
     print(f"{request.handler} in {_short(request.task)} with {request.event_name}", flush=True)
-    environment = os.environ | {"AWS_LAMBDA_FUNCTION_TIMEOUT": _timeout()}
-    with on(request, environment) as rie:
+    with on(request, request.settings) as rie:
         cold = rie.invoke(request.event)
-        _show("Response", _readable(cold.body))
-        _show("Log", _lines(cold.log))
-        if problem := _failure(cold, rie.timeout):
+        problem = _failure(cold, rie.timeout)
+        if problem is None:  # otherwise the log and the last line tell it
+            _show("Response", answers.show(cold.body))
+        _show("Log", log_lines(cold.log))
+        if problem:
             raise FunctionError(problem)
         warm = rie.invoke(request.event)
         if problem := _failure(warm, rie.timeout):
-            _show("Log of the second invocation", _lines(warm.log))
+            _show("Log of the second invocation", log_lines(warm.log))
             raise FunctionError(f"the second invocation failed, the first did not: {problem}")
     _show("Times", f"cold {_milliseconds(cold)}  (start of the runtime, import, first invocation)\n"
           f"warm {_milliseconds(warm)}  (second invocation)")  # fmt: skip
     return 0
-
-
-def _timeout() -> str:
-    """The function's timeout in whole seconds, as Lambda counts it."""
-    seconds = os.environ.get("AWS_LAMBDA_FUNCTION_TIMEOUT") or TIMEOUT
-    if not seconds.isdecimal() or int(seconds) < 1:
-        raise UsageError(
-            f"AWS_LAMBDA_FUNCTION_TIMEOUT={seconds}: not a whole number of seconds above 0"
-        )
-    return seconds
 
 
 def _failure(reply: Reply, timeout: float) -> str | None:
@@ -156,7 +220,7 @@ def _failure(reply: Reply, timeout: float) -> str | None:
     if reply.body.startswith(_TIMED_OUT):
         return (
             f"the function did not end within its timeout of {timeout:g} s; "
-            "set AWS_LAMBDA_FUNCTION_TIMEOUT (in seconds) to give it more"
+            "TIMEOUT=30 gives it more"
         )
     error = _error_document(reply.body)
     if reply.status == 200:
@@ -179,28 +243,11 @@ def _error_document(body: bytes) -> str | None:
     return f"{document['errorType']}: {document['errorMessage']}"
 
 
-def _readable(body: bytes) -> str:
-    """JSON indented, text as it is, anything else as its size."""
-    try:
-        return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
-    except (ValueError, RecursionError):
-        pass
-    try:
-        return body.decode()
-    except UnicodeDecodeError:
-        return f"({len(body)} bytes that are not text)"
-
-
 def _show(title: str, text: str) -> None:
     # What cannot be encoded for this terminal must not hide the rest.
     encoding = sys.stdout.encoding or "utf-8"
     clean = (text.rstrip("\n") or "(none)").encode(encoding, "backslashreplace").decode(encoding)
     print(f"\n{title}\n{clean}", flush=True)
-
-
-def _lines(log: bytes) -> str:
-    """The log as the console shows it: a carriage return breaks a line within a record."""
-    return log.decode(errors="replace").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _milliseconds(reply: Reply) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import h11
 import pytest
 
+from lambda_emulator.emulator import EmulatorArguments
 from lambda_emulator.http.faults import Fault
 from lambda_emulator.threaded import ThreadedEmulator
 from lambda_runtime import connection, http1
@@ -301,10 +302,10 @@ def test_the_emulator_listens_on_loopback_unless_told_otherwise(
     host: str | None, wide: bool
 ) -> None:
     loopback, everywhere = "0100007F", "00000000"
-    with ThreadedEmulator(
-        command=[*RUNTIMES["lambda_runtime"][:-1], str(BOOTSTRAP)],
-        **({"host": host} if host else {}),
-    ) as emulator:
+    arguments = EmulatorArguments(command=[*RUNTIMES["lambda_runtime"][:-1], str(BOOTSTRAP)])
+    if host is not None:
+        arguments["host"] = host
+    with ThreadedEmulator(**arguments) as emulator:
         urls = (emulator.endpoint, emulator.function_url, emulator.runtime_api)
         ports = {int(re.findall(r":(\d+)", url)[-1]) for url in urls}
         seen = {(address, port) for address, port in listeners() if port in ports}

@@ -47,11 +47,13 @@ INTERFACES = {
 
 
 def start(handler: str, **arguments: Any) -> ThreadedEmulator:
-    arguments.setdefault("allowed_hosts", ["example.com"])  # the `Host` of every request
+    # The `Host` of every request is allowed.
+    defaults = {"allowed_hosts": ["example.com"], "task_root": APPS, "timeout": 20}
+    given: dict[str, Any] = {**defaults, "init_timeout": 30, **arguments}
     return ThreadedEmulator(
         command=[sys.executable, "-S", str(ROOT / "bootstrap"), handler],
         handler=handler,
-        **{"task_root": APPS, "timeout": 20, "init_timeout": 30} | arguments,
+        **given,
     )
 
 

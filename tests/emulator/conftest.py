@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from lambda_emulator.threaded import ThreadedEmulator
 from support.api_client import ApiClient
 from support.emulated import RUNTIMES, Runs
+from support.paths import ROOT
 
 
 @pytest.fixture(params=list(RUNTIMES))
@@ -40,3 +44,28 @@ def client(by_hand: ThreadedEmulator) -> Iterator[ApiClient]:
     client = ApiClient(by_hand.runtime_api)
     yield client
     client.close()
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    command = [*pip, "--disable-pip-version-check", "-w", str(folder), str(ROOT / "emulator")]
+    subprocess.run(command, check=True, timeout=120)
+    (found,) = folder.glob("lambda_emulator-*.whl")
+    return found
+
+
+@pytest.fixture(scope="session")
+def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with the wheel; what it depends on is that of the tests."""
+    venv = tmp_path_factory.mktemp("installed") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
+    (packages,) = venv.glob("lib/python*/site-packages")
+    pip = [sys.executable, "-m", "pip", "--python", str(venv / "bin" / "python"), "install"]
+    command = [*pip, "--quiet", "--disable-pip-version-check", "--no-deps", "--no-index"]
+    subprocess.run([*command, str(wheel)], check=True, timeout=120)
+    tests_own = Path(pytest.__file__).parents[1]
+    (packages / "tests.pth").write_text(f"{tests_own}\n")
+    return venv / "bin" / "python"

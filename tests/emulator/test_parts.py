@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import struct
 
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 from lambda_emulator.apis import eventstream
 from lambda_emulator.apis.router import classify
+from lambda_emulator.emulator import Emulator, EmulatorArguments
 from lambda_emulator.environment.state import (
     MANAGED,
     ON_DEMAND,
@@ -20,6 +23,7 @@ from lambda_emulator.environment.state import (
     NotAllowed,
     State,
 )
+from lambda_emulator.function import Function, FunctionArguments
 from lambda_emulator.http.faults import Fault
 from lambda_emulator.platform.logs import FrameReader, LineReader, LogRecord, Logs
 from lambda_emulator.platform.process import describe_exit
@@ -163,3 +167,10 @@ def test_exits_in_the_words_of_the_service() -> None:
     assert describe_exit(1) == "exit status 1"
     assert describe_exit(-9) == "signal: killed"
     assert describe_exit(-10) == "signal: SIGUSR1"
+
+
+def test_the_typed_arguments_are_the_real_ones() -> None:
+    function = {field.name for field in dataclasses.fields(Function)}
+    assert set(FunctionArguments.__annotations__) == function
+    emulator = set(inspect.signature(Emulator).parameters) - {"function"}
+    assert set(EmulatorArguments.__annotations__) == emulator | function

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -79,6 +80,56 @@ def test_without_an_event_it_is_empty(function: Path) -> None:
     assert json.loads(re.findall(r"\nResponse\n(.*?)\n\n", done.stdout, re.DOTALL)[0]) == [{}]
 
 
+def test_events_that_are_no_file(function: Path) -> None:
+    task = write(function, "def handler(event, context):\n    return event\n")
+    done = make_run(task, "EVENT=s3", "SET=key='a b.png' size=7")
+    assert "with the sample event s3" in done.stdout
+    assert '"key": "a b.png"' in done.stdout
+    assert '"size": 7' in done.stdout
+    done = make_run(task, 'EVENT={"given": "here"}')
+    assert '"given": "here"' in done.stdout
+
+
+def test_the_functions_surroundings(function: Path) -> None:
+    code = """
+import os
+def handler(event, context):
+    try:
+        import h11
+    except ImportError:
+        h11 = None
+    names = ("A", "B", "SECRET", "AWS_ENDPOINT_URL", "AWS_REGION")
+    return {
+        "variables": [os.environ.get(name) for name in names],
+        "settings": [context.function_name, context.memory_limit_in_mb],
+        "tools": h11 is not None,
+    }
+"""
+    task = write(function, code)
+    (function / "more.env").write_text("A=file\nB=file\n")
+    environment = {"SECRET": "s", "AWS_ENDPOINT_URL": "http://aws"}
+    options = (
+        "REGION=eu-west-3",
+        "ENV=B=option",
+        f"ENV_FILE={shlex.quote(str(function / 'more.env'))}",
+        "MEMORY=256",
+    )
+    done = make_run(task, *options, environment=environment)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(re.findall(r"\nResponse\n(.*?)\n\n", done.stdout, re.DOTALL)[0])
+    assert answer == {
+        "variables": ["file", "option", None, "http://aws", "eu-west-3"],
+        "settings": ["function", "256"],
+        "tools": False,
+    }
+
+
+def test_a_streamed_answer_is_shown_in_its_parts() -> None:
+    done = make_run("TASK=examples/streaming")
+    assert "\nResponse\nstatus 200\nContent-Type: text/csv" in done.stdout
+    assert "\n\nnumber,prime\n1,2\n" in done.stdout
+
+
 def test_a_binary_response_is_named_not_printed(function: Path) -> None:
     done = make_run(write(function, "def handler(event, context):\n    return b'\\xff\\x00'\n"))
     assert done.returncode == 0, done.stderr
@@ -90,7 +141,14 @@ def test_a_binary_response_is_named_not_printed(function: Path) -> None:
     [
         (("TASK=no/such/folder",), "TASK=no/such/folder: does not exist"),
         (("TASK=Makefile",), "TASK=Makefile: is not a folder"),
-        (("EVENT=no-such.json",), "EVENT=no-such.json: there is no such file"),
+        (("EVENT=no-such.json",), "EVENT=no-such.json: no sample event, no file, no JSON"),
+        (("EVENT=sqss",), "EVENT=sqss: no sample event (did you mean sqs"),
+        (("EVENT=s3", "SET=key"), "--set key: is not NAME=VALUE"),
+        (("LAYER=1", "IMAGE=1"), "LAYER or IMAGE, not both"),
+        (("TIMEOUT=soon",), "TIMEOUT=soon: not a whole number of seconds above 0"),
+        (("MEMORY=0",), "MEMORY=0: not a whole number of MB above 0"),
+        (("ENV_FILE=nowhere",), "--env-file nowhere: cannot be read"),
+        (("FUNCTION_VENV=nowhere",), "--venv nowhere: no virtual environment is there"),
         (("EVENT=LICENSE",), "EVENT=LICENSE: not JSON: Expecting value, line 2 column"),
         (("EVENT=examples",), "EVENT=examples: cannot be read: Is a directory"),
     ],

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from lambda_emulator.samples import catalogue
 from lambda_emulator.threaded import ThreadedEmulator
 from support.lifecycle import function
 from support.paths import ROOT
@@ -70,8 +71,8 @@ def lines(emulator: ThreadedEmulator) -> list[str]:
 
 
 def event_file(name: str) -> Any:
-    """Read one of the event fixtures."""
-    return json.loads((ROOT / "tests" / "events" / f"{name}.json").read_text())
+    """Read one of the sample events."""
+    return catalogue.sample(name)
 
 
 def supervisor_of(emulator: ThreadedEmulator) -> int:

@@ -22,7 +22,7 @@ FLOORS = {
     "loop": "loop",
     "modes": (
         "__main__ bundle cold_loader compat concurrency deadline extensions pack shutdown "
-        "snapstart timeout_trace web"
+        "snapstart testing timeout_trace web"
     ),
 }
 """The floors from the bottom up, and the modules and packages on each."""

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 
 from lambda_emulator import strict_json
 from lambda_emulator.http.server import BodyTooLarge, Disconnected, InvalidHead, Request, Response
-from lambda_emulator.invocation import INTEGRATION_RESPONSE, StreamReply
+from lambda_emulator.invocation import INTEGRATION_RESPONSE, StreamReply, Throttled
 from lambda_emulator.invoker import Invoker
 
 _LARGEST_REQUEST = 6 * 1024 * 1024
@@ -50,6 +50,8 @@ class FunctionUrl:
                 event, trace_id=request.header("x-amzn-trace-id")
             ) as reply:
                 await self._answer(request, response, reply)
+        except Throttled:
+            await _refuse(response, 429, "Rate Exceeded.")
         except (BadResponse, InvalidHead):
             await _refuse(response, 502, "Internal Server Error")
         except Disconnected:

@@ -9,12 +9,13 @@ import base64
 import binascii
 import json
 import re
+from collections.abc import Mapping
 from urllib.parse import parse_qs, unquote
 
 from lambda_emulator import strict_json
 from lambda_emulator.apis import eventstream
 from lambda_emulator.http.server import BodyTooLarge, Disconnected, Request, Response
-from lambda_emulator.invocation import Reply, StreamReply
+from lambda_emulator.invocation import Reply, StreamReply, Throttled
 from lambda_emulator.invoker import Invoker
 
 _INVOKE = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
@@ -22,6 +23,7 @@ _STREAM = re.compile(r"/2021-11-15/functions/([^/]+)/response-streaming-invocati
 _SYNCHRONOUS_LIMIT = 6 * 1024 * 1024
 _EVENT_LIMIT = 1024 * 1024
 _CLIENT_CONTEXT_LIMIT = 3583
+_NOTHING: Mapping[str, str] = {}
 _TRACE_LIMIT = 8 * 1024
 _TENANT = re.compile(r"[a-zA-Z0-9._:/=+\-@ ]{1,256}")
 _NAME = re.compile(r"(?:arn:[^:]+:lambda:[^:]*:\d*:function:|\d+:function:)?([^:]+)(?::([^:]+))?")
@@ -47,11 +49,11 @@ class InvokeApi:
         try:
             await self._route(request, response)
         except ApiError as error:
-            body = json.dumps(
-                {"Type": "User", "Message": str(error), "message": str(error)}
-            ).encode()
-            headers = [("content-type", "application/json"), ("x-amzn-errortype", error.name)]
-            await response.send(error.status, headers, body)
+            await _refuse(response, error)
+        except Throttled:
+            throttled = ApiError(429, "TooManyRequestsException", "Rate Exceeded.")
+            reason = "ReservedFunctionConcurrentInvocationLimitExceeded"
+            await _refuse(response, throttled, {"Reason": reason})
 
     async def _route(self, request: Request, response: Response) -> None:
         if match := _INVOKE.fullmatch(request.path):
@@ -129,6 +131,12 @@ class InvokeApi:
             ("x-amzn-requestid", reply.request_id),
             ("x-amz-executed-version", self._invoker.function.version),
         ]
+
+
+async def _refuse(response: Response, error: ApiError, more: Mapping[str, str] = _NOTHING) -> None:
+    document = {"Type": "User", "Message": str(error), "message": str(error), **more}
+    headers = [("content-type", "application/json"), ("x-amzn-errortype", error.name)]
+    await response.send(error.status, headers, json.dumps(document).encode())
 
 
 def _completion(reply: StreamReply) -> bytes:

@@ -124,6 +124,12 @@ class Environment:
             self._set_timer(invocation)
         self._advance()
 
+    def give_back(self) -> list[Invocation]:
+        """The invocations that have been assigned and not been delivered; they are others' now."""
+        pending = list(self._delivery.pending)
+        self._delivery.pending.clear()
+        return pending
+
     async def shutdown(self, reason: str = "spindown") -> None:
         """Run the shutdown sequence; the environment is cold afterwards."""
         await self._recover(reason)

@@ -21,7 +21,7 @@ from _pytest.mark import ParameterSet
 from support.contract.session import Case
 from support.paths import ROOT
 
-EVENTS = ROOT / "tests" / "events"
+EVENTS = ROOT / "emulator" / "lambda_emulator" / "samples" / "events"
 
 _ODD_EVENTS: dict[str, bytes] = {
     "string": b'"text"',

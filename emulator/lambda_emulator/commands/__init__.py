@@ -1,0 +1,1 @@
+"""The subcommands of ``lambda-emulator``, one module each; ``table`` lists them."""

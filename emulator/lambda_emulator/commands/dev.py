@@ -1,0 +1,173 @@
+"""run a function, reload it when a file is saved, debug it: dev app.handler --debug"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import fnmatch
+import glob
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from lambda_emulator.commands import options, values
+from lambda_emulator.commands.session import Session, session
+from lambda_emulator.emulator import EmulatorArguments
+from lambda_emulator.project import debugger
+from lambda_emulator.project.errors import RunError, UsageError
+
+# A save is often several changes: it is over when nothing follows for so many milliseconds. The
+# other limit is for what never rests.
+_SAVE_MS = 10
+_LONGEST_SAVE_MS = 100
+WATCHED = (
+    *("*.py", "*.so", "*.json", "*.yaml", "*.yml", "*.toml", "*.ini", "*.cfg", "*.sql"),
+    *("*.graphql", "*.html", "*.jinja", "*.jinja2", "*.j2", "requirements*.txt"),
+)
+_NEVER = ("__pycache__", "node_modules", "venv", "build", "dist")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    options.add_function_arguments(parser)
+    options.add_port_arguments(parser)
+    add = parser.add_argument_group("development").add_argument
+    add(
+        "--watch",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="reload for these files of the function's folder, too: '*.txt' (repeatable)",
+    )
+    add(
+        "--debug",
+        nargs="?",
+        type=values.number(int, 1, 65_535),
+        const=5678,
+        metavar="PORT",
+        help="wait for a debugger on this port (5678), without limits on time and memory",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve and reload until Ctrl-C."""
+    settings = options.all_arguments(arguments)
+    if arguments.debug is not None:
+        if arguments.command or arguments.max_concurrency or arguments.snap_start:
+            raise UsageError("--debug: for functions on the runtime, without --max-concurrency, "
+                             "--snap-start and -- COMMAND")  # fmt: skip
+        settings = _attach(settings, arguments.debug)
+    return asyncio.run(_develop(arguments, settings))
+
+
+def _attach(settings: EmulatorArguments, port: int) -> EmulatorArguments:
+    """The same function under a debugger: one environment, whose calls wait for each other."""
+    path = os.pathsep.join([str(debugger.library()), settings["environment"].get("PYTHONPATH", "")])
+    environment = {**settings["environment"], "PYTHONPATH": path.rstrip(os.pathsep)}
+    environment.pop("PYTHONBREAKPOINT", None)
+    return {
+        **settings,
+        "command": debugger.command(list(settings["command"]), port),
+        "environment": environment,
+        "timeout": debugger.NO_LIMIT,
+        "init_timeout": debugger.NO_LIMIT,
+        "enforce_memory": False,
+        "concurrency": 1,
+        "on_demand": False,
+    }
+
+
+async def _develop(arguments: argparse.Namespace, settings: EmulatorArguments) -> int:
+    async with session(settings) as running:
+        if arguments.debug is not None:
+            options.say(f"debugger:     127.0.0.1:{arguments.debug}  (the function waits for it)")
+            running.announce()
+        watching = asyncio.ensure_future(_watch(running, arguments))
+        if await running.until_stopped(running.initialise()) and arguments.debug is None:
+            running.announce()
+        await running.until_stopped(watching)
+    return 0
+
+
+async def _watch(running: Session, arguments: argparse.Namespace) -> None:
+    from watchfiles import awatch
+
+    reloads: set[asyncio.Task[None]] = set()
+    turn = asyncio.Lock()
+    files = {path.resolve() for path in arguments.env_file}
+    folders = {arguments.task_root, *(path.parent for path in files)}
+    patterns = (*WATCHED, *arguments.watch)
+
+    def wanted(change: object, path: str) -> bool:
+        return Path(path) in files or is_watched(Path(path), arguments.task_root, patterns)
+
+    try:
+        async for changes in awatch(
+            *folders,
+            watch_filter=wanted,
+            debounce=_LONGEST_SAVE_MS,
+            step=_SAVE_MS,
+            raise_interrupt=False,
+        ):
+            for _, path in changes:
+                _forget_byte_code(Path(path))
+            reason = _names((path for _, path in changes), arguments.task_root)
+            # The init of older code may still be under way; this one takes its place.
+            task = asyncio.create_task(_reload(running, arguments, reason, turn))
+            reloads.add(task)
+            task.add_done_callback(reloads.discard)
+    except (OSError, RuntimeError) as error:
+        raise RunError(f"{arguments.task_root} cannot be watched: {error}") from error
+    finally:
+        for task in reloads:
+            task.cancel()
+        await asyncio.gather(*reloads, return_exceptions=True)
+
+
+def is_watched(path: Path, root: Path, patterns: Iterable[str]) -> bool:
+    """Whether a change of this file is a reason to reload."""
+    try:
+        *folders, name = path.relative_to(root).parts
+    except ValueError:
+        return False
+    if any(folder in _NEVER or folder.startswith(".") for folder in folders):
+        return False
+    return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
+
+
+def _forget_byte_code(source: Path) -> None:
+    """Remove what was compiled of a file.
+
+    Python takes byte-code for current when the source's second and size are the same, and a save
+    may come in the second in which the code before it was compiled.
+    """
+    for compiled in (source.parent / "__pycache__").glob(f"{glob.escape(source.stem)}.*.pyc"):
+        with contextlib.suppress(OSError):
+            compiled.unlink()
+
+
+def _names(paths: Iterable[str], root: Path) -> str:
+    names = sorted(os.path.relpath(path, root) for path in paths)
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+async def _reload(
+    running: Session, arguments: argparse.Namespace, reason: str, turn: asyncio.Lock
+) -> None:
+    emulator = running.emulator
+    try:
+        async with turn:  # one after the other: the last one has read the newest files
+            # Packages may have to be installed; the old code answers meanwhile.
+            fresh = await asyncio.to_thread(options.emulator_arguments, arguments)
+    except (RunError, UsageError) as error:
+        options.say(f"lambda-emulator: not reloaded: {error}")
+        return
+    if arguments.debug is not None:
+        fresh = _attach(fresh, arguments.debug)
+        await emulator.restart()  # the debugger's port is free when the process has ended
+    with contextlib.suppress(asyncio.CancelledError):
+        await running.reload(
+            reason,
+            lambda: emulator.reload(command=fresh["command"], environment=fresh["environment"]),
+        )

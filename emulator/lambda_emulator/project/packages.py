@@ -1,0 +1,193 @@
+"""The Python that a function runs with, and its packages: the function's own, never the emulator's.
+
+A function has the packages of a virtual environment: the one that is named, or one that is made of
+its requirements.txt, or an empty one. Those are made once and kept in the user's cache folder.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lambda_emulator.project.errors import RunError, UsageError
+
+_READY = "lambda-emulator-ready"
+_FILES = re.compile(rb"^\s*(?:-r|-c|--requirement|--constraint)[ =]*(\S+)", re.MULTILINE)
+_CHECK = "import sys; print(*sys.version_info[:3]); print(sys.implementation.cache_tag)"
+
+
+def python_for(
+    task_root: Path,
+    *,
+    venv: Path | None = None,
+    python: str | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Path:
+    """The interpreter of a function's environment, which is made if there is none.
+
+    ``venv`` is an environment to use as it is; ``python`` names the interpreter to make one with,
+    by default the one that runs this. ``say`` is told what takes time. Raises UsageError and
+    RunError.
+    """
+    if venv is not None:
+        return _of_venv(venv)
+    base = _interpreter(python)
+    requirements = task_root / "requirements.txt"
+    return _cached(base, requirements if requirements.is_file() else None, say)
+
+
+def cache() -> Path:
+    """The folder in which environments are kept."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "lambda-emulator"
+
+
+def _of_venv(venv: Path) -> Path:
+    python = venv.absolute() / "bin" / "python"
+    if not os.access(python, os.X_OK):
+        raise UsageError(f"--venv {venv}: no virtual environment is there (no bin/python)")
+    if not (venv / "pyvenv.cfg").is_file():
+        raise UsageError(f"--venv {venv}: no virtual environment (it has no pyvenv.cfg)")
+    return python
+
+
+def _interpreter(name: str | None) -> str:
+    """The interpreter's own path, outside of any virtual environment."""
+    if name is None:
+        return str(getattr(sys, "_base_executable", sys.executable))
+    version = re.fullmatch(r"(?:python)?(3\.\d+)", name)
+    found = shutil.which(f"python{version[1]}" if version else name)
+    if found is None:
+        raise UsageError(f"--python {name}: there is no such interpreter on PATH")
+    return found
+
+
+def _cached(base: str, requirements: Path | None, say: Callable[[str], None]) -> Path:
+    text = _content(requirements) if requirements else b""
+    key = hashlib.sha256(_version(base) + b"\0" + os.path.realpath(base).encode() + b"\0" + text)
+    folder = cache() / "environments" / key.hexdigest()[:16]
+    with _locked(folder):
+        if not (folder / _READY).exists():
+            _make(folder, base, requirements, say)
+        elif requirements is not None:
+            say(f"packages: {folder} (of {requirements})")
+    return folder / "bin" / "python"
+
+
+def _content(requirements: Path) -> bytes:
+    """The file and those that it includes."""
+    text = requirements.read_bytes()
+    for name in _FILES.findall(text):
+        included = requirements.parent / os.fsdecode(name)
+        if included.is_file() and included != requirements:
+            text += b"\0" + included.read_bytes()
+    return text
+
+
+def _version(base: str) -> bytes:
+    if os.path.realpath(base) == os.path.realpath(sys.executable):
+        return sys.version.encode()
+    try:
+        return subprocess.run([base, "-IS", "-c", _CHECK], capture_output=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise UsageError(f"--python {base}: does not run: {error}") from error
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep others from making the same environment at the same time."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = Path(f"{folder}.lock").open("w")  # noqa: SIM115
+    except OSError as error:
+        raise RunError(
+            f"{folder.parent} cannot be written ({error.strerror}): set XDG_CACHE_HOME"
+        ) from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _make(folder: Path, base: str, requirements: Path | None, say: Callable[[str], None]) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    uv = shutil.which("uv")
+    try:
+        if requirements is None:
+            _run([base, "-m", "venv", "--without-pip", str(folder)], "make an environment")
+        else:
+            say(f"packages: installing {requirements} into {folder}, with {'uv' if uv else 'pip'}")
+            for command in _installation(folder, base, requirements, uv):
+                _run(command, f"install {requirements}")
+        (folder / _READY).touch()
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _installation(
+    folder: Path, base: str, requirements: Path, uv: str | None
+) -> Iterator[list[str]]:
+    python = str(folder / "bin" / "python")
+    if uv:
+        yield [uv, "venv", "--quiet", "--python", base, str(folder)]
+        install = [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", python]
+        yield [*install, "-r", str(requirements)]
+        return
+    yield [base, "-m", "venv", "--without-pip", str(folder)]
+    # With a pip that is here already: it need not be installed first, nor removed afterwards.
+    pip = sys.executable if importlib.util.find_spec("pip") else base
+    install = [pip, "-m", "pip", "--python", python, "install", "--quiet"]
+    yield [*install, "--disable-pip-version-check", "-r", str(requirements)]
+
+
+def _run(command: list[str], purpose: str) -> None:
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace"
+    )
+    if done.returncode:
+        lines = (done.stderr or done.stdout).strip().splitlines()[-12:]
+        said = "\n".join(f"  {line}" for line in lines)
+        raise RunError(f"could not {purpose}: {command[0]} ended with {done.returncode}\n{said}")
+
+
+def folder_for(
+    task_root: Path,
+    *,
+    version: str,
+    machine: str,
+    say: Callable[[str], None] = lambda text: None,
+) -> Path | None:
+    """A folder with the packages of a function's requirements.txt; None if it has no such file.
+
+    They are wheels for Lambda's Linux: ``version`` is a Python's, as 3.13, ``machine`` is x86_64 or
+    aarch64. Raises RunError.
+    """
+    requirements = task_root / "requirements.txt"
+    if not requirements.is_file():
+        return None
+    text = f"{version} {machine}\0".encode() + _content(requirements)
+    folder = cache() / "folders" / hashlib.sha256(text).hexdigest()[:16]
+    with _locked(folder):
+        if (folder / _READY).exists():
+            return folder
+        shutil.rmtree(folder, ignore_errors=True)
+        say(f"packages: installing {requirements} for Python {version} on {machine} into {folder}")
+        platforms = [f"manylinux_2_{glibc}_{machine}" for glibc in (34, 28, 17)]
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        command += ["--only-binary=:all:", "--implementation", "cp", "--python-version", version]
+        for platform in (*platforms, f"manylinux2014_{machine}", f"linux_{machine}"):
+            command += ["--platform", platform]
+        _run(
+            [*command, "--target", str(folder), "-r", str(requirements)], f"install {requirements}"
+        )
+        (folder / _READY).touch()
+    return folder
