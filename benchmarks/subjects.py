@@ -189,12 +189,11 @@ def stage_ours(python: Path, folder: Path, task: Path) -> Subject:
     )
     shutil.copy(ROOT / "bootstrap", stage / "bootstrap")
     toolchain.byte_compile(python, stage)
-    if (stage / "lambda_runtime" / "bundle.py").exists():
-        toolchain.run(
-            [str(python), "-m", "lambda_runtime.bundle", str(stage)],
-            "make the cold bundle",
-            cwd=stage,
-        )
+    toolchain.run(
+        [str(python), "-m", "lambda_runtime.start.bundle", str(stage)],
+        "make the cold bundle",
+        cwd=stage,
+    )
     return Subject(OURS, (str(python), "-S", str(stage / "bootstrap")), task)
 
 

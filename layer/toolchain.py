@@ -23,7 +23,17 @@ ROOT = Path(__file__).resolve().parent.parent
 _COMPILE = Path(__file__).with_name("compile_tree.py")
 _SECONDS = 300
 #: The modules of the bundle that an external extension imports, which does not read it.
-_FOR_EXTENSIONS = frozenset({"__init__", "settings", "http1", "connection", "payload"})
+_FOR_EXTENSIONS = frozenset(
+    {
+        "lambda_runtime",
+        "lambda_runtime.ground",
+        "lambda_runtime.ground.settings",
+        "lambda_runtime.payload",
+        "lambda_runtime.runtime_api",
+        "lambda_runtime.runtime_api.connection",
+        "lambda_runtime.runtime_api.http1",
+    }
+)
 
 
 def version() -> str:
@@ -48,7 +58,9 @@ class Toolchain:
     def __init__(self, lock: Lock, work: Path) -> None:
         self.lock = lock
         self.work = work
-        self._bundled = [_source(name) for name in _bundled_modules()]
+        self._bundled = [
+            _source(name) for name in _bundled_modules() if name not in _FOR_EXTENSIONS
+        ]
         self._lock = threading.Lock()
         self._interpreters: dict[tuple[str, Arch], Path] = {}
 
@@ -101,11 +113,9 @@ class Toolchain:
         # Without column numbers, which nobody misses in the runtime's own lines of a traceback.
         lean = [python, "-X", "no_debug_ranges", "-S"]
         run([*lean, str(_COMPILE), str(home), mounted])
-        run([*lean, "-m", "lambda_runtime.bundle", str(home)], PYTHONPATH=str(home))
+        run([*lean, "-m", "lambda_runtime.start.bundle", str(home)], PYTHONPATH=str(home))
         # What the bundle holds is not needed twice, but for what extensions import one by one.
         for name in self._bundled:
-            if name.stem in _FOR_EXTENSIONS:
-                continue
             for path in (home / name.parent / "__pycache__").glob(f"{name.stem}.*.pyc"):
                 path.unlink()
 
@@ -140,7 +150,7 @@ def run(command: list[str], **environment: str) -> str:
 
 
 def _bundled_modules() -> tuple[str, ...]:
-    bundle = runpy.run_path(str(ROOT / "runtime/lambda_runtime/bundle.py"))
+    bundle = runpy.run_path(str(ROOT / "runtime/lambda_runtime/start/bundle.py"))
     return (*bundle["COLD"], *bundle["LATE"])
 
 

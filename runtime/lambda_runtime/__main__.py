@@ -5,7 +5,7 @@
 
 import sys
 
-from lambda_runtime import trusted
+from lambda_runtime.ground import trusted
 
 
 def main() -> None:

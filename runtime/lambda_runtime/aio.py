@@ -11,7 +11,8 @@ import os
 import warnings
 from contextvars import Context, ContextVar, copy_context
 
-from lambda_runtime import logs, trusted
+from lambda_runtime import logs
+from lambda_runtime.ground import trusted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

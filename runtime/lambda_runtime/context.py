@@ -7,11 +7,11 @@ Developer Guide.
 import time
 
 from lambda_runtime import payload
-from lambda_runtime.settings import get
+from lambda_runtime.ground.settings import get
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lambda_runtime.api_client import Invocation
+    from lambda_runtime.runtime_api.client import Invocation
 
 # They never change while a process lives, and reading five variables costs more than the rest.
 _LOG_GROUP_NAME = get("AWS_LAMBDA_LOG_GROUP_NAME")
@@ -132,7 +132,7 @@ class LambdaContext:
         from lambda_runtime import logs
 
         if "logging" in sys.modules:
-            from lambda_runtime.log_handlers import write_through_logging
+            from lambda_runtime.logs.handlers import write_through_logging
 
             write_through_logging(str(msg))
         else:
@@ -170,7 +170,7 @@ def _parse(header: str | None, name: str) -> dict[str, object] | None:
     try:
         parsed = payload.decode(header)
     except Exception as error:
-        from lambda_runtime.errors import FaultException
+        from lambda_runtime.errors.reports import FaultException
 
         raise FaultException(
             "Runtime.LambdaContextUnmarshalError", f"Unable to parse {name} JSON: {error}"
@@ -181,7 +181,7 @@ def _parse(header: str | None, name: str) -> dict[str, object] | None:
 def _mapping(value: object, name: str) -> dict[str, object]:
     if isinstance(value, dict):
         return value
-    from lambda_runtime.errors import FaultException
+    from lambda_runtime.errors.reports import FaultException
 
     raise FaultException(
         "Runtime.LambdaContextUnmarshalError",

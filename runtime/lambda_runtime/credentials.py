@@ -7,7 +7,8 @@ import http.client
 import json
 from urllib.parse import urlsplit
 
-from lambda_runtime import logs, settings
+from lambda_runtime import logs
+from lambda_runtime.ground import settings
 
 _TIMEOUT_SECONDS = 2.0
 _VARIABLES = {

@@ -5,7 +5,7 @@ The errors and their types are awslambdaric's, each with what to do next.
 
 import sys
 
-from lambda_runtime import trusted
+from lambda_runtime.ground import trusted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def resolve(name: str) -> "Handler":
     """
     module_name, _, function = name.rpartition(".")
     if not (function and all(module_name.replace("/", ".").split("."))):
-        from lambda_runtime import handler_errors
+        from lambda_runtime.errors import handler_errors
 
         raise handler_errors.malformed(name)
     module = _import(module_name)
@@ -46,7 +46,7 @@ def resolve(name: str) -> "Handler":
         # Looked up now, after the import: libraries replace the attribute while it runs.
         handler: Handler = getattr(module, function)
     except AttributeError:
-        from lambda_runtime import handler_errors
+        from lambda_runtime.errors import handler_errors
 
         raise handler_errors.missing(module_name, function, module) from None
     return handler
@@ -129,17 +129,17 @@ def is_stream(response: object) -> bool:
 def _import(module_name: str) -> "ModuleType":
     dotted = module_name.replace("/", ".")
     if dotted.partition(".")[0] in sys.builtin_module_names:
-        from lambda_runtime import handler_errors
+        from lambda_runtime.errors import handler_errors
 
         raise handler_errors.conflict(module_name)
     try:
         trusted.usual_import()(dotted)  # called from here: its frames are in recursion's way
     except ImportError as error:
-        from lambda_runtime import handler_errors
+        from lambda_runtime.errors import handler_errors
 
         raise handler_errors.unimportable(module_name, error) from error
     except SyntaxError as error:
-        from lambda_runtime import handler_errors
+        from lambda_runtime.errors import handler_errors
 
         raise handler_errors.syntax(module_name, error) from None
     return trusted.modules[dotted]

@@ -10,15 +10,18 @@ import posix
 import sys
 import time
 
-from lambda_runtime import context, handlers, last_resort, logs, settings, startup, trusted
-from lambda_runtime.api_client import Invocation, LambdaRuntimeClient
+from lambda_runtime import context, handlers, logs
+from lambda_runtime.errors import last_resort
+from lambda_runtime.ground import settings, trusted
+from lambda_runtime.runtime_api.client import Invocation, LambdaRuntimeClient
+from lambda_runtime.start import startup
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn
 
-    from lambda_runtime.api_client import Answer
+    from lambda_runtime.runtime_api.client import Answer
 
 gettrace, settrace = sys.gettrace, sys.settrace
 _suspended_trace: "Callable[..., Any] | None" = None
@@ -80,7 +83,7 @@ def prepare(script: str) -> None:
     home = __file__.rpartition("/")[0].rpartition("/")[0]
     startup.set_environment(home)
     startup.set_path(home, folder)
-    trusted.hold("lambda_runtime.frames", "lambda_runtime.errors")
+    trusted.hold("lambda_runtime.errors.frames", "lambda_runtime.errors.reports")
     logs.prepare_streams()
     startup.hook_imports(logs.equip_logging)
     # Where awslambdaric has its module, and monitoring libraries look for it.
@@ -218,7 +221,7 @@ def _complete(handler: "handlers.Handler") -> "handlers.Handler":
 def _resolve() -> "handlers.Handler":
     name = settings.get("_HANDLER") or "".join(sys.argv[1:2])
     if settings.get("LAMBDA_RUNTIME_LAZY_IMPORTS"):
-        from lambda_runtime import lazy_imports
+        from lambda_runtime.start import lazy_imports
 
         lazy_imports.turn_on(name)
     return handlers.resolve(name)
@@ -310,9 +313,9 @@ def is_traced() -> bool:
 
 def _watch_deadlines(alarm: "_thread.LockType") -> None:
     if init_trace_ms and not alarm.acquire(True, _SLOW_INIT_SECONDS) and init_trace_ms:
-        from lambda_runtime import timeout_trace
+        from lambda_runtime.deadline import trace
 
-        timeout_trace.watch_init(alarm)
+        trace.watch_init(alarm)
     if not is_watched():
         return
     # The first invocation is not to wait for what only the slow ones need.
@@ -404,6 +407,6 @@ def client_at(address: str) -> LambdaRuntimeClient:
 
 def __getattr__(name: str) -> object:
     """Names of awslambdaric.bootstrap that this module has no use for itself."""
-    from lambda_runtime import compat
+    from lambda_runtime.start import compat
 
     return compat.attribute(name)

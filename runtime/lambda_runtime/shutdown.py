@@ -27,8 +27,9 @@ try:
 except ImportError:
     import signal as _signal
 
-from lambda_runtime import handlers, hooks, logs, loop
-from lambda_runtime.api_client import RuntimeApiError
+from lambda_runtime import handlers, logs, loop
+from lambda_runtime.ground import hooks
+from lambda_runtime.runtime_api.client import RuntimeApiError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -245,10 +246,10 @@ def _run(hook: "Callable[[], object]") -> None:
 
             aio.run(result)  # type: ignore[arg-type]
     except BaseException as error:
-        from lambda_runtime import errors
+        from lambda_runtime.errors import reports
 
         _forget_the_end(error)
-        errors.log(errors.describe(error, errors.user_frames(error.__traceback__), ""), error)
+        reports.log(reports.describe(error, reports.user_frames(error.__traceback__), ""), error)
 
 
 def _forget_the_end(error: BaseException) -> None:

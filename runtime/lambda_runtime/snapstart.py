@@ -8,15 +8,17 @@ Lambda SnapStart" in the AWS Lambda Developer Guide.
 import posix
 import sys
 
-from lambda_runtime import handlers, hooks, logs, loop, settings, startup, trusted
-from lambda_runtime.api_client import RuntimeApiError
+from lambda_runtime import handlers, logs, loop
+from lambda_runtime.ground import hooks, settings, trusted
+from lambda_runtime.runtime_api.client import RuntimeApiError
+from lambda_runtime.start import startup
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn, TypeVar
 
-    from lambda_runtime.api_client import LambdaRuntimeClient
+    from lambda_runtime.runtime_api.client import LambdaRuntimeClient
 
     Hook = TypeVar("Hook", bound=Callable[..., object])
     Entry = tuple[Callable[..., object], tuple[object, ...], dict[str, object]]
@@ -155,10 +157,10 @@ def _fail(
     if loop.terminated:
         raise error  # nothing has failed: the environment ends
 
-    from lambda_runtime import errors
+    from lambda_runtime.errors import reports
 
-    document = errors.describe(error, errors.user_frames(error.__traceback__), "")
-    errors.log(document, error)
+    document = reports.describe(error, reports.user_frames(error.__traceback__), "")
+    reports.log(document, error)
     logs.flush()
     try:
         report(document, error_type)

@@ -8,15 +8,16 @@ before the next is asked for, so a slow reader slows the generator down and noth
 from base64 import b64encode
 from collections.abc import AsyncIterable, Iterable, Mapping
 
-from lambda_runtime import logs, payload, settings
-from lambda_runtime.errors import FaultException
-from lambda_runtime.upload import Gone, Upload, too_late
+from lambda_runtime import logs, payload
+from lambda_runtime.errors.reports import FaultException
+from lambda_runtime.ground import settings
+from lambda_runtime.runtime_api.upload import Gone, Upload, too_late
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from lambda_runtime.api_client import Answer, Invocation, LambdaRuntimeClient
+    from lambda_runtime.runtime_api.client import Answer, Invocation, LambdaRuntimeClient
 
 Chunk = bytes | str
 Body = Chunk | Iterable[Chunk] | AsyncIterable[Chunk]

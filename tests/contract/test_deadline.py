@@ -229,7 +229,7 @@ def test_one_thread_and_no_module_for_fast_invocations() -> None:
         time.sleep(0.3)
         later = emulator.invoke({}).json()
         assert later["threads"] == 2
-        assert "lambda_runtime.timeout_trace" not in later["modules"]
+        assert "lambda_runtime.deadline.trace" not in later["modules"]
 
 
 @pytest.mark.parametrize("handler", ["slow.close_call", "slow.close_call_async"])

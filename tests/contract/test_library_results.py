@@ -21,8 +21,9 @@ import pydantic
 import pytest
 
 from lambda_emulator.threaded import ThreadedEmulator
-from lambda_runtime import payload, payload_exact, payload_libraries
-from lambda_runtime.errors import FaultException
+from lambda_runtime import payload
+from lambda_runtime.errors.reports import FaultException
+from lambda_runtime.payload import exact, libraries
 from support.paths import ROOT
 
 NAT = numpy.datetime64("NaT")
@@ -44,7 +45,7 @@ def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 
 def written(value: object) -> Any:
     document = payload.encode(value)
-    assert payload_exact.encode(value).encode() == document
+    assert exact.encode(value).encode() == document
     return json.loads(document, parse_constant=pytest.fail)
 
 
@@ -229,14 +230,14 @@ def test_what_a_serializer_raises_is_the_error() -> None:
 
 
 def test_types_made_anew_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(payload_libraries, "_found", {})
-    monkeypatch.setattr(payload_libraries, "_FOUND_LIMIT", 5)
-    monkeypatch.setattr(payload_exact, "_converted", set())
-    monkeypatch.setattr(payload_exact, "_CONVERTED_LIMIT", 5)
+    monkeypatch.setattr(libraries, "_found", {})
+    monkeypatch.setattr(libraries, "_FOUND_LIMIT", 5)
+    monkeypatch.setattr(exact, "_converted", set())
+    monkeypatch.setattr(exact, "_CONVERTED_LIMIT", 5)
     for number in range(9):
         kind = type(f"Array{number}", (numpy.ndarray,), {})
         assert written(numpy.arange(2).view(kind)) == [0, 1]
-    assert len(payload_libraries._found) == len(payload_exact._converted) == 5
+    assert len(libraries._found) == len(exact._converted) == 5
 
 
 HANDLER = """
@@ -245,7 +246,7 @@ import sys
 {imports}
 
 def handler(event, context):
-    loaded = [name for name in sys.modules if name.startswith("lambda_runtime.payload_")]
+    loaded = [name for name in sys.modules if name.startswith("lambda_runtime.payload.")]
     return {{"loaded": loaded, "value": {value}}}
 """
 
@@ -269,7 +270,7 @@ def test_a_function_returns_them(answer: Callable[[str, str], list[Any]]) -> Non
     first, second = answer("import numpy", '{"i": numpy.int64(3), "a": numpy.arange(3)}')
     assert first == {"loaded": [], "value": {"i": 3, "a": [0, 1, 2]}}
     assert second["value"] == first["value"]
-    assert "lambda_runtime.payload_libraries" in second["loaded"]
+    assert "lambda_runtime.payload.libraries" in second["loaded"]
 
 
 def test_nothing_is_imported_that_the_function_has_not_imported(
@@ -279,7 +280,7 @@ def test_nothing_is_imported_that_the_function_has_not_imported(
     imports = "import datetime, enum\n\nclass Kind(enum.Enum):\n    ONE = 1\n"
     for result in answer(imports, f"[datetime.timedelta(1), Kind.ONE, {known}]"):
         assert result["value"] == ["P1D", 1, []]
-        assert "lambda_runtime.payload_libraries" not in result["loaded"]
+        assert "lambda_runtime.payload.libraries" not in result["loaded"]
 
 
 def test_the_example_of_the_page(tmp_path: Path) -> None:

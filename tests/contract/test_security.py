@@ -11,8 +11,8 @@ import pytest
 from lambda_emulator.emulator import EmulatorArguments
 from lambda_emulator.http.faults import Fault
 from lambda_emulator.threaded import ThreadedEmulator
-from lambda_runtime import connection, http1
-from lambda_runtime.concurrency.replies import ReplyReader
+from lambda_runtime.runtime_api import connection, http1
+from lambda_runtime.runtime_api.reply_reader import ReplyReader
 from support.emulated import RUNTIMES
 from support.peer import ScriptedSocket
 from support.process import BOOTSTRAP, Outcome, run_function
@@ -151,13 +151,13 @@ INJECTIONS = {
         "def handler(event, context):\n    bad()"
     ),
     "fault type": (
-        "from lambda_runtime.errors import FaultException\n"
+        "from lambda_runtime.errors.reports import FaultException\n"
         "def handler(event, context):\n    raise FaultException(INJECTED, INJECTED)"
     ),
     "init error": "raise type('Runtime.' + INJECTED, (Exception,), {})(INJECTED)",
     "result": "def handler(event, context):\n    return INJECTED",
     "marshaller's content type": (
-        "from lambda_runtime.api_client import LambdaRuntimeClient\n"
+        "from lambda_runtime.runtime_api.client import LambdaRuntimeClient\n"
         "class Own:\n"
         "    def unmarshal_request(self, body, content_type):\n        return body\n"
         "    def marshal_response(self, result):\n        return b'', INJECTED\n"

@@ -506,8 +506,10 @@ def test_a_plain_handler_loads_none_of_it(run: Run) -> None:
     assert ours == {
         f"lambda_runtime.{name}"
         for name in (
-            *("api_client", "connection", "context", "handlers", "http1", "logs", "loop"),
-            *("last_resort", "payload", "settings", "startup", "trusted"),
+            *("context", "errors", "errors.last_resort", "ground", "ground.settings"),
+            *("ground.trusted", "handlers", "logs", "loop", "payload", "runtime_api"),
+            *("runtime_api.client", "runtime_api.connection", "runtime_api.http1"),
+            *("start", "start.startup"),
         )
     }
     assert not modules & {"asyncio", "contextvars", "inspect", "base64"}

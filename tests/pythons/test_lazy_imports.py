@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from lambda_emulator.threaded import ThreadedEmulator
-from lambda_runtime import lazy_imports
+from lambda_runtime.start import lazy_imports
 from support import interpreters
 from support.documents import blocks
 from support.interpreters import Interpreter
@@ -137,7 +137,7 @@ def test_what_the_runtime_imports_is_never_lazy(python: str, tmp_path: Path) -> 
         "    dicts = [object.__getattribute__(module, '__dict__') for module in ours]\n"
         "    lazy = [key for names in dicts for key, value in names.items()\n"
         "            if type(value).__name__ == 'lazy_import' and key != '_colorize']\n"
-        "    return [len(ours) > 15, 'lambda_runtime.errors' in sys.modules, lazy]\n"
+        "    return [len(ours) > 15, 'lambda_runtime.errors.reports' in sys.modules, lazy]\n"
     )
     assert run(python, tmp_path, {"app.py": app}).answer == [True, True, []]
 
@@ -226,7 +226,7 @@ def test_all_is_imported_in_inits_that_nobody_waits_for(
     python: str, setting: dict[str, str], mode: str
 ) -> None:
     code = (
-        "import sys\nfrom lambda_runtime import lazy_imports\n"
+        "import sys\nfrom lambda_runtime.start import lazy_imports\n"
         "lazy_imports.turn_on('app.handler')\nprint(sys.get_lazy_imports())"
     )
     environment = {"PYTHONPATH": str(ROOT / "runtime"), VARIABLE: "1", **setting}

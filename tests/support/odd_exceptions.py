@@ -6,8 +6,8 @@ import random
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from lambda_runtime.api_client import RuntimeApiError
-from lambda_runtime.errors import FaultException
+from lambda_runtime.errors.reports import FaultException
+from lambda_runtime.runtime_api.client import RuntimeApiError
 
 Failure = type[BaseException]
 

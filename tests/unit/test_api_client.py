@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from lambda_runtime import logs
-from lambda_runtime.api_client import LambdaRuntimeClient, RuntimeApiError
+from lambda_runtime.runtime_api.client import LambdaRuntimeClient, RuntimeApiError
 from support.peer import answering, peer, request
 
 ACCEPTED = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"

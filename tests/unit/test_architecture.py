@@ -12,34 +12,24 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "runtime" / "lambda_runtime"
 
 FLOORS = {
-    "ground": "frames hooks http1 reused_line settings trusted",
-    "records": (
-        "errors handler_errors last_resort log_handlers log_repair logs payload payload_exact "
-        "payload_libraries streams"
-    ),
-    "wire": "api_client connection message_reader upload",
-    "function": "aio context credentials handlers lazy_imports startup streaming",
+    "ground": "ground",
+    "records": "errors logs payload",
+    "wire": "runtime_api",
+    "function": "aio context credentials handlers start streaming",
     "loop": "loop",
-    "modes": (
-        "__main__ bundle cold_loader compat concurrency deadline extensions pack shutdown "
-        "snapstart testing timeout_trace web"
-    ),
+    "modes": "__main__ concurrency deadline extensions pack shutdown snapstart testing web",
 }
 """The floors from the bottom up, and the modules and packages on each."""
 
 LATE_UPWARD = {
     ("aio", "concurrency"),
     ("handlers", "web"),
-    ("loop", "compat"),
     ("loop", "concurrency"),
     ("loop", "deadline"),
     ("loop", "pack"),
     ("loop", "shutdown"),
     ("loop", "snapstart"),
-    ("loop", "timeout_trace"),
-    ("startup", "compat"),
-    ("startup", "pack"),
-    ("upload", "concurrency"),
+    ("start", "pack"),
 }
 """What is imported from a floor above, in a function, when a mode is used: nothing may be added
 without a reason."""

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from lambda_runtime.connection import Connection, Disconnected, split_address
-from lambda_runtime.http1 import MAX_HEAD, ProtocolError
+from lambda_runtime.runtime_api.connection import Connection, Disconnected, split_address
+from lambda_runtime.runtime_api.http1 import MAX_HEAD, ProtocolError
 from support.peer import LARGE, REFUSALS, REFUSING, Script, answering, peer, request
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -6,10 +6,10 @@ import time
 import pytest
 
 from lambda_runtime import context
-from lambda_runtime.api_client import Invocation
-from lambda_runtime.connection import Reply
 from lambda_runtime.context import LambdaContext
-from lambda_runtime.errors import FaultException
+from lambda_runtime.errors.reports import FaultException
+from lambda_runtime.runtime_api.client import Invocation
+from lambda_runtime.runtime_api.connection import Reply
 
 CLIENT = {
     "custom": {"k": "v"},

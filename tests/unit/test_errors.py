@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from lambda_runtime import errors, logs
+from lambda_runtime import logs
+from lambda_runtime.errors import reports
 
 
 def raised(function: Callable[[], object]) -> BaseException:
@@ -58,11 +59,11 @@ def recurse() -> None:
 
 
 def report(error: BaseException) -> dict[str, object]:
-    return errors.describe(error, errors.user_frames(error.__traceback__), "id")
+    return reports.describe(error, reports.user_frames(error.__traceback__), "id")
 
 
 def text_log(error: BaseException, capsys: pytest.CaptureFixture[str]) -> list[str]:
-    errors.log(report(error), error)
+    reports.log(report(error), error)
     out = capsys.readouterr().out
     assert out.endswith("\n")
     return out[:-1].split("\r")
@@ -114,7 +115,7 @@ def test_a_chain_that_bites_its_tail_ends(capsys: pytest.CaptureFixture[str]) ->
 def test_the_json_log(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "json_format", True)
     error = raised(fail_with_cause)
-    errors.log(report(error), error)
+    reports.log(report(error), error)
     record = json.loads(capsys.readouterr().out)
     assert list(record)[:6] == [
         "timestamp",
@@ -155,11 +156,11 @@ def test_documents_stay_small() -> None:
     ],
 )
 def test_the_type_the_platform_keeps(kind: str, header: str) -> None:
-    assert errors.platform_type({"errorType": kind}) == header
+    assert reports.platform_type({"errorType": kind}) == header
 
 
 def xray(error: BaseException) -> str:
-    return errors._xray_cause(error, report(error), errors.user_frames(error.__traceback__))
+    return reports._xray_cause(error, report(error), reports.user_frames(error.__traceback__))
 
 
 def test_the_cause_for_xray() -> None:
@@ -177,7 +178,7 @@ def test_the_cause_stays_within_what_xray_keeps() -> None:
 
 
 def test_faults_of_the_runtime_have_no_stack() -> None:
-    error = errors.FaultException("Runtime.X", "message")
+    error = reports.FaultException("Runtime.X", "message")
     assert report(error)["stackTrace"] == []
     assert json.loads(xray(error))["exceptions"][0]["type"] == "LambdaValidationError"
     assert (error.msg, error.exception_type, error.trace) == ("message", "Runtime.X", None)
@@ -195,5 +196,5 @@ def test_frames_start_with_the_users() -> None:
     try:
         exec(compile("import lambda_runtime.missing", "app.py", "exec"))
     except ModuleNotFoundError:
-        frames = errors.user_frames(sys.exc_info()[2])
+        frames = reports.user_frames(sys.exc_info()[2])
     assert frames[0][0] == __file__

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from lambda_runtime.connection import Reply
 from lambda_runtime.extensions import (
     Extension,
     ExtensionError,
@@ -25,6 +24,7 @@ from lambda_runtime.extensions import (
 )
 from lambda_runtime.extensions.client import LOGS, TELEMETRY
 from lambda_runtime.extensions.subscription import Subscription
+from lambda_runtime.runtime_api.connection import Reply
 
 
 def parse(*batch: Any) -> list[Record]:

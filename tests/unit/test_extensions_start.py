@@ -156,13 +156,15 @@ def test_nothing_is_imported_that_registering_does_not_need(folder: ExtensionFol
     assert before - set(bare.split()) == {
         "_socket",
         "lambda_runtime",
-        "lambda_runtime.connection",
+        "lambda_runtime.ground",
+        "lambda_runtime.runtime_api",
+        "lambda_runtime.runtime_api.connection",
         "lambda_runtime.extensions",
         "lambda_runtime.extensions.client",
         "lambda_runtime.extensions.external",
-        "lambda_runtime.hooks",
-        "lambda_runtime.http1",
-        "lambda_runtime.settings",
+        "lambda_runtime.ground.hooks",
+        "lambda_runtime.runtime_api.http1",
+        "lambda_runtime.ground.settings",
     }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lambda_runtime import handlers
-from lambda_runtime.errors import FaultException
+from lambda_runtime.errors.reports import FaultException
 
 
 @pytest.fixture(autouse=True)

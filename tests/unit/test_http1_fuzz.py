@@ -17,11 +17,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lambda_runtime import http1
-from lambda_runtime.concurrency.replies import ReplyReader
-from lambda_runtime.connection import Connection, Disconnected, Reply
 from lambda_runtime.extensions.listener import RequestReader
-from lambda_runtime.message_reader import MessageReader
+from lambda_runtime.runtime_api import http1
+from lambda_runtime.runtime_api.connection import Connection, Disconnected, Reply
+from lambda_runtime.runtime_api.reader import MessageReader
+from lambda_runtime.runtime_api.reply_reader import ReplyReader
 from support.peer import ScriptedSocket
 
 _EVENT_FIELDS = (

@@ -17,8 +17,9 @@ from typing import Any
 
 import pytest
 
-from lambda_runtime import api_client, connection, http1
-from lambda_runtime.api_client import Invocation, LambdaRuntimeClient
+from lambda_runtime.runtime_api import client as api_client
+from lambda_runtime.runtime_api import connection, http1
+from lambda_runtime.runtime_api.client import Invocation, LambdaRuntimeClient
 from support.alone import served
 from support.peer import Requests, peer
 from support.process import event

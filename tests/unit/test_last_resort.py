@@ -8,7 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lambda_runtime import errors, last_resort, logs, trusted
+from lambda_runtime import logs
+from lambda_runtime.errors import last_resort, reports
+from lambda_runtime.ground import trusted
 from support.odd_exceptions import odd_exception
 
 true_name = type.__dict__["__name__"].__get__
@@ -55,7 +57,7 @@ def test_odd_exceptions_are_told(
         assert "could not be described" not in parsed["errorMessage"]
         assert type(parsed["errorMessage"]) is str
         assert parsed["requestId"] == "id"
-        if not issubclass(type(error), errors.FaultException):
+        if not issubclass(type(error), reports.FaultException):
             assert parsed["errorType"] == true_name(type(error))
         assert report["errorType"] == parsed["errorType"]
         assert kind.partition(".")[0] in ("Function", "Runtime")
@@ -74,7 +76,7 @@ def fail(*arguments: object, **named: object) -> None:
 
 
 def test_what_cannot_be_described_is_named(sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(errors, "tell", fail)
+    monkeypatch.setattr(reports, "tell", fail)
     report, kind, document, cause = last_resort.tell(ValueError("x"), 'i"d\u20ac')
     assert json.loads(document) == report | {"requestId": "i?d?"}
     assert report["errorType"] == "ValueError"
@@ -87,7 +89,7 @@ def test_what_cannot_be_described_is_named(sink: Sink, monkeypatch: pytest.Monke
 
 
 def test_it_is_tried_once_more(sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
-    tell = errors.tell
+    tell = reports.tell
     failures: list[BaseException] = [RecursionError()]
 
     def at_second(*arguments: object) -> object:
@@ -96,7 +98,7 @@ def test_it_is_tried_once_more(sink: Sink, monkeypatch: pytest.MonkeyPatch) -> N
         assert sys.getrecursionlimit() >= 400
         return tell(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(errors, "tell", at_second)
+    monkeypatch.setattr(reports, "tell", at_second)
     report, *_ = last_resort.tell(ValueError("x"), "id")
     assert report["errorMessage"] == "x"
     failures.append(MemoryError())
@@ -113,12 +115,12 @@ def test_nowhere_to_log_to(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(logs, "sink", Broken())
     assert last_resort.tell(ValueError("x"), "id")[0]["errorMessage"] == "x"
-    monkeypatch.setattr(errors, "tell", fail)
+    monkeypatch.setattr(reports, "tell", fail)
     assert last_resort.tell(ValueError("x"), "id")[0]["errorType"] == "ValueError"
 
 
 def test_not_even_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(errors, "tell", fail)
+    monkeypatch.setattr(reports, "tell", fail)
     monkeypatch.setattr(last_resort, "type_name", fail)
     report, kind, document, _ = last_resort.tell(ValueError("x"), "id")
     assert json.loads(document)["errorType"] == report["errorType"] == "Unknown"
@@ -135,7 +137,7 @@ def test_the_note_comes_first(sink: Sink) -> None:
 def test_the_stack_is_tracebacks() -> None:
     import traceback
 
-    from lambda_runtime import frames
+    from lambda_runtime.errors import frames
 
     def deep(depth: int) -> None:
         if depth:
@@ -164,7 +166,7 @@ def test_the_stack_is_tracebacks() -> None:
     ],
 )
 def test_source_lines(source: bytes, line: str, tmp_path: object) -> None:
-    from lambda_runtime import frames
+    from lambda_runtime.errors import frames
 
     file = f"{tmp_path}/source.py"
     with open(file, "wb") as opened:
@@ -176,7 +178,7 @@ def test_source_lines(source: bytes, line: str, tmp_path: object) -> None:
 
 
 def test_the_limit_of_tracebacks(monkeypatch: pytest.MonkeyPatch) -> None:
-    from lambda_runtime import frames
+    from lambda_runtime.errors import frames
 
     monkeypatch.setattr(sys, "tracebacklimit", 0, raising=False)
     try:
@@ -188,7 +190,7 @@ def test_the_limit_of_tracebacks(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_lines_of_code_that_was_never_in_a_file() -> None:
     import linecache
 
-    from lambda_runtime import frames
+    from lambda_runtime.errors import frames
 
     source = "def made(): raise ValueError\n"
     linecache.cache["<made>"] = (len(source), None, [source], "<made>")
@@ -201,6 +203,6 @@ def test_lines_of_code_that_was_never_in_a_file() -> None:
 
 
 def test_the_runtimes_own_modules_are_found_by_name() -> None:
-    assert trusted.load("lambda_runtime.errors") is errors
+    assert trusted.load("lambda_runtime.errors.reports") is reports
     with pytest.raises(ModuleNotFoundError):
         trusted.load("lambda_runtime.missing")

@@ -5,14 +5,14 @@ from types import ModuleType
 
 import pytest
 
-from lambda_runtime import lazy_imports
+from lambda_runtime.start import lazy_imports
 from support.process import run_function
 
 IS_THERE = hasattr(sys, "set_lazy_imports")
 LOADED = (
     "import sys, wave\n"
     "def handler(event, context):\n"
-    "    return ['lambda_runtime.lazy_imports' in sys.modules, 'wave' in sys.modules]\n"
+    "    return ['lambda_runtime.start.lazy_imports' in sys.modules, 'wave' in sys.modules]\n"
 )
 
 

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from lambda_runtime.concurrency.link import Link
-from lambda_runtime.connection import Disconnected, Reply
-from lambda_runtime.http1 import ProtocolError
+from lambda_runtime.runtime_api.async_connection import Link
+from lambda_runtime.runtime_api.connection import Disconnected, Reply
+from lambda_runtime.runtime_api.http1 import ProtocolError
 from support.peer import LARGE, REFUSALS, REFUSING, Script, answering, peer
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"

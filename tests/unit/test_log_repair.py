@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lambda_runtime import logs
-from lambda_runtime.log_handlers import (
+from lambda_runtime.logs.handlers import (
     JsonFormatter,
     LambdaLoggerFilter,
     LambdaLoggerHandler,

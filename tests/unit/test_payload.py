@@ -17,8 +17,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lambda_runtime import payload, payload_exact
-from lambda_runtime.errors import FaultException
+from lambda_runtime import payload
+from lambda_runtime.errors.reports import FaultException
+from lambda_runtime.payload import exact
 
 ENGINES = ["interpreter", "orjson"] if find_spec("orjson") else ["interpreter"]
 
@@ -157,7 +158,7 @@ def test_content_types(content_type: str | None, event: object) -> None:
 @given(VALUES.filter(lambda value: "Infinity" not in json.dumps(value)))
 def test_results_come_back_as_they_were(value: object) -> None:
     assert same(json.loads(payload.encode(value)), json.loads(json.dumps(value)))
-    assert same(json.loads(payload_exact.encode(value)), json.loads(json.dumps(value)))
+    assert same(json.loads(exact.encode(value)), json.loads(json.dumps(value)))
 
 
 class Point(NamedTuple):
@@ -242,7 +243,7 @@ RICH: list[tuple[object, object]] = [
 def test_rich_results(value: object, read: object) -> None:
     assert json.loads(payload.encode(value)) == read
     assert json.loads(payload.encode({"in": [value]})) == {"in": [read]}
-    assert json.loads(payload_exact.encode(value)) == read
+    assert json.loads(exact.encode(value)) == read
 
 
 def test_a_decimal_keeps_every_digit() -> None:
@@ -280,9 +281,9 @@ RICH_VALUES = st.recursive(
 
 @given(RICH_VALUES)
 def test_the_engines_agree(value: object) -> None:
-    exact = json.loads(payload_exact.encode(value), parse_float=decimal.Decimal)
+    exactly = json.loads(exact.encode(value), parse_float=decimal.Decimal)
     served = json.loads(payload.encode(value), parse_float=decimal.Decimal)
-    assert served == exact
+    assert served == exactly
 
 
 def circle() -> object:

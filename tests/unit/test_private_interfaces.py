@@ -226,7 +226,7 @@ def bundled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bundled")
     subprocess.run(["cp", "-r", RUNTIME / "lambda_runtime", BOOTSTRAP, folder], check=True)
     subprocess.run(
-        [sys.executable, "-m", "lambda_runtime.bundle", folder],
+        [sys.executable, "-m", "lambda_runtime.start.bundle", folder],
         env={"PYTHONPATH": str(RUNTIME)},
         check=True,
         timeout=60,
@@ -323,10 +323,10 @@ def test_a_variable_is_set_for_everyone(broken: str, is_put_in_place: bool) -> N
     # What os.environ cannot do any more, it does not do for its own methods either: the value
     # comes to it through a stand-in.
     process = python(
-        "import os, subprocess\nfrom lambda_runtime import reused_line, settings\n"
+        "import os, subprocess\nfrom lambda_runtime.ground import env_buffer, settings\n"
         "puts = []\nsettings.put = lambda name, value: puts.append((name, value))\n"
         f"{broken}\n"
-        "reused_line.ReusedLine('TRACE').put('value')\n"
+        "env_buffer.EnvBuffer('TRACE').put('value')\n"
         "print(puts)"
     )
     assert process.stdout == ("[]\n" if is_put_in_place else "[('TRACE', 'value')]\n")

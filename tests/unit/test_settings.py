@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from lambda_runtime import settings
-from lambda_runtime.reused_line import ReusedLine
+from lambda_runtime.ground import settings
+from lambda_runtime.ground.env_buffer import EnvBuffer
 
 NAME = settings.TRACE_ID
 
@@ -32,7 +32,7 @@ def in_child() -> str:
 
 
 def have_put_many() -> None:
-    for number in range(settings._MANY):
+    for number in range(settings._AFTER_PUTS):
         settings.put_trace_id(f"{number:0100}")
 
 
@@ -64,7 +64,7 @@ def test_what_others_do_with_the_variable(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_an_interpreter_without_ctypes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "lambda_runtime.reused_line", None)
+    monkeypatch.setitem(sys.modules, "lambda_runtime.ground.env_buffer", None)
     have_put_many()
     assert settings._put_reused is None
     for value in ("first", "second"):
@@ -74,7 +74,7 @@ def test_an_interpreter_without_ctypes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_character_that_ends_the_line_is_refused() -> None:
     with pytest.raises(ValueError, match="null"):
-        ReusedLine(NAME).put("a\0b")
+        EnvBuffer(NAME).put("a\0b")
 
 
 def test_values_do_not_pile_up() -> None:

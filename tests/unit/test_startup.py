@@ -15,18 +15,22 @@ VERSION = f"python{sys.version_info[0]}.{sys.version_info[1]}"
 COLD_MODULES = {
     # what the runtime is made of
     "lambda_runtime",
-    "lambda_runtime.api_client",
-    "lambda_runtime.connection",
+    "lambda_runtime.errors",
+    "lambda_runtime.ground",
+    "lambda_runtime.runtime_api",
+    "lambda_runtime.start",
+    "lambda_runtime.runtime_api.client",
+    "lambda_runtime.runtime_api.connection",
     "lambda_runtime.context",
     "lambda_runtime.handlers",
-    "lambda_runtime.http1",
+    "lambda_runtime.runtime_api.http1",
     "lambda_runtime.logs",
-    "lambda_runtime.last_resort",
+    "lambda_runtime.errors.last_resort",
     "lambda_runtime.loop",
     "lambda_runtime.payload",
-    "lambda_runtime.settings",
-    "lambda_runtime.startup",
-    "lambda_runtime.trusted",
+    "lambda_runtime.ground.settings",
+    "lambda_runtime.start.startup",
+    "lambda_runtime.ground.trusted",
     # compiled modules that it cannot do without
     "_json",
     "_socket",
@@ -103,7 +107,7 @@ def test_a_checkout_and_a_bundle_behave_alike(tmp_path: Path, clean_python: str)
         command = [clean_python, "-S", f"{home}/bootstrap"]
         plain = run_function(code, command=command)
         subprocess.run(
-            [clean_python, "-m", "lambda_runtime.bundle"], cwd=package.parent, check=True
+            [clean_python, "-m", "lambda_runtime.start.bundle"], cwd=package.parent, check=True
         )
         bundled = run_function(code, command=command)
         file = f"{package}/loop.py"
@@ -116,7 +120,7 @@ def test_a_checkout_and_a_bundle_behave_alike(tmp_path: Path, clean_python: str)
 
 def test_the_bundle_is_reproducible_and_says_what_it_cannot_do(tmp_path: Path) -> None:
     subprocess.run(["cp", "-r", ROOT / "runtime" / "lambda_runtime", tmp_path], check=True)
-    command = [sys.executable, "-m", "lambda_runtime.bundle", str(tmp_path)]
+    command = [sys.executable, "-m", "lambda_runtime.start.bundle", str(tmp_path)]
     written = []
     for seed in ("1", "2"):
         environment = {"PYTHONPATH": str(ROOT / "runtime"), "PYTHONHASHSEED": seed}
@@ -126,7 +130,7 @@ def test_the_bundle_is_reproducible_and_says_what_it_cannot_do(tmp_path: Path) -
     command[-1] = str(tmp_path / "nowhere")
     failed = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert failed.returncode == 1
-    assert failed.stderr.startswith("lambda_runtime.bundle: ")
+    assert failed.stderr.startswith("lambda_runtime.start.bundle: ")
     assert "nowhere" in failed.stderr
 
 

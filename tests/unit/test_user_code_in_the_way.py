@@ -26,7 +26,7 @@ def bundled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bundled")
     subprocess.run(["cp", "-r", ROOT / "runtime" / "lambda_runtime", BOOTSTRAP, folder], check=True)
     subprocess.run(
-        [sys.executable, "-m", "lambda_runtime.bundle", folder],
+        [sys.executable, "-m", "lambda_runtime.start.bundle", folder],
         env={"PYTHONPATH": str(ROOT / "runtime")},
         check=True,
         timeout=60,

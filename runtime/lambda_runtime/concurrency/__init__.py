@@ -22,8 +22,10 @@ environment" in the AWS Lambda Developer Guide.
 import posix
 import sys
 
-from lambda_runtime import last_resort, logs, loop, settings, shutdown
+from lambda_runtime import logs, loop, shutdown
 from lambda_runtime.concurrency import output, supervisor, watchdog, ways
+from lambda_runtime.errors import last_resort
+from lambda_runtime.ground import settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

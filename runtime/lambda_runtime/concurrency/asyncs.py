@@ -14,23 +14,15 @@ from asyncio import Task
 from contextvars import copy_context
 from functools import partial
 
-from lambda_runtime import (
-    aio,
-    context,
-    deadline,
-    handlers,
-    last_resort,
-    logs,
-    loop,
-    settings,
-    shutdown,
-)
-from lambda_runtime.api_client import LOST, Invocation, LambdaRuntimeClient, RuntimeApiError
+from lambda_runtime import aio, context, deadline, handlers, logs, loop, shutdown
 from lambda_runtime.concurrency import shared, watchdog
 from lambda_runtime.concurrency.client import GRACE_SECONDS, PAUSES, ManagedClient
-from lambda_runtime.concurrency.link import Link
-from lambda_runtime.connection import Reply
-from lambda_runtime.http1 import quote
+from lambda_runtime.errors import last_resort
+from lambda_runtime.ground import settings
+from lambda_runtime.runtime_api.async_connection import Link
+from lambda_runtime.runtime_api.client import LOST, Invocation, LambdaRuntimeClient, RuntimeApiError
+from lambda_runtime.runtime_api.connection import Reply
+from lambda_runtime.runtime_api.http1 import quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,11 +30,11 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
-    from lambda_runtime.api_client import Answer
     from lambda_runtime.concurrency.board import Slot
     from lambda_runtime.concurrency.inheritance import Giver
     from lambda_runtime.concurrency.poll_connection import Share
     from lambda_runtime.handlers import Handler
+    from lambda_runtime.runtime_api.client import Answer
 
     P = ParamSpec("P")
     T = TypeVar("T")

@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from lambda_runtime.api_client import Invocation
+    from lambda_runtime.runtime_api.client import Invocation
 
     Ids = tuple[str, str]
     """The request id and the invocation id ("" for none)."""

@@ -13,22 +13,23 @@ try:
 except ImportError:
     import signal as _signal
 
-from lambda_runtime import last_resort, loop, payload
-from lambda_runtime.api_client import Invocation, LambdaRuntimeClient, RuntimeApiError
+from lambda_runtime import loop, payload
 from lambda_runtime.concurrency.board import BUSY, HELPLESS, OVER, WAITING
 from lambda_runtime.concurrency.poll_connection import PollConnection
 from lambda_runtime.concurrency.shared import log_stray, warn
 from lambda_runtime.deadline import DeadlineExceeded
+from lambda_runtime.errors import last_resort
+from lambda_runtime.runtime_api.client import Invocation, LambdaRuntimeClient, RuntimeApiError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lambda_runtime.api_client import Answer
     from lambda_runtime.concurrency.board import Slot
     from lambda_runtime.concurrency.poll_connection import Share
-    from lambda_runtime.connection import Reply
-    from lambda_runtime.upload import Upload
+    from lambda_runtime.runtime_api.client import Answer
+    from lambda_runtime.runtime_api.connection import Reply
+    from lambda_runtime.runtime_api.upload import Upload
 
 PAUSES = (0.1, 0.2, 0.4, 0.8)
 """Seconds between the attempts; after the last of them the Runtime API counts as lost."""

@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from lambda_runtime.api_client import Invocation
+    from lambda_runtime.runtime_api.client import Invocation
 
     Act = Callable[[Invocation, float], None]
 
@@ -43,11 +43,11 @@ def tracer(places: "Callable[[], Collection[object]]") -> "Act":
     """What logs where an invocation is, and leaves those out that run beside it."""
 
     def trace(invocation: "Invocation", left_ms: float) -> None:
-        from lambda_runtime import timeout_trace
+        from lambda_runtime.deadline import trace
 
         place = shared.running.get(invocation)
         hidden = {each for each in places() if each != place}
-        timeout_trace.log(invocation.request_id, left_ms, hidden, _is_of_another(invocation))
+        trace.log(invocation.request_id, left_ms, hidden, _is_of_another(invocation))
 
     return trace
 

@@ -23,7 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
 
-    from lambda_runtime.api_client import Invocation
+    from lambda_runtime.runtime_api.client import Invocation
 
 _RETRY_SECONDS = 0.02
 

@@ -15,9 +15,11 @@ try:
 except ImportError:
     import socket as _socket  # type: ignore[no-redef]
 
-from lambda_runtime import logs, settings, streams
+from lambda_runtime import logs
 from lambda_runtime.concurrency import shared
-from lambda_runtime.connection import new_socket
+from lambda_runtime.ground import settings
+from lambda_runtime.logs import streams
+from lambda_runtime.runtime_api.connection import new_socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
     from _typeshed import ReadableBuffer
 
-    from lambda_runtime.api_client import Invocation
+    from lambda_runtime.runtime_api.client import Invocation
 
     _Writer = tuple[Invocation | None, int]
     """An invocation, or none, and a thread."""

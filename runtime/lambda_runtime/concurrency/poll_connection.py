@@ -10,7 +10,7 @@ try:
 except ImportError:
     import socket as _socket  # type: ignore[no-redef]
 
-from lambda_runtime.connection import Connection
+from lambda_runtime.runtime_api.connection import Connection
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,7 +1,8 @@
 """One init for all workers: they are forked after it, and share what it has loaded."""
 
-from lambda_runtime import handlers, hooks
+from lambda_runtime import handlers
 from lambda_runtime.concurrency import ways
+from lambda_runtime.ground import hooks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,14 +9,16 @@ import posix
 import sys
 from contextvars import ContextVar
 
-from lambda_runtime import last_resort, logs, loop, settings, shutdown
+from lambda_runtime import logs, loop, shutdown
+from lambda_runtime.errors import last_resort
+from lambda_runtime.ground import settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from typing import NoReturn
 
-    from lambda_runtime.api_client import Invocation
+    from lambda_runtime.runtime_api.client import Invocation
 
     Place = object
 

@@ -34,7 +34,6 @@ except ImportError:
     import socket as _socket  # type: ignore[no-redef]
 
 from lambda_runtime import logs, payload, shutdown
-from lambda_runtime.api_client import RuntimeApiError
 from lambda_runtime.concurrency import watchdog, ways
 from lambda_runtime.concurrency.board import BUSY, HELPLESS, OVER, Board, Slot
 from lambda_runtime.concurrency.client import SupervisorClient
@@ -44,6 +43,7 @@ from lambda_runtime.concurrency.output import Turn
 from lambda_runtime.concurrency.shared import warn
 from lambda_runtime.concurrency.watchdog import Clock, Watch
 from lambda_runtime.concurrency.worker import Report, Worker
+from lambda_runtime.runtime_api.client import RuntimeApiError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 _WINDOW_SECONDS = 0.45
 """How long workers may take to end after SIGTERM: slightly longer than they allow themselves."""
 
-_LOADED_LATER = ("lambda_runtime.deadline", "lambda_runtime.reused_line")
+_LOADED_LATER = ("lambda_runtime.deadline", "lambda_runtime.ground.env_buffer")
 """What every worker comes to load in the end."""
 
 _HELPLESS = "its process cannot answer, and is replaced"

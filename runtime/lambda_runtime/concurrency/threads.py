@@ -9,20 +9,21 @@ import threading
 import time
 from functools import partial
 
-from lambda_runtime import loop, settings, shutdown
+from lambda_runtime import loop, shutdown
 from lambda_runtime.concurrency import interruption, shared, watchdog
 from lambda_runtime.concurrency.client import GRACE_SECONDS, ManagedClient
-from lambda_runtime.errors import FaultException
+from lambda_runtime.errors.reports import FaultException
+from lambda_runtime.ground import settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
-    from lambda_runtime.api_client import Invocation
     from lambda_runtime.concurrency.board import Slot
     from lambda_runtime.concurrency.inheritance import Giver
     from lambda_runtime.handlers import Handler
+    from lambda_runtime.runtime_api.client import Invocation
 
 _LOOK_SECONDS = 0.05
 

@@ -20,8 +20,8 @@ while the environment is frozen, or the machine sleeps, nobody can be blamed.
 import posix
 import time
 
-from lambda_runtime import settings
 from lambda_runtime.concurrency.board import WAITING
+from lambda_runtime.ground import settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def patience() -> int:
         return _DEFAULT
     if text.isascii() and text.isdigit() and len(text) < 7:
         return int(text)
-    from lambda_runtime.errors import FaultException
+    from lambda_runtime.errors.reports import FaultException
 
     raise FaultException(
         "Runtime.InvalidSetting",

@@ -1,6 +1,7 @@
 """The ways to have several invocations at once, and which of them a handler can go."""
 
-from lambda_runtime import handlers, settings
+from lambda_runtime import handlers
+from lambda_runtime.ground import settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,6 +59,6 @@ def choose(way: str, handler: "Handler") -> str:
 
 
 def _invalid(message: str) -> Exception:
-    from lambda_runtime.errors import FaultException
+    from lambda_runtime.errors.reports import FaultException
 
     return FaultException("Runtime.InvalidSetting", message)

@@ -3,10 +3,12 @@
 import sys
 import time
 
-from lambda_runtime import last_resort, logs, loop, settings, shutdown, trusted
-from lambda_runtime.api_client import RuntimeApiError
+from lambda_runtime import logs, loop, shutdown
 from lambda_runtime.concurrency import inheritance, output, preload, ways
 from lambda_runtime.concurrency.client import GRACE_SECONDS, ManagedClient
+from lambda_runtime.errors import last_resort
+from lambda_runtime.ground import settings, trusted
+from lambda_runtime.runtime_api.client import RuntimeApiError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ Source: "Using the Lambda Extensions API to create extensions" and "Lambda Telem
 in the AWS Lambda Developer Guide.
 """
 
-from lambda_runtime import settings
-from lambda_runtime.connection import Connection, Disconnected, Reply
-from lambda_runtime.http1 import ProtocolError, field_value
+from lambda_runtime.ground import settings
+from lambda_runtime.runtime_api.connection import Connection, Disconnected, Reply
+from lambda_runtime.runtime_api.http1 import ProtocolError, field_value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

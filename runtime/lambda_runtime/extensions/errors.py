@@ -1,8 +1,8 @@
 """The errors of calls that the platform refuses, with advice on what to do."""
 
 from lambda_runtime import payload
-from lambda_runtime.connection import Reply
 from lambda_runtime.extensions.client import ExtensionError
+from lambda_runtime.runtime_api.connection import Reply
 
 _ADVICE = {
     "Extension.InvalidEventType": (

@@ -7,7 +7,6 @@ to register; everything else is imported later, where it is used.
 
 import sys
 
-from lambda_runtime import hooks
 from lambda_runtime.extensions.client import (
     LOGS,
     TELEMETRY,
@@ -15,6 +14,7 @@ from lambda_runtime.extensions.client import (
     ExtensionsClient,
     connect,
 )
+from lambda_runtime.ground import hooks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

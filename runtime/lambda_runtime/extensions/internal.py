@@ -2,9 +2,9 @@
 
 import sys
 
-from lambda_runtime import hooks, trusted
 from lambda_runtime.extensions.client import ExtensionError, ExtensionsClient, connect
 from lambda_runtime.extensions.events import Invoke
+from lambda_runtime.ground import hooks, trusted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

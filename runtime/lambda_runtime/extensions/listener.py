@@ -16,16 +16,16 @@ try:
 except (ImportError, AttributeError):
     import socket as _socket  # type: ignore[no-redef]
 
-from lambda_runtime.connection import Reply, new_socket
 from lambda_runtime.extensions import records
-from lambda_runtime.http1 import (
+from lambda_runtime.runtime_api.connection import Reply, new_socket
+from lambda_runtime.runtime_api.http1 import (
     UNTIL_CLOSE,
     ProtocolError,
     body_length,
     closes,
     parse_fields,
 )
-from lambda_runtime.message_reader import MessageReader
+from lambda_runtime.runtime_api.reader import MessageReader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -4,7 +4,8 @@ import posix
 import sys
 from marshal import loads
 
-from lambda_runtime import logs, settings
+from lambda_runtime import logs
+from lambda_runtime.ground import settings
 from lambda_runtime.pack import FOLDER, format
 from lambda_runtime.pack.finder import PackFinder
 

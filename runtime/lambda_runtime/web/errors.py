@@ -7,7 +7,8 @@ BODY = b"Internal Server Error"
 
 def log(error: BaseException) -> None:
     """Write the error's log record. The invocation goes on."""
-    from lambda_runtime import errors, logs
+    from lambda_runtime import logs
+    from lambda_runtime.errors import reports
 
-    frames = errors.user_frames(error.__traceback__)
-    errors.log(errors.describe(error, frames, logs.current_request_id()), error)
+    frames = reports.user_frames(error.__traceback__)
+    reports.log(reports.describe(error, frames, logs.current_request_id()), error)

@@ -37,7 +37,7 @@ class WebHandler:
 
 def reject_event(event: object, context: object) -> object:
     """Raise FaultException (``Runtime.NotAnHttpEvent``) with a description of the event."""
-    from lambda_runtime.errors import FaultException
+    from lambda_runtime.errors.reports import FaultException
 
     raise FaultException(
         "Runtime.NotAnHttpEvent",
@@ -75,7 +75,7 @@ def _websocket_advice(event: object) -> str:
 def _event_handler(name: str) -> "Callable[[object, object], object]":
     handler = handlers.resolve(name)
     if detect.interface(handler) is not None:
-        from lambda_runtime.errors import FaultException
+        from lambda_runtime.errors.reports import FaultException
 
         raise FaultException(
             "Runtime.InvalidSetting",

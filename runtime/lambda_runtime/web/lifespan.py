@@ -48,7 +48,7 @@ class Lifespan:
         await asyncio.wait([self._task], timeout=_SHUTDOWN_SECONDS)
         if self._error is not None:
             raise self._error
-        from lambda_runtime.errors import FaultException
+        from lambda_runtime.errors.reports import FaultException
 
         raise FaultException(
             "Runtime.LifespanStartupFailed",

@@ -1,6 +1,6 @@
 """The settings of web applications, from environment variables."""
 
-from lambda_runtime import settings
+from lambda_runtime.ground import settings
 from lambda_runtime.web.paths import normal_base_path
 
 TYPE_CHECKING = False
@@ -50,6 +50,6 @@ class WebSettings:
 
 
 def _invalid(name: str, value: str, expected: str) -> Exception:
-    from lambda_runtime.errors import FaultException
+    from lambda_runtime.errors.reports import FaultException
 
     return FaultException("Runtime.InvalidSetting", f"{name} is {value!r}: it may be {expected}")

@@ -254,7 +254,8 @@ def main(output: str, home: str, packed: str) -> None:
         _refuse_network()
     folder = __file__.rpartition("/")[0]
     sys.path[:] = [home, *(entry for entry in sys.path if entry != folder)]
-    from lambda_runtime import loop, startup
+    from lambda_runtime import loop
+    from lambda_runtime.start import startup
 
     spy = Spy(output)
     if not packed:

@@ -24,7 +24,8 @@ and on managed instances. There all is imported before init ends, in the usual o
 import posix
 import sys
 
-from lambda_runtime import logs, settings
+from lambda_runtime import logs
+from lambda_runtime.ground import settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def _is_odd(name: str) -> bool:
 
 
 def _invalid(message: str) -> Exception:
-    from lambda_runtime.errors import FaultException
+    from lambda_runtime.errors.reports import FaultException
 
     return FaultException("Runtime.InvalidSetting", message)
 

@@ -2,7 +2,7 @@
 
 What the standard library and awslambdaric write, and beyond that what orjson does: dataclasses,
 enums, dates, times and UUIDs; further durations, attrs classes, and the types of the libraries in
-``payload_libraries``. Loaded when a result holds something other than the built-in types, or when
+``libraries``. Loaded when a result holds something other than the built-in types, or when
 orjson takes over.
 """
 
@@ -46,7 +46,7 @@ def encode(value: object) -> str:
         message = f"{where}: {error.reason}"
     except RecursionError:
         message = "result: nested too deeply"
-    from lambda_runtime.errors import FaultException
+    from lambda_runtime.errors.reports import FaultException
 
     raise FaultException("Runtime.MarshalError", f"Unable to marshal response: {message}")
 
@@ -237,11 +237,11 @@ def _scalar(value: object, inside: set[int]) -> str:
 
 def _convert(value: object) -> object:
     """The form that a value of some library's type is written in."""
-    from lambda_runtime import payload_libraries
+    from lambda_runtime.payload import libraries
 
     try:
-        form = payload_libraries.convert(value)
-    except payload_libraries.NoForm as error:
+        form = libraries.convert(value)
+    except libraries.NoForm as error:
         raise _Unwritable(str(error)) from None
     if len(_converted) < _CONVERTED_LIMIT:
         _converted.add(type(value))

@@ -10,7 +10,7 @@ import posix
 import sys
 
 TRACE_ID = "_X_AMZN_TRACE_ID"
-_MANY = 1000
+_AFTER_PUTS = 1000
 _trace_ids = 0
 _put_reused: "Callable[[str], None] | None" = None
 _environ: "dict[bytes, bytes]" = posix.environ
@@ -66,11 +66,11 @@ def put_trace_id(value: str) -> None:
     if _put_reused is not None:
         return _put_reused(value)
     _trace_ids += 1
-    if _trace_ids == _MANY:
+    if _trace_ids == _AFTER_PUTS:
         try:
-            from lambda_runtime.reused_line import ReusedLine
+            from lambda_runtime.ground.env_buffer import EnvBuffer
 
-            _put_reused = ReusedLine(TRACE_ID).put
+            _put_reused = EnvBuffer(TRACE_ID).put
         except (ImportError, MemoryError):
             pass  # an interpreter without ctypes
     put(TRACE_ID, value)

@@ -1,6 +1,6 @@
 """Every error is answered and logged, whatever it raises while it is described.
 
-``errors`` describes it in full. It may not come to that: the exception's own methods raise, or the
+``reports`` describes it in full. It may not come to that: the exception's own methods raise, or the
 function has used up memory, stack or descriptors, or replaced what the description needs. Then it
 is tried once more with room to work in, and at last this module says what can always be said:
 the type, and why there is no more. For that it imports nothing and calls nothing of the user's.
@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lambda_runtime.api_client import Answer, Invocation, LambdaRuntimeClient
+    from lambda_runtime.runtime_api.client import Answer, Invocation, LambdaRuntimeClient
 
     Told = tuple[dict[str, object], str, bytes, str]
     """The document, the type for the platform, the document as JSON, and the cause for X-Ray."""
@@ -23,7 +23,7 @@ _DEPTH = 400
 """Frames that a description may need; some functions set a lower recursion limit."""
 
 _TO_LOAD = 4 << 20
-"""Bytes that loading ``errors`` takes, with room to spare."""
+"""Bytes that loading ``reports`` takes, with room to spare."""
 
 _UNKNOWN = b'{"errorMessage":"the error could not be described","errorType":"Unknown"}'
 
@@ -78,11 +78,11 @@ def tell(
     The JSON is that of a trailer if a response has begun (``in_stream``).
     """
     try:
-        if "lambda_runtime.errors" not in sys.modules:
+        if "lambda_runtime.errors.reports" not in sys.modules:
             bytes(_TO_LOAD)  # without memory for it, CPython 3.15 crashes while it imports
-        from lambda_runtime import errors
+        from lambda_runtime.errors import reports
 
-        return errors.tell(error, request_id, in_stream, in_init, note)
+        return reports.tell(error, request_id, in_stream, in_init, note)
     except BaseException as failure:
         if issubclass(type(failure), MemoryError):
             _set_traceback(error, None)  # whose frames hold what fills the memory
@@ -90,9 +90,9 @@ def tell(
     try:
         # A trace or profile function that has raised is gone now; the stack may have been too low.
         sys.setrecursionlimit(max(limit, _DEPTH))
-        from lambda_runtime import errors
+        from lambda_runtime.errors import reports
 
-        return errors.tell(error, request_id, in_stream, in_init, note)
+        return reports.tell(error, request_id, in_stream, in_init, note)
     except BaseException as failure:
         return _tell_little(error, failure, request_id)
     finally:
@@ -104,7 +104,8 @@ def prepare() -> None:
     global prepared
     prepared = True
     try:
-        from lambda_runtime import errors, payload_exact  # noqa: F401
+        from lambda_runtime.errors import reports  # noqa: F401
+        from lambda_runtime.payload import exact  # noqa: F401
     except Exception:
         pass  # it has
 

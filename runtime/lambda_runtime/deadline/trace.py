@@ -4,7 +4,9 @@ import posix
 import sys
 import time
 
-from lambda_runtime import errors, frames, logs, loop
+from lambda_runtime import logs, loop
+from lambda_runtime.errors import frames, reports
+from lambda_runtime.ground import trusted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +22,6 @@ _MOST = 50
 """How many threads, tasks, and frames of each are shown: the innermost frames."""
 
 _started = time.monotonic()  # half a second after the process, where there is no better clock
-_HERE = __file__.rpartition("/")[0] + "/"
 
 
 def log(
@@ -104,7 +105,7 @@ def _log(
             "threads": threads,
             "tasks": tasks,
         }
-        lines = [errors.encode_line(record)]
+        lines = [reports.encode_line(record)]
     else:
         lines = [f"[ERROR]\t{stamp}\t{request_id}\t{message}"]
         for title, entries in (("Thread", threads), ("Task", tasks)):
@@ -118,7 +119,7 @@ def _entry_lines(title: str, entry: "Entry") -> "Iterator[str]":
     stack = entry["stackTrace"]
     assert isinstance(stack, list)
     for frame in stack:
-        yield from map(errors.indent, frame.splitlines())
+        yield from map(reports.indent, frame.splitlines())
 
 
 def _thread_entry(ident: int, frame: "FrameType") -> "Entry":
@@ -141,7 +142,7 @@ def _dump() -> list[str]:
 
 def _is_of_the_runtime(frame: "FrameType") -> bool:
     """Whether it is in one of the threads with which the runtime watches and interrupts."""
-    return all(each.f_code.co_filename.startswith(_HERE) for each in _walk(frame))
+    return all(each.f_code.co_filename.startswith(trusted.FOLDER) for each in _walk(frame))
 
 
 def _walk(frame: "FrameType | None") -> "Iterator[FrameType]":
@@ -170,7 +171,7 @@ def _format(stack: list[frames.Frame]) -> list[str]:
     for index, frame in enumerate(stack):
         if frame[0] == loop.__file__:
             start = index + 1
-    while start < len(stack) and stack[start][0].startswith((_HERE, "<frozen importlib")):
+    while start < len(stack) and stack[start][0].startswith((trusted.FOLDER, "<frozen importlib")):
         start += 1
     return frames.lines(stack[start:][-_MOST:] or stack[-_MOST:])
 
@@ -204,7 +205,7 @@ def _event_loops(
 
 
 def _is_ours(frame: "FrameType") -> bool:
-    return frame.f_code.co_filename == f"{_HERE}aio.py"
+    return frame.f_code.co_filename == f"{trusted.FOLDER}aio.py"
 
 
 def _task_entry(task: "asyncio.Task[object]") -> "Entry":

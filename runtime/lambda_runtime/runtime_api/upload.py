@@ -13,9 +13,9 @@ except ImportError:
     import socket as _socket  # type: ignore[no-redef]
 
 from lambda_runtime import logs
-from lambda_runtime.connection import Connection, Disconnected, Reply, unsent
-from lambda_runtime.errors import FaultException
-from lambda_runtime.http1 import ProtocolError, field_value
+from lambda_runtime.errors.reports import FaultException
+from lambda_runtime.runtime_api.connection import Connection, Disconnected, Reply, unsent
+from lambda_runtime.runtime_api.http1 import ProtocolError, field_value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -241,7 +241,7 @@ class Upload:
             self.abort()
 
     async def _areceive(self, loop: "asyncio.AbstractEventLoop") -> Reply | None:
-        from lambda_runtime.concurrency.replies import ReplyReader
+        from lambda_runtime.runtime_api.reply_reader import ReplyReader
 
         assert self._socket is not None
         self._socket.setblocking(False)

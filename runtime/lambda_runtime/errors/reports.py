@@ -8,10 +8,10 @@ prepared for is ``last_resort``'s.
 import posix
 import time
 
-from lambda_runtime import frames as stack_frames
 from lambda_runtime import logs
-from lambda_runtime.frames import Frame
-from lambda_runtime.last_resort import answer, fail_init, type_name
+from lambda_runtime.errors import frames as stack_frames
+from lambda_runtime.errors.frames import Frame
+from lambda_runtime.errors.last_resort import answer, fail_init, type_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any
 
-    from lambda_runtime.last_resort import Told
+    from lambda_runtime.errors.last_resort import Told
 
 __all__ = ["FaultException", "answer", "describe", "fail_init", "indent", "log", "tell"]
 

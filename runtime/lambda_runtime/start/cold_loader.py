@@ -42,7 +42,7 @@ class ColdFinder:
     def exec_module(self, module: "ModuleType") -> None:
         code = modules.pop(module.__name__)
         exec(_moved(code, module.__file__), vars(module))
-        if module.__name__ == "lambda_runtime.trusted":
+        if module.__name__ == "lambda_runtime.ground.trusted":
             sys.meta_path.remove(self)
             module.bundled.update(modules)
 

@@ -1,7 +1,7 @@
 """Where everything that is logged goes, and whose invocation it belongs to.
 
 Source: the log contract between runtimes and the platform, as awslambdaric and the Runtime
-Interface Emulator have it. ``logging`` itself is equipped by ``log_handlers`` when it is first
+Interface Emulator have it. ``logging`` itself is equipped by ``logs.handlers`` when it is first
 imported.
 """
 
@@ -9,7 +9,8 @@ import posix
 import sys
 import time
 
-from lambda_runtime import payload, settings
+from lambda_runtime import payload
+from lambda_runtime.ground import settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ def write(text: str) -> None:
     except Exception as error:
         failure = error
     try:
-        from lambda_runtime import streams
+        from lambda_runtime.logs import streams
 
         streams.write(text, failure)
     except Exception:
@@ -228,7 +229,7 @@ def flush(*, last: bool = False) -> None:
     except Exception:
         pass
     try:
-        from lambda_runtime import streams
+        from lambda_runtime.logs import streams
 
         streams.flush()
     except Exception:
@@ -242,13 +243,13 @@ def open_stream(fd: int) -> "TextIO":
 
 def repair_streams() -> None:
     """Give closed descriptors and closed streams a working successor."""
-    from lambda_runtime import streams
+    from lambda_runtime.logs import streams
 
     streams.repair()
 
 
 def equip_logging() -> None:
     """Give ``logging`` its handler and format: once, right after its import."""
-    from lambda_runtime import log_handlers
+    from lambda_runtime.logs import handlers
 
-    log_handlers.install()
+    handlers.install()

@@ -6,15 +6,15 @@ Source: "Using the Lambda runtime API" in the AWS Lambda Developer Guide.
 import sys
 
 from lambda_runtime import __version__, payload
-from lambda_runtime.connection import LOST as LOST
-from lambda_runtime.connection import Connection, Reply
-from lambda_runtime.http1 import field_value, quote
+from lambda_runtime.runtime_api.connection import LOST as LOST
+from lambda_runtime.runtime_api.connection import Connection, Reply
+from lambda_runtime.runtime_api.http1 import field_value, quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from lambda_runtime.upload import Upload
+    from lambda_runtime.runtime_api.upload import Upload
 
     Answer = Awaitable[None] | None
     """What gives an answer returns: to be awaited if the client is async, else None."""
@@ -172,7 +172,7 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
 
         The prelude, if there is one, goes before the first chunk. ``judge`` takes the reply.
         """
-        from lambda_runtime.upload import Upload
+        from lambda_runtime.runtime_api.upload import Upload
 
         path = f"invocation/{quote(invocation.request_id)}/response"
         head = self._post_head(path, content_type, _echo(invocation.invocation_id), None)

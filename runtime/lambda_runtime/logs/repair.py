@@ -22,9 +22,9 @@ _ELLIPSIS: "dict[Any, str]" = {dict: "{...}", list: "[...]", tuple: "(...)"}
 
 def format(record: logging.LogRecord, error: Exception) -> str:
     """The record in the configured format, when a formatter of the user's raised this."""
-    from lambda_runtime import log_handlers
+    from lambda_runtime.logs import handlers
 
-    ours = log_handlers.JsonFormatter() if logs.json_format else log_handlers.TextFormatter()
+    ours = handlers.JsonFormatter() if logs.json_format else handlers.TextFormatter()
     return ours.format(mend(record, error))
 
 

@@ -26,14 +26,15 @@ try:
 except ImportError:
     import signal as _signal
 
-from lambda_runtime import logs, loop, settings, trusted
+from lambda_runtime import logs, loop
+from lambda_runtime.ground import settings, trusted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import CodeType, FrameType
 
-    from lambda_runtime.api_client import Invocation
     from lambda_runtime.handlers import Handler
+    from lambda_runtime.runtime_api.client import Invocation
 
 _LEAD_MS = 100.0
 _LEAD_SHARE = 0.05
@@ -41,9 +42,8 @@ _LONGEST_SLEEP = 3600.0
 _RETRY_SECONDS = 0.02
 LATE = 0.5
 """What is left of an invocation's last time when it should have ended with DeadlineExceeded."""
-_HERE = __file__.rpartition("/")[0] + "/"
 # What pulls chunks out of the user's generators, and what calls the user's application.
-_CALLING_FILES = (f"{_HERE}streaming.py", f"{_HERE}web/")
+_CALLING_FILES = (f"{trusted.FOLDER}streaming.py", f"{trusted.FOLDER}web/")
 
 _signal_number = 0
 _main_thread = 0
@@ -150,9 +150,9 @@ def _act(invocation: "Invocation", left_ms: float) -> None:
 
 
 def _trace(invocation: "Invocation", left_ms: float) -> None:
-    from lambda_runtime import timeout_trace
+    from lambda_runtime.deadline import trace
 
-    timeout_trace.log(invocation.request_id, left_ms)
+    trace.log(invocation.request_id, left_ms)
 
 
 def free_signal() -> int:
@@ -218,7 +218,7 @@ def is_user_code(frame: "FrameType | None") -> bool:
     innermost = True
     while frame is not None:
         code = frame.f_code
-        if code.co_filename.startswith(_HERE):
+        if code.co_filename.startswith(trusted.FOLDER):
             aio = trusted.loaded("lambda_runtime.aio")
             if code in calling_code or (aio and code is aio._wait_for.__code__):
                 return True

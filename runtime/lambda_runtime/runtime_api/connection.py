@@ -21,7 +21,7 @@ try:
 except ImportError:
     import socket as _socket  # type: ignore[no-redef]
 
-from lambda_runtime.http1 import (
+from lambda_runtime.runtime_api.http1 import (
     CHUNKED,
     MAX_HEAD,
     UNTIL_CLOSE,

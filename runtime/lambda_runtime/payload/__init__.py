@@ -4,10 +4,10 @@ Three engines:
 
 - The interpreter's own C scanner and encoder (``_json``), there in every process without an import:
   for small payloads made of the built-in types. They are private and differ between Pythons, so
-  each is tried first. Where one does not serve, ``json`` or ``payload_exact`` does its work.
+  each is tried first. Where one does not serve, ``json`` or ``exact`` does its work.
 - orjson, several times faster, but its import costs as much as a megabyte of the above, unless
   the function has imported it anyway. So it takes over once it would have paid.
-- ``payload_exact``, in Python: for what the other two do not write as they should (a Decimal next
+- ``exact``, in Python: for what the other two do not write as they should (a Decimal next
   to a namedtuple, an integer beyond 64 bits, a lone surrogate), and to say where in a result the
   value is that cannot be written at all.
 """
@@ -132,7 +132,7 @@ def unmarshal_request(request: bytes | bytearray, content_type: str | None = Non
     try:
         return decode(request)
     except Exception as error:
-        from lambda_runtime.errors import FaultException
+        from lambda_runtime.errors.reports import FaultException
 
         raise FaultException(
             "Runtime.UnmarshalError", f"Unable to unmarshal input: {error}"
@@ -209,10 +209,10 @@ def encode(value: "Any") -> bytes:
         marshal.dumps(value)
         text = "".join(_encode(value, 0))
     except Exception:
-        from lambda_runtime import payload_exact
+        from lambda_runtime.payload import exact
 
         _markers.clear()
-        text = payload_exact.encode(value)
+        text = exact.encode(value)
     # A lone surrogate cannot be UTF-8; its backslash form is what JSON has for it.
     document = text.encode("utf-8", "backslashreplace")
     _weigh(len(document))
@@ -236,7 +236,7 @@ def _adopt_orjson() -> None:
         # do without for as long as ints last.
         _handled = -sys.maxsize
     else:
-        from lambda_runtime.payload_exact import for_orjson
+        from lambda_runtime.payload.exact import for_orjson
 
         _orjson, _for_orjson = orjson, for_orjson
         # Its own form of a time with few microseconds is wrong (3.13.0: 10 000 of them as .10000);

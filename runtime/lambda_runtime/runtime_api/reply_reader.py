@@ -1,8 +1,13 @@
 """The Runtime API's replies out of bytes as they arrive."""
 
-from lambda_runtime.connection import Reply
-from lambda_runtime.http1 import ProtocolError, body_length, parse_head, parse_status_line
-from lambda_runtime.message_reader import MessageReader
+from lambda_runtime.runtime_api.connection import Reply
+from lambda_runtime.runtime_api.http1 import (
+    ProtocolError,
+    body_length,
+    parse_head,
+    parse_status_line,
+)
+from lambda_runtime.runtime_api.reader import MessageReader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

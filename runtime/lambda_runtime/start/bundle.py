@@ -1,4 +1,4 @@
-"""``python -m lambda_runtime.bundle [ROOT]``: puts the cold path's byte-code into one file.
+"""``python -m lambda_runtime.start.bundle [ROOT]``: puts the cold path's byte-code into one file.
 
 Importing the dozen modules of the cold path one by one takes a dozen system calls each and a tenth
 of the interpreter's start. Layer and image carry this file, made by the interpreter that they run
@@ -14,39 +14,43 @@ from types import CodeType
 
 COLD = (
     "lambda_runtime",
-    "lambda_runtime.trusted",
-    "lambda_runtime.settings",
-    "lambda_runtime.http1",
-    "lambda_runtime.connection",
+    "lambda_runtime.ground",
+    "lambda_runtime.ground.trusted",
+    "lambda_runtime.ground.settings",
     "lambda_runtime.payload",
     "lambda_runtime.logs",
-    "lambda_runtime.api_client",
+    "lambda_runtime.errors",
+    "lambda_runtime.errors.last_resort",
+    "lambda_runtime.runtime_api",
+    "lambda_runtime.runtime_api.http1",
+    "lambda_runtime.runtime_api.connection",
+    "lambda_runtime.runtime_api.client",
     "lambda_runtime.context",
     "lambda_runtime.handlers",
-    "lambda_runtime.last_resort",
-    "lambda_runtime.startup",
+    "lambda_runtime.start",
+    "lambda_runtime.start.startup",
     "lambda_runtime.loop",
 )
-"""The modules that every start loads: floors 1 to 3 of the package."""
+"""The modules that every start loads: the cold path in docs/architecture.md."""
 
 LATE = (
     "lambda_runtime.aio",
     "lambda_runtime.concurrency",
-    "lambda_runtime.concurrency.replies",
     "lambda_runtime.deadline",
-    "lambda_runtime.errors",
-    "lambda_runtime.frames",
-    "lambda_runtime.handler_errors",
-    "lambda_runtime.log_handlers",
-    "lambda_runtime.log_repair",
-    "lambda_runtime.message_reader",
-    "lambda_runtime.payload_exact",
-    "lambda_runtime.payload_libraries",
+    "lambda_runtime.deadline.trace",
+    "lambda_runtime.errors.frames",
+    "lambda_runtime.errors.handler_errors",
+    "lambda_runtime.errors.reports",
+    "lambda_runtime.logs.handlers",
+    "lambda_runtime.logs.repair",
+    "lambda_runtime.logs.streams",
+    "lambda_runtime.payload.exact",
+    "lambda_runtime.payload.libraries",
+    "lambda_runtime.runtime_api.reader",
+    "lambda_runtime.runtime_api.reply_reader",
+    "lambda_runtime.runtime_api.upload",
     "lambda_runtime.shutdown",
     "lambda_runtime.streaming",
-    "lambda_runtime.streams",
-    "lambda_runtime.timeout_trace",
-    "lambda_runtime.upload",
 )
 """What an invocation may need later. In memory it is there even when no file can be opened: because
 the function has used up its descriptors, or has changed its root folder. As plain bytes it costs
@@ -61,7 +65,7 @@ def write(root: str) -> str:
     """
     modules: dict[str, CodeType | bytes] = {name: _compile(root, name) for name in COLD}
     modules |= {name: marshal.dumps(_compile(root, name)) for name in LATE}
-    loader = _compile(root, "lambda_runtime.cold_loader")
+    loader = _compile(root, "lambda_runtime.start.cold_loader")
     path = os.path.join(root, "lambda_runtime", f"cold.{sys.implementation.cache_tag}")
     with open(f"{path}.part", "wb") as file:
         file.write(MAGIC_NUMBER + marshal.dumps((loader, modules)))
@@ -90,11 +94,11 @@ def _drop_docstrings(tree: ast.Module) -> None:
 
 def main(arguments: list[str]) -> int:
     """Write the bundle under the folder given, by default the one this package is in."""
-    root = arguments[0] if arguments else os.path.dirname(os.path.dirname(__file__))
+    root = arguments[0] if arguments else os.path.abspath(f"{__file__}/../../..")
     try:
         print(write(root))
     except OSError as error:
-        print(f"lambda_runtime.bundle: {error}", file=sys.stderr)
+        print(f"lambda_runtime.start.bundle: {error}", file=sys.stderr)
         return 1
     return 0
 

@@ -81,9 +81,9 @@ class LambdaLoggerHandler(logging.Handler):
             return self.format(record)
         except Exception as error:
             # A formatter of the user's. The record is logged as ours would have it.
-            from lambda_runtime import log_repair
+            from lambda_runtime.logs import repair
 
-            return log_repair.format(record, error)
+            return repair.format(record, error)
 
     def _log(self, text: str, record: logging.LogRecord) -> None:
         self.log_sink.log(text)
@@ -118,9 +118,9 @@ class TextFormatter(logging.Formatter):
         try:
             return super().format(record)
         except Exception as error:
-            from lambda_runtime import log_repair
+            from lambda_runtime.logs import repair
 
-            return super().format(log_repair.mend(record, error))
+            return super().format(repair.mend(record, error))
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
         second = int(record.created)
@@ -139,15 +139,15 @@ class JsonFormatter(logging.Formatter):
         try:
             fields = self._fields(record)
         except Exception as error:
-            from lambda_runtime import log_repair
+            from lambda_runtime.logs import repair
 
-            fields = self._fields(log_repair.mend(record, error))
+            fields = self._fields(repair.mend(record, error))
         try:
             return _encode(fields) + "\n"
         except Exception:
-            from lambda_runtime import log_repair
+            from lambda_runtime.logs import repair
 
-            return _encode(log_repair.plain(fields)) + "\n"
+            return _encode(repair.plain(fields)) + "\n"
 
     def _fields(self, record: logging.LogRecord) -> dict[str, object]:
         fields: dict[str, object] = {
@@ -189,9 +189,9 @@ def _exception(record: logging.LogRecord) -> dict[str, object]:
             "errorMessage": str(value),
         }
     except Exception:
-        from lambda_runtime import log_repair
+        from lambda_runtime.logs import repair
 
-        return log_repair.exception(value, trace)
+        return repair.exception(value, trace)
 
 
 def _location(record: logging.LogRecord) -> str | None:

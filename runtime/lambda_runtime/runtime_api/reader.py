@@ -5,8 +5,8 @@ is whole. What the bytes mean is ``http1``'s to say, as everywhere; whether the 
 or requests, a subclass says.
 """
 
-from lambda_runtime.connection import Disconnected, Reply
-from lambda_runtime.http1 import (
+from lambda_runtime.runtime_api.connection import Disconnected, Reply
+from lambda_runtime.runtime_api.http1 import (
     CHUNKED,
     MAX_HEAD,
     UNTIL_CLOSE,

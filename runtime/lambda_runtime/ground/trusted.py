@@ -77,7 +77,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 _PACKAGE = "lambda_runtime"
-_HERE = __file__.rpartition("/")[0]
+FOLDER = __file__.rpartition("/")[0].rpartition("/")[0] + "/"
+"""Where the package lies."""
+
+_HOME = FOLDER[:-1].rpartition("/")[0]
 _PART = 1024 * 1024
 
 _standard: frozenset[str] = sys.stdlib_module_names
@@ -149,7 +152,7 @@ def usual_import() -> "Callable[..., ModuleType]":
 
 def find_own(name: str) -> "ModuleSpec | None":
     """How to make the module of the runtime's of this name, for whoever imports it as usual."""
-    path = f"{_HERE.rpartition('/')[0]}/{name.replace('.', '/')}"
+    path = f"{_HOME}/{name.replace('.', '/')}"
     code = bundled.get(name)
     if isinstance(code, bytes):
         code = bundled[name] = marshal.loads(code)
@@ -306,7 +309,7 @@ def _make(spec: "ModuleSpec", parent: str, tail: str) -> "ModuleType":
 
 def _made(name: str) -> "ModuleType":
     """The module of this name, which may still be at its own imports."""
-    return _table.get(name) or _loading[name]
+    return _table.get(name) or _loading.get(name) or modules[name]
 
 
 def _is_genuine(module: object) -> bool:

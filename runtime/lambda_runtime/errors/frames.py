@@ -6,6 +6,8 @@ The text is what ``traceback.format_list`` makes. Whatever cannot be read is lef
 import posix
 import sys
 
+from lambda_runtime.ground import trusted
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
 Frame = tuple[str, int, str, str | None]
 """File name, line number, function and source line."""
 
-_HERE = __file__.rpartition("/")[0] + "/"
 _REPEATED = 3
 _LARGEST_SOURCE = 16 * 1024 * 1024
 _REGULAR_FILE = 0o100000
@@ -44,7 +45,7 @@ def of_frames(given: "Iterable[FrameType]") -> list[Frame]:
 def of_the_user(frames: list[Frame]) -> list[Frame]:
     """The frames from the user's first one on."""
     for index, frame in enumerate(frames):
-        if not frame[0].startswith((_HERE, "<frozen importlib")):
+        if not frame[0].startswith((trusted.FOLDER, "<frozen importlib")):
             return frames[index:]
     return []
 

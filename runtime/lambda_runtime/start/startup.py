@@ -15,7 +15,8 @@ try:
 except ImportError:
     from importlib.machinery import PathFinder
 
-from lambda_runtime import logs, settings, trusted
+from lambda_runtime import logs
+from lambda_runtime.ground import settings, trusted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -214,7 +215,7 @@ class ImportHooks:
         if name.startswith("lambda_runtime."):
             return trusted.find_own(name)
         if name == "awslambdaric":
-            from lambda_runtime import compat
+            from lambda_runtime.start import compat
 
             return compat.spec()
         return None
@@ -239,7 +240,7 @@ class Companions:
         home = {"bootstrap": "loop", "snapshot_restore_py": "snapstart"}.get(name)
         if home is None:
             return None
-        from lambda_runtime import compat
+        from lambda_runtime.start import compat
 
         return compat.alias_spec(name, f"lambda_runtime.{home}")
 

@@ -1,6 +1,6 @@
 """Results made of other libraries' types: NumPy, pandas, pydantic, msgspec.
 
-A converter gives a value's form in types that ``payload_exact`` knows, for one level: what is
+A converter gives a value's form in types that ``exact`` knows, for one level: what is
 inside is converted in its turn. Types are told by the names of their base classes, so that nothing
 is imported that the function has not imported. Loaded at the first value of a type that is neither
 JSON's nor the standard library's.
@@ -97,7 +97,7 @@ def _datetime64(value: object) -> str | None:
 
 
 def _timedelta64(value: "Any") -> object:
-    from lambda_runtime.payload_exact import duration
+    from lambda_runtime.payload.exact import duration
 
     if str(value) == "NaT":
         return None
@@ -154,13 +154,13 @@ def _model(value: "Any") -> object:
 
 def _name_field(value: "Any") -> None:
     """Raise what names the place in a model's fields that cannot be written, if it is there."""
-    from lambda_runtime import payload_exact
+    from lambda_runtime.payload import exact
 
     for name in type(value).model_fields:
         try:
             value.model_dump(mode="json", include={name}, fallback=convert)
         except Exception:
-            payload_exact.check({name: getattr(value, name)})
+            exact.check({name: getattr(value, name)})
 
 
 def _struct(value: "Any") -> object:

@@ -9,7 +9,7 @@ the interpreter is gone.
 import ctypes
 import os
 
-from lambda_runtime import settings
+from lambda_runtime.ground import settings
 
 _SIZE = 4096
 
@@ -19,7 +19,7 @@ _libc.calloc.restype = ctypes.c_void_p
 _libc.putenv.argtypes = [ctypes.c_void_p]
 
 
-class ReusedLine:
+class EnvBuffer:
     """``name=value`` where the C library looks for it. Raises MemoryError."""
 
     def __init__(self, name: str) -> None:

@@ -10,7 +10,9 @@ from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-from lambda_runtime import api_client, context, errors, handlers, payload
+from lambda_runtime import context, handlers, payload
+from lambda_runtime.errors import reports
+from lambda_runtime.runtime_api import client
 
 VERSION = "4.2.2"
 """The version of awslambdaric whose surface this is."""
@@ -34,17 +36,17 @@ _MODULES: dict[str, dict[str, object]] = {
         for name in ("LambdaContext", "ClientContext", "Client", "CognitoIdentity")
     },
     "lambda_runtime_client": {
-        "BaseLambdaRuntimeClient": api_client.BaseLambdaRuntimeClient,
-        "LambdaRuntimeClient": api_client.LambdaRuntimeClient,
-        "LambdaRuntimeClientError": api_client.RuntimeApiError,
+        "BaseLambdaRuntimeClient": client.BaseLambdaRuntimeClient,
+        "LambdaRuntimeClient": client.LambdaRuntimeClient,
+        "LambdaRuntimeClientError": client.RuntimeApiError,
     },
-    "lambda_runtime_exception": {"FaultException": errors.FaultException},
+    "lambda_runtime_exception": {"FaultException": reports.FaultException},
     "lambda_runtime_marshaller": {"LambdaMarshaller": LambdaMarshaller, "to_json": to_json},
 }
 
 _BOOTSTRAP: dict[str, object] = {
     "_get_handler": handlers.resolve,
-    "FaultException": errors.FaultException,
+    "FaultException": reports.FaultException,
     "to_json": to_json,
 }
 
@@ -52,7 +54,7 @@ _BOOTSTRAP: dict[str, object] = {
 def attribute(name: str) -> object:
     """A name of awslambdaric.bootstrap that ``loop`` does not have. Raises AttributeError."""
     if name == "LambdaLoggerHandler":
-        from lambda_runtime.log_handlers import LambdaLoggerHandler
+        from lambda_runtime.logs.handlers import LambdaLoggerHandler
 
         return LambdaLoggerHandler
     try:

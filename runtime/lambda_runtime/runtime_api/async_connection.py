@@ -8,14 +8,14 @@ import os
 import socket
 from collections import deque
 
-from lambda_runtime.concurrency.replies import ReplyReader
-from lambda_runtime.connection import Disconnected, Reply, split_address
-from lambda_runtime.http1 import ProtocolError
+from lambda_runtime.runtime_api.connection import Disconnected, Reply, split_address
+from lambda_runtime.runtime_api.http1 import ProtocolError
+from lambda_runtime.runtime_api.reply_reader import ReplyReader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lambda_runtime.concurrency.poll_connection import Share
-    from lambda_runtime.concurrency.replies import Expectant
+    from lambda_runtime.runtime_api.reply_reader import Expectant
 
 _RECEIVE = 64 * 1024
 _CLOSED = "the Runtime API closed the connection"
