@@ -12,7 +12,7 @@ def main() -> None:
     """Run the function, as ``bootstrap`` does; or pack one."""
     if sys.argv[1:2] == ["pack"]:
         trusted.load("lambda_runtime.pack.packer.cli").run()
-    trusted.load("lambda_runtime.loop").main(sys.modules["__main__"].__file__ or sys.argv[0])
+    trusted.load("lambda_runtime.entry").main(sys.modules["__main__"].__file__ or sys.argv[0])
 
 
 if __name__ == "__main__":

@@ -7,17 +7,20 @@ do in an environment that Lambda freezes between two invocations.
 
 import asyncio
 import atexit
-import os
 import warnings
 from contextvars import Context, ContextVar, copy_context
 
-from lambda_runtime import logs
 from lambda_runtime.ground import trusted
+from lambda_runtime.ground.invocation import under_way
+from lambda_runtime.ground.process import process
+from lambda_runtime.ground.user_code import guards_user_code
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable
     from typing import Any, TypeVar
+
+    from lambda_runtime.runtime_api.client import Invocation
 
     T = TypeVar("T")
 
@@ -29,7 +32,7 @@ _LEAVE_SECONDS = 1.0
 
 _loop: asyncio.AbstractEventLoop | None = None
 _context: Context | None = None
-_context_of: object = None
+_context_of: "Invocation | None" = None
 _running: "asyncio.Future[Any] | None" = None
 _interrupted: "asyncio.Future[Any] | None" = None
 _interruption: Exception | None = None
@@ -44,8 +47,7 @@ def prepare() -> asyncio.AbstractEventLoop:
     global _loop
     if _loop is None:
         # Whoever closes it loses what was made on it, not the invocations to come.
-        atexit.register(_close, os.getpid())
-        logs.current_request_id = _request_id
+        atexit.register(_close)
         _loop = _set_by_user()
     if _loop is None or _loop.is_closed():
         _loop = asyncio.new_event_loop()
@@ -72,7 +74,7 @@ def run(awaitable: "Awaitable[T]") -> "T":
     asyncio.CancelledError when the awaitable was cancelled.
     """
     threads = trusted.loaded("lambda_runtime.concurrency.threads")
-    if threads is not None and logs.current_request_id():
+    if threads is not None and under_way.request_id():
         raise threads.no_event_loop(awaitable)
     if asyncio.isfuture(awaitable):
         # Made by sync code on a loop of its own, which is then the only one that can finish it.
@@ -109,6 +111,7 @@ def _cancel_interrupted(future: "asyncio.Future[Any]") -> None:
         future.cancel()
 
 
+@guards_user_code
 async def _wait_for(awaitable: "Awaitable[T]") -> "T":
     return await awaitable
 
@@ -155,21 +158,22 @@ def _invocation_context() -> Context:
     """The context of the present invocation, made when it first needs one."""
     global _context, _context_of
     # A retried event has the request id of its first attempt; only the object tells them apart.
-    if _context is None or _context_of is not logs.invocation:
-        _context, _context_of = copy_context(), logs.invocation
-        _context.run(request_id.set, logs.request_id)
+    if _context is None or _context_of is not under_way.latest:
+        _context, _context_of = copy_context(), under_way.latest
+        _context.run(_enter, _context_of)
     return _context
 
 
-def _request_id() -> str:
-    return request_id.get() or logs.request_id
+def _enter(invocation: "Invocation | None") -> None:
+    under_way.owner.set(invocation)
+    request_id.set("" if invocation is None else invocation.request_id)
 
 
-def _close(owner: int) -> None:
+def _close() -> None:
     """At the process's end, let tasks and async generators run their ``finally`` blocks."""
     loop = _loop
     # A forked child shares the parent's selector, which it must not change.
-    if loop is None or loop.is_closed() or loop.is_running() or os.getpid() != owner:
+    if loop is None or loop.is_closed() or loop.is_running() or process.is_forked():
         return
     # What an invocation that ended with SystemExit has left to stop the loop is not to stop this.
     loop.call_soon(loop.stop)

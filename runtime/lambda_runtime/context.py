@@ -170,7 +170,7 @@ def _parse(header: str | None, name: str) -> dict[str, object] | None:
     try:
         parsed = payload.decode(header)
     except Exception as error:
-        from lambda_runtime.errors.reports import FaultException
+        from lambda_runtime.ground.faults import FaultException
 
         raise FaultException(
             "Runtime.LambdaContextUnmarshalError", f"Unable to parse {name} JSON: {error}"
@@ -181,7 +181,7 @@ def _parse(header: str | None, name: str) -> dict[str, object] | None:
 def _mapping(value: object, name: str) -> dict[str, object]:
     if isinstance(value, dict):
         return value
-    from lambda_runtime.errors.reports import FaultException
+    from lambda_runtime.ground.faults import FaultException
 
     raise FaultException(
         "Runtime.LambdaContextUnmarshalError",

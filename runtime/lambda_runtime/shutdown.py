@@ -9,7 +9,7 @@ Theory of operation
 -------------------
 SIGTERM raises ``Terminated`` in the main thread, wherever that is: waiting for the next event, or
 in the handler, whose ``finally`` blocks and ``with`` statements get their turn and give up their
-locks. The exception ends up in ``loop.main``, which calls ``finish``. Code that swallows it, or
+locks. The exception ends up in ``entry.main``, which calls ``finish``. Code that swallows it, or
 that takes too long, does not get in the way: the process signals itself again, and finishes on top
 of it.
 
@@ -27,8 +27,10 @@ try:
 except ImportError:
     import signal as _signal
 
-from lambda_runtime import handlers, logs, loop
+from lambda_runtime import handlers, logs
 from lambda_runtime.ground import hooks
+from lambda_runtime.ground.invocation import under_way
+from lambda_runtime.ground.process import process
 from lambda_runtime.runtime_api.client import RuntimeApiError
 
 TYPE_CHECKING = False
@@ -71,20 +73,47 @@ _UNHEARD = (
     "registered, and {}"
 )
 
-_hooks: "list[Callable[[], object]]" = []
-_supervised = False
-_asked = False
-_reported = False
-_owner = 0
-_main_thread = 0
-_previous: object = None
-_extension: "InternalExtension | None" = None
-_drain: "Callable[[], None] | None" = None
-_terminated_at = 0.0
-_insisting = False
-_finishing = False
-_exit_at = 0.0
-_exit_status = 0
+SERVING, TERMINATING, FINISHING = "serving", "terminating", "finishing"
+"""The phases of a process: SIGTERM ends the first, if it comes, and the hooks are the last."""
+
+OWN, ASKED, UNASKED, CLOSED = "own", "asked", "not asked", "closed"
+"""Who registers the extension: this process itself; or the supervisor, who has been asked to, may
+still be, or has not been until the end of init."""
+
+
+class _Shutdown:
+    """How far this process is on its way to its end."""
+
+    def __init__(self) -> None:
+        self.hooks: list[Callable[[], object]] = []
+        self.phase = SERVING
+        self.terminated_at = 0.0
+        """When SIGTERM came, on the monotonic clock; 0 if it has not."""
+        self.registration = OWN
+        self.extension: InternalExtension | None = None
+        self.is_listening = False
+        self.previous: object = None
+        """What handled SIGTERM before."""
+        self.drain: Callable[[], None] | None = None
+        self.is_insisting = False
+        """Whether the next SIGTERM is the process's own."""
+
+    def is_ours(self) -> bool:
+        """Whether signals and the end are this process's, and not those of one that user code has
+        forked from it."""
+        return self.is_listening and not process.is_forked()
+
+
+class _Exit:
+    """When this process ends in any case, on the monotonic clock, and with which status."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+        self.status = 0
+
+
+_shutdown = _Shutdown()
+_end = _Exit()
 
 
 def on_shutdown(hook: "Hook") -> "Hook":
@@ -96,46 +125,47 @@ def on_shutdown(hook: "Hook") -> "Hook":
     otherwise in good order (``sys.exit``, a lost Runtime API), but not when its init has failed.
     Raises TypeError for what is not a function.
     """
-    _hooks.append(hooks.check("on_shutdown", hook))
-    if _supervised:
+    _shutdown.hooks.append(hooks.check("on_shutdown", hook))
+    if is_supervised():
         if not ask_supervisor():
             logs.warn(_UNHEARD.format("it is registered in init only"))
-    elif logs.request_id and not _owner:
+    elif under_way.latest is not None and not _shutdown.is_listening:
         prepare()  # too late for the extension, but another one may be there
     return hook
 
 
 def prepare() -> None:
     """Init is over: if there are hooks, make sure that SIGTERM comes, and that it is heard."""
-    if _hooks:
+    if _shutdown.hooks:
         listen()
         register()
 
 
 def be_supervised() -> None:
     """Register nothing in this process, one of several: the supervisor does that, once for all."""
-    global _supervised
-    _supervised = True
+    _shutdown.registration = UNASKED
+    _shutdown.is_listening = False
 
 
 def is_supervised() -> bool:
     """Whether the supervisor is to register the extension."""
-    return _supervised
+    return _shutdown.registration != OWN
 
 
 def ask_supervisor() -> bool:
     """Have the supervisor register the extension, at the end of init; False if that is over."""
-    global _asked
-    _asked = _asked or not _reported
-    return _asked
+    if _shutdown.registration == UNASKED:
+        _shutdown.registration = ASKED
+    return _shutdown.registration == ASKED
 
 
-def report() -> bool:
+def needs_extension() -> bool:
     """Init is over: whether the supervisor has been asked for the extension."""
-    global _asked, _reported
-    _reported = True
-    _asked = _asked or bool(_hooks)  # also those that have been registered before the fork
-    return _asked
+    if _shutdown.hooks:  # also those that have been registered before the fork
+        ask_supervisor()
+    if _shutdown.registration == UNASKED:
+        _shutdown.registration = CLOSED
+    return _shutdown.registration == ASKED
 
 
 def listen(drain: "Callable[[], None] | None" = None) -> None:
@@ -143,12 +173,11 @@ def listen(drain: "Callable[[], None] | None" = None) -> None:
 
     A handler for it of the user's own is called first; a SIGTERM that the user ignores stays
     ignored. ``drain``, if given, is called when it comes, to have no more invocations begun: the
-    main thread is left alone then, and has to ``leave`` when the last of them is over.
+    main thread is left alone then, and has to raise ``termination`` when the last of them is over.
     """
-    global _owner, _main_thread, _previous, _drain
-    _owner, _main_thread, _drain = posix.getpid(), _thread.get_ident(), drain
-    _previous = _signal.getsignal(_signal.SIGTERM)
-    if _previous == _signal.SIG_DFL or callable(_previous):
+    _shutdown.is_listening, _shutdown.drain = True, drain
+    previous = _shutdown.previous = _signal.getsignal(_signal.SIGTERM)
+    if previous == _signal.SIG_DFL or callable(previous):
         _signal.signal(_signal.SIGTERM, _terminate)
 
 
@@ -157,74 +186,71 @@ def finish() -> None:
 
     Not by the interpreter's own end: that waits for the threads of the user's that still run.
     """
-    global _finishing
-    if posix.getpid() != _owner or _finishing:
+    if not _shutdown.is_ours() or _shutdown.phase == FINISHING:
         return
-    _finishing = True
-    logs.invocation, logs.request_id, logs.tenant_id = None, "", None
-    if _terminated_at:
-        _run_within(WINDOW_SECONDS - (time.monotonic() - _terminated_at))
+    _shutdown.phase = FINISHING
+    under_way.forget()
+    if _shutdown.terminated_at:
+        _run_within(WINDOW_SECONDS - (time.monotonic() - _shutdown.terminated_at))
         end_process(0)
-    if _hooks:
+    if _shutdown.hooks:
         _run_within(WINDOW_SECONDS)
 
 
 def register() -> None:
     """Register the extension that does nothing; if Lambda refuses, log why."""
-    global _extension
     from lambda_runtime.extensions.client import ExtensionError
     from lambda_runtime.extensions.internal import InternalExtension
 
-    _extension = InternalExtension(EXTENSION_NAME, events=())
+    _shutdown.extension = InternalExtension(EXTENSION_NAME, events=())
     try:
-        _extension.start()
+        _shutdown.extension.start()
     except ExtensionError as error:
         logs.warn(_UNHEARD.format(error))
 
 
 def _terminate(number: int, frame: object) -> None:
     """The handler of SIGTERM, and of the same signal when the process insists."""
-    global _terminated_at, _insisting
-    if posix.getpid() != _owner:
+    if not _shutdown.is_ours():
         return _pass_on(number, frame)
-    insisting, _insisting = _insisting, False
-    if _finishing or (_terminated_at and not insisting):
+    insisting, _shutdown.is_insisting = _shutdown.is_insisting, False
+    if _shutdown.phase == FINISHING or (_shutdown.phase == TERMINATING and not insisting):
         return
-    if loop.terminated:
+    if process.is_terminated:
         finish()  # the exception has been swallowed, or is still on its way
-    if not _terminated_at:
-        _terminated_at = time.monotonic()
-        pauses = (_UNWIND_SECONDS,) if _drain is None else (_DRAIN_SECONDS, _UNWIND_SECONDS)
+    if _shutdown.phase == SERVING:
+        _shutdown.phase, _shutdown.terminated_at = TERMINATING, time.monotonic()
+        drain = _shutdown.drain
+        pauses = (_UNWIND_SECONDS,) if drain is None else (_DRAIN_SECONDS, _UNWIND_SECONDS)
         _thread.start_new_thread(_insist, pauses)
-        if callable(_previous):
-            _previous(number, frame)
-        if _drain is not None:
-            return _drain()
-    raise leave()
+        if callable(_shutdown.previous):
+            _shutdown.previous(number, frame)
+        if drain is not None:
+            return drain()
+    raise termination()
 
 
-def leave() -> Terminated:
+def termination() -> Terminated:
     """The exception that ends the process now that it has drained, or is out of time."""
-    loop.terminated = True
+    process.is_terminated = True
     return Terminated(0)
 
 
 def _pass_on(number: int, frame: object) -> None:
     """A child of the handler's got the signal: for it, nothing has been installed."""
-    if callable(_previous):
-        _previous(number, frame)
+    if callable(_shutdown.previous):
+        _shutdown.previous(number, frame)
     else:
         _signal.signal(number, _signal.SIG_DFL)
         posix.kill(posix.getpid(), number)
 
 
 def _insist(*pauses: float) -> None:
-    global _insisting
     for pause in pauses:
         time.sleep(pause)
-        if not _finishing:
-            _insisting = True
-            _signal.pthread_kill(_main_thread, _signal.SIGTERM)
+        if _shutdown.phase != FINISHING:
+            _shutdown.is_insisting = True
+            _signal.pthread_kill(process.main_thread, _signal.SIGTERM)
 
 
 def _run_within(seconds: float) -> None:
@@ -232,10 +258,11 @@ def _run_within(seconds: float) -> None:
 
     end = time.monotonic() + seconds
     raise_timeout_in(seconds)
-    while _hooks and time.monotonic() < end:
-        _run(_hooks.pop())
-    if _hooks:
-        logs.warn(f"The environment ends, {len(_hooks)} shutdown hooks uncalled")
+    hooks = _shutdown.hooks
+    while hooks and time.monotonic() < end:
+        _run(hooks.pop())
+    if hooks:
+        logs.warn(f"The environment ends, {len(hooks)} shutdown hooks uncalled")
 
 
 def _run(hook: "Callable[[], object]") -> None:
@@ -307,7 +334,7 @@ def end_process(status: int) -> "NoReturn":
     not waited for.
     """
     _bound(_EXIT_SECONDS, status)
-    if not _terminated_at:
+    if not _shutdown.terminated_at:
         _kill_in(_EXIT_SECONDS + _LAST_SECONDS)
     for step in (_join_threads, _run_atexit):
         try:
@@ -319,21 +346,20 @@ def end_process(status: int) -> "NoReturn":
 
 def _exit() -> "NoReturn":
     logs.flush(last=True)
-    posix._exit(_exit_status & 0xFF)
+    posix._exit(_end.status & 0xFF)
 
 
 def _finalize() -> None:
     """Run ``atexit``'s functions where no other way is known: end the whole interpreter."""
     import ctypes
 
-    ctypes.pythonapi.Py_Exit(_exit_status & 0xFF)
+    ctypes.pythonapi.Py_Exit(_end.status & 0xFF)
 
 
 def _bound(seconds: float, status: int) -> None:
     """Have the process end after so many seconds, whatever hangs in the main thread."""
-    global _exit_at, _exit_status
-    started, _exit_at, _exit_status = bool(_exit_at), time.monotonic() + seconds, status
-    if not started:
+    is_bound, _end.at, _end.status = bool(_end.at), time.monotonic() + seconds, status
+    if not is_bound:
         try:
             _thread.start_new_thread(_exit_in_time, ())
         except RuntimeError:
@@ -341,7 +367,7 @@ def _bound(seconds: float, status: int) -> None:
 
 
 def _exit_in_time() -> None:
-    while (left := _exit_at - time.monotonic()) > 0:
+    while (left := _end.at - time.monotonic()) > 0:
         time.sleep(left)
     _exit()
 
@@ -358,7 +384,7 @@ def _kill_in(seconds: float) -> None:
 def _join_threads() -> None:
     """Have executors end, and wait for threads that are no daemons; but not for long."""
     threading = sys.modules.get("threading")
-    if threading is None or _terminated_at or _supervised:
+    if threading is None or _shutdown.terminated_at or is_supervised():
         return
     end = time.monotonic() + _THREADS_SECONDS
     if endings := list(getattr(threading, "_threading_atexits", ())):

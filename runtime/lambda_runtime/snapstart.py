@@ -8,8 +8,9 @@ Lambda SnapStart" in the AWS Lambda Developer Guide.
 import posix
 import sys
 
-from lambda_runtime import handlers, logs, loop
+from lambda_runtime import handlers, logs
 from lambda_runtime.ground import hooks, settings, trusted
+from lambda_runtime.ground.process import process
 from lambda_runtime.runtime_api.client import RuntimeApiError
 from lambda_runtime.start import startup
 
@@ -154,7 +155,7 @@ def _fail(
     error_type: str,
     report: "Callable[[dict[str, object], str], None]",
 ) -> "NoReturn":
-    if loop.terminated:
+    if process.is_terminated:
         raise error  # nothing has failed: the environment ends
 
     from lambda_runtime.errors import reports

@@ -9,8 +9,9 @@ from base64 import b64encode
 from collections.abc import AsyncIterable, Iterable, Mapping
 
 from lambda_runtime import logs, payload
-from lambda_runtime.errors.reports import FaultException
 from lambda_runtime.ground import settings
+from lambda_runtime.ground.faults import FaultException
+from lambda_runtime.ground.user_code import calls_user_code
 from lambda_runtime.runtime_api.upload import Gone, Upload, too_late
 
 TYPE_CHECKING = False
@@ -200,6 +201,7 @@ def _as_async(body: Body) -> AsyncIterable[Chunk]:
     return body if isinstance(body, AsyncIterable) else _each_of(body)
 
 
+@calls_user_code
 async def _each_of(body: "Chunk | Iterable[Chunk]") -> "AsyncIterator[Chunk]":
     chunks = iter((body,) if isinstance(body, (bytes, str)) else body)
     try:
@@ -211,6 +213,7 @@ async def _each_of(body: "Chunk | Iterable[Chunk]") -> "AsyncIterator[Chunk]":
             close()
 
 
+@calls_user_code
 def _each(body: "Chunk | Iterable[Chunk]", sink: "Callable[[bytes], None]") -> None:
     """Hand every chunk to the sink; close the body's iterator whatever happens."""
     chunks = iter((body,) if isinstance(body, (bytes, str)) else body)
@@ -223,6 +226,7 @@ def _each(body: "Chunk | Iterable[Chunk]", sink: "Callable[[bytes], None]") -> N
             close()
 
 
+@calls_user_code
 async def _each_async(
     body: AsyncIterable[Chunk], sink: "Callable[[bytes], Awaitable[None]]"
 ) -> None:

@@ -22,7 +22,7 @@ import pytest
 
 from lambda_emulator.threaded import ThreadedEmulator
 from lambda_runtime import payload
-from lambda_runtime.errors.reports import FaultException
+from lambda_runtime.ground.faults import FaultException
 from lambda_runtime.payload import exact, libraries
 from support.paths import ROOT
 

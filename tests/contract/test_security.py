@@ -151,7 +151,7 @@ INJECTIONS = {
         "def handler(event, context):\n    bad()"
     ),
     "fault type": (
-        "from lambda_runtime.errors.reports import FaultException\n"
+        "from lambda_runtime.ground.faults import FaultException\n"
         "def handler(event, context):\n    raise FaultException(INJECTED, INJECTED)"
     ),
     "init error": "raise type('Runtime.' + INJECTED, (Exception,), {})(INJECTED)",

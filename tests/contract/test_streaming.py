@@ -506,7 +506,8 @@ def test_a_plain_handler_loads_none_of_it(run: Run) -> None:
     assert ours == {
         f"lambda_runtime.{name}"
         for name in (
-            *("context", "errors", "errors.last_resort", "ground", "ground.settings"),
+            *("context", "entry", "errors", "errors.last_resort", "ground", "ground.invocation"),
+            *("ground.process", "ground.settings"),
             *("ground.trusted", "handlers", "logs", "loop", "payload", "runtime_api"),
             *("runtime_api.client", "runtime_api.connection", "runtime_api.http1"),
             *("start", "start.startup"),

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from lambda_runtime.errors.reports import FaultException
+from lambda_runtime.ground.faults import FaultException
 from lambda_runtime.runtime_api.client import RuntimeApiError
 
 Failure = type[BaseException]

@@ -15,20 +15,18 @@ FLOORS = {
     "ground": "ground",
     "records": "errors logs payload",
     "wire": "runtime_api",
-    "function": "aio context credentials handlers start streaming",
+    "function": "aio context credentials deadline handlers start streaming",
     "loop": "loop",
-    "modes": "__main__ concurrency deadline extensions pack shutdown snapstart testing web",
+    "modes": "concurrency extensions pack shutdown snapstart testing web",
+    "entry": "__main__ entry",
 }
 """The floors from the bottom up, and the modules and packages on each."""
 
 LATE_UPWARD = {
     ("aio", "concurrency"),
     ("handlers", "web"),
-    ("loop", "concurrency"),
-    ("loop", "deadline"),
     ("loop", "pack"),
-    ("loop", "shutdown"),
-    ("loop", "snapstart"),
+    ("pack", "entry"),
     ("start", "pack"),
 }
 """What is imported from a floor above, in a function, when a mode is used: nothing may be added

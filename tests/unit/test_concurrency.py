@@ -20,7 +20,7 @@ import pytest
 from lambda_runtime.concurrency import output, ways
 from lambda_runtime.concurrency.board import Board
 from lambda_runtime.concurrency.worker import Report
-from lambda_runtime.errors.reports import FaultException
+from lambda_runtime.ground.faults import FaultException
 from support.polls import Polls
 from support.process import BOOTSTRAP
 

@@ -7,7 +7,7 @@ import pytest
 
 from lambda_runtime import context
 from lambda_runtime.context import LambdaContext
-from lambda_runtime.errors.reports import FaultException
+from lambda_runtime.ground.faults import FaultException
 from lambda_runtime.runtime_api.client import Invocation
 from lambda_runtime.runtime_api.connection import Reply
 

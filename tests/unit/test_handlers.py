@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lambda_runtime import handlers
-from lambda_runtime.errors.reports import FaultException
+from lambda_runtime.ground.faults import FaultException
 
 
 @pytest.fixture(autouse=True)

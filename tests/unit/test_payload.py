@@ -18,7 +18,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lambda_runtime import payload
-from lambda_runtime.errors.reports import FaultException
+from lambda_runtime.ground.faults import FaultException
 from lambda_runtime.payload import exact
 
 ENGINES = ["interpreter", "orjson"] if find_spec("orjson") else ["interpreter"]

@@ -238,11 +238,11 @@ def bundled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_bundle_is_loaded(
     name: str, task: Path, bundled: Path, expected: list[tuple[str, object]]
 ) -> None:
-    tell = "import atexit; atexit.register(lambda: print(sys.modules['lambda_runtime.loop'].main"
-    tell += ".__code__.co_filename, type(sys.modules['lambda_runtime.loop'].__loader__).__name__))"
+    tell = "import atexit; atexit.register(lambda: print(sys.modules['lambda_runtime.entry'].main"
+    tell += ".__code__.co_filename, type(sys.modules['lambda_runtime.entry'].__loader__).__name__))"
     outcome = run(f"{BREAK[name]}\n{tell}", task, bundled / "bootstrap")
     assert answers(outcome) == expected
-    assert f"{bundled}/lambda_runtime/loop.py BundleLoader" in outcome.stdout
+    assert f"{bundled}/lambda_runtime/entry.py BundleLoader" in outcome.stdout
 
 
 @pytest.mark.parametrize(
@@ -357,17 +357,18 @@ def test_telemetry_is_accepted(broken: str) -> None:
 def test_several_at_once_can_be_served(broken: str) -> None:
     process = python(
         f"import socket, signal\n{broken}\n"
-        "from lambda_runtime.concurrency import interruption, output, supervisor, threads\n"
-        "interruption._raise_in(1, None)\nprint('loaded')"
+        "from lambda_runtime.concurrency import output, supervisor, threads\n"
+        "from lambda_runtime.deadline import threads as interrupter\n"
+        "interrupter._raise_in(1, None)\nprint('loaded')"
     )
     assert process.stdout == "loaded\n", process.stderr
 
 
 def test_threads_that_cannot_be_seen_are_not_interrupted() -> None:
     process = python(
-        "import _thread\nfrom lambda_runtime.concurrency import interruption\n"
-        "me = _thread.get_ident()\nprint(interruption._frame_of(me) is sys._getframe().f_back)\n"
-        "del sys._current_frames\nprint(interruption._frame_of(me))"
+        "import _thread\nfrom lambda_runtime.deadline import threads as interrupter\n"
+        "me = _thread.get_ident()\nprint(interrupter._frame_of(me) is sys._getframe().f_back)\n"
+        "del sys._current_frames\nprint(interrupter._frame_of(me))"
     )
     assert process.stdout.endswith("None\n"), process.stderr
 

@@ -16,7 +16,10 @@ COLD_MODULES = {
     # what the runtime is made of
     "lambda_runtime",
     "lambda_runtime.errors",
+    "lambda_runtime.entry",
     "lambda_runtime.ground",
+    "lambda_runtime.ground.invocation",
+    "lambda_runtime.ground.process",
     "lambda_runtime.runtime_api",
     "lambda_runtime.start",
     "lambda_runtime.runtime_api.client",
@@ -93,9 +96,9 @@ def test_the_path(clean_python: str) -> None:
 
 def test_a_checkout_and_a_bundle_behave_alike(tmp_path: Path, clean_python: str) -> None:
     code = (
-        "import sys, lambda_runtime.loop as loop\n"
-        "def handler(e, c): return [loop.__file__, loop.main.__code__.co_filename,"
-        " loop.__spec__.origin, lambda_runtime.__path__, type(sys.meta_path[0]).__name__]\n"
+        "import sys, lambda_runtime.entry as entry\n"
+        "def handler(e, c): return [entry.__file__, entry.main.__code__.co_filename,"
+        " entry.__spec__.origin, lambda_runtime.__path__, type(sys.meta_path[0]).__name__]\n"
         "import lambda_runtime"
     )
     for shape in ("runtime/lambda_runtime", "lambda_runtime"):
@@ -110,11 +113,11 @@ def test_a_checkout_and_a_bundle_behave_alike(tmp_path: Path, clean_python: str)
             [clean_python, "-m", "lambda_runtime.start.bundle"], cwd=package.parent, check=True
         )
         bundled = run_function(code, command=command)
-        file = f"{package}/loop.py"
+        file = f"{package}/entry.py"
         assert plain.answer == [file, file, file, [str(package)], "ImportHooks"]
         assert bundled.answer == plain.answer
         # the bundle is what is used: without the sources beside it the function still runs
-        (package / "loop.py").unlink()
+        (package / "entry.py").unlink()
         assert run_function(code, command=command).answer == plain.answer
 
 

@@ -20,7 +20,7 @@ from lambda_runtime.concurrency.inheritance import Estate, Giver, Heir
 from lambda_runtime.concurrency.lifeline import Lifeline
 from lambda_runtime.concurrency.poll_connection import see
 from lambda_runtime.concurrency.watchdog import Clock, Watch
-from lambda_runtime.errors.reports import FaultException
+from lambda_runtime.ground.faults import FaultException
 from support.process import event
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lambda_runtime import handlers
-from lambda_runtime.errors.reports import FaultException
+from lambda_runtime.ground.faults import FaultException
 from lambda_runtime.web import detect
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambda_runtime.errors.reports import FaultException
+from lambda_runtime.ground.faults import FaultException
 from lambda_runtime.web import events, paths
 from lambda_runtime.web.events import Request
 from support.http_events import (

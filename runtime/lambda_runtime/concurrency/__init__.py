@@ -26,6 +26,7 @@ from lambda_runtime import logs, loop, shutdown
 from lambda_runtime.concurrency import output, supervisor, watchdog, ways
 from lambda_runtime.errors import last_resort
 from lambda_runtime.ground import settings
+from lambda_runtime.ground.process import process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def run(address: str) -> "NoReturn":
     try:
         _run(address)
     except BaseException as error:
-        if loop.is_forked():
+        if process.is_forked():
             raise
         try:
             shutdown.end_with(error)

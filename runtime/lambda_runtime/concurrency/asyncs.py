@@ -5,11 +5,8 @@ the context that init has left. No task waits for an event: user code that looks
 wait for them or to cancel them, finds those of invocations under way, and none that never ends.
 """
 
-import _thread
 import asyncio
 import posix
-import signal
-import time
 from asyncio import Task
 from contextvars import copy_context
 from functools import partial
@@ -17,17 +14,20 @@ from functools import partial
 from lambda_runtime import aio, context, deadline, handlers, logs, loop, shutdown
 from lambda_runtime.concurrency import shared, watchdog
 from lambda_runtime.concurrency.client import GRACE_SECONDS, PAUSES, ManagedClient
+from lambda_runtime.deadline.tasks import Interrupter
 from lambda_runtime.errors import last_resort
 from lambda_runtime.ground import settings
+from lambda_runtime.ground.invocation import under_way
+from lambda_runtime.ground.process import process
+from lambda_runtime.ground.user_code import guards_user_code
 from lambda_runtime.runtime_api.async_connection import Link
-from lambda_runtime.runtime_api.client import LOST, Invocation, LambdaRuntimeClient, RuntimeApiError
+from lambda_runtime.runtime_api.client import LOST, Invocation, RuntimeApiError
 from lambda_runtime.runtime_api.connection import Reply
 from lambda_runtime.runtime_api.http1 import quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
-    from types import FrameType
     from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
     from lambda_runtime.concurrency.board import Slot
@@ -39,13 +39,9 @@ if TYPE_CHECKING:
     P = ParamSpec("P")
     T = TypeVar("T")
 
-_RETRY_SECONDS = 0.02
-
 
 class AsyncClient(ManagedClient):
     """One poll's client. What gives an answer is to be awaited."""
-
-    is_async = True
 
     def __init__(
         self, address: str, slot: "Slot", share: "Share", event_loop: asyncio.AbstractEventLoop
@@ -58,6 +54,10 @@ class AsyncClient(ManagedClient):
         """Whether the handler is at work, or what it has returned."""
         self.interruption: deadline.DeadlineExceeded | None = None
         """The error for which the handler has been cancelled."""
+
+    def handle(self, handler: "Handler", invocation: Invocation) -> "Awaitable[None]":
+        """Run the handler and answer the invocation, as a coroutine."""
+        return handle(self, handler, invocation)
 
     def has_asked(self) -> bool:
         """Whether the next event has been asked for, and the reply not been waited for yet."""
@@ -176,7 +176,7 @@ async def _undisturbed(
         try:
             return await work(*arguments, **named)
         except asyncio.CancelledError:
-            if loop.terminated:
+            if process.is_terminated:
                 raise
 
 
@@ -192,12 +192,12 @@ def _retrieve(reply: "asyncio.Future[Reply]") -> None:
     reply.exception()
 
 
-async def handle(client: LambdaRuntimeClient, handler: "Handler", invocation: Invocation) -> None:
+@guards_user_code
+async def handle(client: AsyncClient, handler: "Handler", invocation: Invocation) -> None:
     """What ``loop.handle_event_request`` is, on the event loop, with an AsyncClient.
 
     A SystemExit is answered like any other error: the other invocations go on.
     """
-    assert isinstance(client, AsyncClient)
     try:
         invocation_context = context.make(invocation)
         marshaller = client.marshaller
@@ -217,15 +217,15 @@ async def handle(client: LambdaRuntimeClient, handler: "Handler", invocation: In
         result, content_type = marshaller.marshal_response(response)
     except BaseException as error:
         client.in_user_code = False
-        if loop.is_forked():
+        if process.is_forked():
             shared.end_child(error)
-        if loop.terminated or error is client.failure:
+        if process.is_terminated or error is client.failure:
             raise
         return await _awaited(last_resort.answer(client, invocation, _cause(client, error)))
     finally:
         client.in_user_code = False
     logs.flush()
-    if loop.is_forked():
+    if process.is_forked():
         shared.end_child(SystemExit())
     await _awaited(
         client.post_invocation_result(
@@ -284,7 +284,7 @@ class Server:
         """Begin to poll, and run the event loop until the end."""
         interrupt = None
         if settings.get("LAMBDA_RUNTIME_TIMEOUT"):
-            interrupt = Interrupter(self).interrupt
+            interrupt = Interrupter(self.event_loop, self.cancel).interrupt
         shared.prepare(self._places, interrupt)
         shutdown.listen(self._drain)
         self._beat(watchdog.beat_seconds())
@@ -294,15 +294,16 @@ class Server:
             self.run_loop()
         if self._failure is not None:
             raise self._failure
-        raise shutdown.leave()
+        raise shutdown.termination()
 
+    @guards_user_code
     def run_loop(self) -> None:
         """Run the event loop until it is stopped, or something stops it."""
         try:
             self.event_loop.run_forever()
         except (SystemExit, KeyboardInterrupt) as leaving:
             # The loop lets these two through whoever raised them.
-            if loop.terminated:
+            if process.is_terminated:
                 aio.cancel(self.event_loop, [poll.task for poll in self._polls if poll.task])
                 raise
             # A task that some handler has started may not end the others' process.
@@ -327,7 +328,7 @@ class Server:
 
     def cancel(self, invocation: Invocation, error: deadline.DeadlineExceeded) -> None:
         """Cancel the invocation's handler, if it is at work, and answer with this error."""
-        task = shared.running.get(invocation)
+        task = under_way.runners.get(invocation)
         for poll in self._polls:
             if poll.task is task:
                 poll.cancel(error)
@@ -380,7 +381,7 @@ def _callback(
         try:
             method(poll, *arguments, **named)
         except BaseException as error:
-            if loop.terminated or loop.is_forked():
+            if process.is_terminated or process.is_forked():
                 raise
             poll.break_down(error)
 
@@ -487,16 +488,16 @@ class Poll:
         if invocation.upload is not None:
             self.client.end_upload(invocation.upload)
         if not task.cancelled() and (error := task.exception()) is not None:
-            shared.end(invocation)
+            under_way.end(invocation)
             self.break_down(error)
-        elif shared.end(invocation) or loop.terminated:
+        elif under_way.end(invocation) or process.is_terminated:
             self.task = None
             self._server.go_on(self)
         else:
             self._serve(invocation)  # it has been cancelled before it could begin
 
     async def _handle(self, client: AsyncClient, invocation: Invocation) -> None:
-        shared.begin(invocation, self.task)
+        under_way.begin_beside(invocation, self.task)
         aio.request_id.set(invocation.request_id)
         client.ask_ahead = not client.draining
         client.interruption = None
@@ -504,53 +505,12 @@ class Poll:
             await _awaited(loop.handle_event_request(client, self._server.handler, invocation))
             client.settle()
         except BaseException as error:
-            if loop.is_forked():
+            if process.is_forked():
                 shared.end_child(error)
-            if loop.terminated:
+            if process.is_terminated:
                 raise
             if error is client.failure:
                 shared.warn(f"The invocation remains without an answer: {error}")
             else:
                 await _awaited(client.recover(invocation, error))
                 client.settle()
-
-
-class Interrupter:
-    """LAMBDA_RUNTIME_TIMEOUT=raise: cancels a handler, and interrupts one that blocks the loop.
-
-    A handler is cancelled on the event loop, as soon as that comes to it. If it does not, a signal
-    to the main thread raises in the code that holds it up, where that belongs to the invocation.
-    """
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
-        self._main_thread = _thread.get_ident()
-        self._signal = deadline.free_signal()
-        self._expired: dict[Invocation, deadline.DeadlineExceeded] = {}
-        """Those that are to be interrupted; taken out by whoever does it."""
-        signal.signal(self._signal, self._raise)
-        deadline.calling_code.update((handle.__code__, Server.run_loop.__code__))
-
-    def interrupt(self, invocation: Invocation, left_ms: float) -> None:
-        """Interrupt the invocation's handler. For the thread that watches deadlines."""
-        self._expired[invocation] = deadline.DeadlineExceeded(deadline.message(left_ms))
-        self._server.event_loop.call_soon_threadsafe(self._cancel, invocation)
-        _thread.start_new_thread(self._unblock, (invocation,))
-
-    def _cancel(self, invocation: Invocation) -> None:
-        error = self._expired.pop(invocation, None)
-        if error is not None:
-            self._server.cancel(invocation, error)
-
-    def _unblock(self, invocation: Invocation) -> None:
-        time.sleep(_RETRY_SECONDS)
-        while invocation in self._expired and invocation in shared.running:
-            signal.pthread_kill(self._main_thread, self._signal)
-            time.sleep(_RETRY_SECONDS)
-        self._expired.pop(invocation, None)
-
-    def _raise(self, number: int, frame: "FrameType | None") -> None:
-        # A signal handler runs in the context of the code that it interrupts.
-        invocation = shared.current.get()
-        if invocation in self._expired and deadline.is_user_code(frame):
-            raise self._expired.pop(invocation)

@@ -13,12 +13,13 @@ try:
 except ImportError:
     import signal as _signal
 
-from lambda_runtime import loop, payload
+from lambda_runtime import payload
 from lambda_runtime.concurrency.board import BUSY, HELPLESS, OVER, WAITING
 from lambda_runtime.concurrency.poll_connection import PollConnection
 from lambda_runtime.concurrency.shared import log_stray, warn
 from lambda_runtime.deadline import DeadlineExceeded
 from lambda_runtime.errors import last_resort
+from lambda_runtime.ground.process import process
 from lambda_runtime.runtime_api.client import Invocation, LambdaRuntimeClient, RuntimeApiError
 
 TYPE_CHECKING = False
@@ -109,7 +110,7 @@ class ManagedClient(PersistentClient):
         if share is not None:
             self._connection = PollConnection(address, slot, share)
         self._slot = slot
-        posix.register_at_fork(after_in_child=self.leave_to_parent)
+        process.in_child(self.leave_to_parent)
 
     @property
     def waiting(self) -> bool:
@@ -153,7 +154,7 @@ class ManagedClient(PersistentClient):
                     time.sleep(self.pause_polls(pauses, self.failure))
                     if self.draining:
                         raise
-                elif loop.terminated or loop.is_forked():
+                elif process.is_terminated or process.is_forked():
                     raise
                 else:
                     log_stray(error)

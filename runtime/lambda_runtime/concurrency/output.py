@@ -16,8 +16,9 @@ except ImportError:
     import socket as _socket  # type: ignore[no-redef]
 
 from lambda_runtime import logs
-from lambda_runtime.concurrency import shared
 from lambda_runtime.ground import settings
+from lambda_runtime.ground.invocation import under_way
+from lambda_runtime.ground.process import process
 from lambda_runtime.logs import streams
 from lambda_runtime.runtime_api.connection import new_socket
 
@@ -84,7 +85,7 @@ class Turn:
         self._fd = posix.memfd_create("lambda-runtime-output") if processes else -1
         self._depth = 0
         self._renew()
-        posix.register_at_fork(after_in_child=self._renew)
+        process.in_child(self._renew)
 
     def __enter__(self) -> None:
         lock = self._lock
@@ -167,7 +168,7 @@ class Lines(io.TextIOWrapper):
         )
         self._begun: dict[_Writer, str] = {}
         # In a child process, what has been begun is the parent's to write.
-        posix.register_at_fork(after_in_child=self._begun.clear)
+        process.in_child(self._begun.clear)
         _all.append(self)
 
     def write(self, text: str, /) -> int:
@@ -194,7 +195,7 @@ class Lines(io.TextIOWrapper):
 
     def finish_lines(self, last: bool) -> None:
         """Write what this invocation has begun, as lines; the ``last`` time, what any has."""
-        owner = None if last else shared.current.get()
+        owner = None if last else under_way.of_context()
         for writer in list(self._begun):
             if last or writer[0] is owner:
                 begun = self._begun.pop(writer, "")
@@ -218,7 +219,7 @@ class Lines(io.TextIOWrapper):
 
 
 def _writer() -> "_Writer":
-    return shared.current.get(), _thread.get_ident()
+    return under_way.of_context(), _thread.get_ident()
 
 
 def _broken(lines: str) -> "Iterator[str]":

@@ -10,10 +10,13 @@ import time
 from functools import partial
 
 from lambda_runtime import loop, shutdown
-from lambda_runtime.concurrency import interruption, shared, watchdog
+from lambda_runtime.concurrency import shared, watchdog
 from lambda_runtime.concurrency.client import GRACE_SECONDS, ManagedClient
-from lambda_runtime.errors.reports import FaultException
+from lambda_runtime.deadline import threads as interrupter
 from lambda_runtime.ground import settings
+from lambda_runtime.ground.faults import FaultException
+from lambda_runtime.ground.invocation import under_way
+from lambda_runtime.ground.process import process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,7 +68,7 @@ class Server:
         """Start the threads, and wait until the last of them has left."""
         shared.prepare(
             self._places,
-            interruption.interrupt if settings.get("LAMBDA_RUNTIME_TIMEOUT") else None,
+            interrupter.interrupt if settings.get("LAMBDA_RUNTIME_TIMEOUT") else None,
         )
         shutdown.listen(self._drain)
         for number, client in enumerate(self._clients, 1):
@@ -76,7 +79,7 @@ class Server:
         self._wait()
         if self._failure is not None:
             raise self._failure
-        raise shutdown.leave()
+        raise shutdown.termination()
 
     def _wait(self) -> None:
         """Until the last thread has left, with a sign of life now and then."""
@@ -88,7 +91,7 @@ class Server:
             try:
                 self._over.wait(seconds)
             except BaseException as error:
-                if loop.terminated:
+                if process.is_terminated:
                     raise
                 shared.log_stray(error)  # as SIGINT's
 
@@ -110,7 +113,7 @@ class Server:
             while (invocation := client.next_event()) is not None:
                 self._context.copy().run(self._handle, client, invocation)
         except BaseException as error:
-            if loop.is_forked():
+            if process.is_forked():
                 shared.end_child(error)
             if client.has_in_hand or not client.draining:
                 client.give_up()
@@ -133,19 +136,19 @@ class Server:
             self._end_waiting()  # some have begun to wait just now
 
     def _handle(self, client: "ManagedClient", invocation: "Invocation") -> None:
-        shared.begin(invocation, _thread.get_ident())
+        under_way.begin_beside(invocation, _thread.get_ident())
         client.ask_ahead = not client.draining
         try:
             loop.handle_event_request(client, self._handler, invocation)
         except BaseException as error:
-            if loop.is_forked():
+            if process.is_forked():
                 shared.end_child(error)
             if error is client.failure:
                 raise
             client.recover(invocation, error)
             # A SystemExit has been answered, and the other invocations go on.
         finally:
-            interruption.end(invocation)
+            interrupter.end(invocation)
             if invocation.upload is not None:
                 client.end_upload(invocation.upload)
         client.settle()

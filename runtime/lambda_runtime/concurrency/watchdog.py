@@ -45,7 +45,7 @@ def patience() -> int:
         return _DEFAULT
     if text.isascii() and text.isdigit() and len(text) < 7:
         return int(text)
-    from lambda_runtime.errors.reports import FaultException
+    from lambda_runtime.ground.faults import FaultException
 
     raise FaultException(
         "Runtime.InvalidSetting",

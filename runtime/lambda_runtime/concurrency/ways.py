@@ -59,6 +59,6 @@ def choose(way: str, handler: "Handler") -> str:
 
 
 def _invalid(message: str) -> Exception:
-    from lambda_runtime.errors.reports import FaultException
+    from lambda_runtime.ground.faults import FaultException
 
     return FaultException("Runtime.InvalidSetting", message)

@@ -8,6 +8,8 @@ from lambda_runtime.concurrency import inheritance, output, preload, ways
 from lambda_runtime.concurrency.client import GRACE_SECONDS, ManagedClient
 from lambda_runtime.errors import last_resort
 from lambda_runtime.ground import settings, trusted
+from lambda_runtime.ground.invocation import under_way
+from lambda_runtime.ground.process import process
 from lambda_runtime.runtime_api.client import RuntimeApiError
 
 TYPE_CHECKING = False
@@ -74,7 +76,8 @@ class Worker:
         already.
         """
         self._way = way
-        loop.adopt_process()
+        process.claim()
+        under_way.watch_anew()
         shutdown.be_supervised()
         output.connect(self._turn)
         output.take_over(self._turn)  # anew: a thread of init's may have had the old ones in use
@@ -89,7 +92,7 @@ class Worker:
             self._serve(client, handler)
         except RuntimeApiError:
             if client.draining:
-                raise shutdown.leave() from None
+                raise shutdown.termination() from None
             raise
 
     def _complete(self, handler: "Handler") -> "Handler":
@@ -103,7 +106,9 @@ class Worker:
         from lambda_runtime import deadline
 
         if self._way not in ways.SHARED:
-            return deadline.guard(handler, policy)
+            from lambda_runtime.deadline import main_thread
+
+            return main_thread.guard(handler, policy)
         deadline.check_policy(policy)
         return deadline.Guarded(handler)
 
@@ -121,7 +126,7 @@ class Worker:
     def _report(self) -> None:
         """Tell the supervisor that the init is over, and wait for its word."""
         modules = [name for name in COMMON if _is_standard(sys.modules.get(name))]
-        self._channel.sendall(Report(self._way, shutdown.report(), modules).write())
+        self._channel.sendall(Report(self._way, shutdown.needs_extension(), modules).write())
         if not self._channel.recv(1):
             sys.exit(1)  # it is gone
 
@@ -157,16 +162,16 @@ def serve_alone(client: ManagedClient, handler: "Handler") -> "NoReturn":
 
     shutdown.listen(drain)
     while True:
-        loop.current = None
+        under_way.current = None
         invocation = client.next_event()
         if invocation is None:
-            raise shutdown.leave()
+            raise shutdown.termination()
         loop.begin(invocation)
         client.ask_ahead = not client.draining
         try:
             loop.handle_event_request(client, handler, invocation)
         except BaseException as error:
-            if error is client.failure or loop.terminated or loop.is_forked():
+            if error is client.failure or process.is_terminated or process.is_forked():
                 raise
             client.recover(invocation, error)
             if issubclass(type(error), SystemExit):

@@ -4,17 +4,21 @@ import posix
 import sys
 import time
 
-from lambda_runtime import logs, loop
+from lambda_runtime import logs
 from lambda_runtime.errors import frames, reports
 from lambda_runtime.ground import trusted
+from lambda_runtime.ground.invocation import under_way
+from lambda_runtime.ground.process import process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _thread
     import asyncio
     from collections.abc import Callable, Collection, Iterable, Iterator
-    from types import FrameType
+    from types import CodeType, FrameType
     from typing import Any
+
+    from lambda_runtime.runtime_api.client import Invocation
 
     Entry = dict[str, object]
 
@@ -24,30 +28,41 @@ _MOST = 50
 _started = time.monotonic()  # half a second after the process, where there is no better clock
 
 
-def log(
-    request_id: str,
-    left_ms: float,
-    hidden: "Collection[object]" = (),
-    is_hidden: "Callable[[object], bool]" = lambda task: False,
-) -> None:
-    """Log where an invocation is that has so many milliseconds left, as ``_log`` has it."""
+def log(invocation: "Invocation", left_ms: float) -> None:
+    """Log where an invocation is that has so many milliseconds left, as ``_log`` has it.
+
+    What belongs to others that are under way beside it is left out.
+    """
     message = f"The function is about to time out, in {max(0, round(left_ms))} ms; it is here"
-    _log(request_id, message, hidden, is_hidden)
+    runner = under_way.runners.get(invocation)
+    if runner is None:
+        return _log(invocation.request_id, message)
+    hidden = {each for each in under_way.all_runners() if each != runner}
+    _log(invocation.request_id, message, hidden, _is_of_another(invocation))
+
+
+def _is_of_another(invocation: "Invocation") -> "Callable[[object], bool]":
+    def check(task: object) -> bool:
+        get_context = getattr(task, "get_context", None)  # from Python 3.12 on
+        owner = None if get_context is None else get_context().get(under_way.owner)
+        return owner is not None and owner is not invocation
+
+    return check
 
 
 def watch_init(alarm: "_thread.LockType") -> None:
     """Log where the init is if it is not over in time. For the watching thread."""
-    while loop.init_trace_ms:
+    while under_way.init_trace_ms:
         passed_ms = _process_age_ms()
-        if passed_ms >= loop.init_trace_ms:
-            loop.init_trace_ms = 0
+        if passed_ms >= under_way.init_trace_ms:
+            under_way.init_trace_ms = 0
             message = f"The function is still being initialised, after {round(passed_ms)} ms"
             try:
                 _log("", f"{message}; it is here")
             except Exception as error:
                 logs.warn(f"No trace of the init: {type(error).__name__}: {error}")
             return
-        alarm.acquire(True, (loop.init_trace_ms - passed_ms) / 1000)
+        alarm.acquire(True, (under_way.init_trace_ms - passed_ms) / 1000)
 
 
 def _process_age_ms() -> float:
@@ -124,9 +139,9 @@ def _entry_lines(title: str, entry: "Entry") -> "Iterator[str]":
 
 def _thread_entry(ident: int, frame: "FrameType") -> "Entry":
     stack = frames.of_stack(frame)
-    is_main = any(file == loop.__file__ and name == "main" for file, _, name, _ in stack)
-    name = "MainThread" if is_main else _thread_name(ident)
-    return {"name": name, "stackTrace": _format(stack)}
+    name = "MainThread" if ident == process.main_thread else _thread_name(ident)
+    codes = [each.f_code for each in _walk(frame)]
+    return {"name": name, "stackTrace": _format(stack, reversed(codes))}
 
 
 def _dump() -> list[str]:
@@ -165,11 +180,11 @@ def _thread_name(ident: int) -> str:
     return f"{ident:#x}"
 
 
-def _format(stack: list[frames.Frame]) -> list[str]:
-    """The user's part of the stack; all of it where that is none."""
+def _format(stack: list[frames.Frame], codes: "Iterable[CodeType]" = ()) -> list[str]:
+    """The user's part of the stack, of these functions; all of it where there is none."""
     start = 0
-    for index, frame in enumerate(stack):
-        if frame[0] == loop.__file__:
+    for index, code in enumerate(codes):
+        if code in under_way.leading:
             start = index + 1
     while start < len(stack) and stack[start][0].startswith((trusted.FOLDER, "<frozen importlib")):
         start += 1
@@ -194,7 +209,8 @@ def _event_loops(
     found: dict[int, Any] = {}
     for innermost in stacks:
         for frame in _walk(innermost):
-            if "asyncio" not in frame.f_code.co_filename and not _is_ours(frame):
+            file = frame.f_code.co_filename
+            if "asyncio" not in file and not file.startswith(trusted.FOLDER):
                 continue
             for value in frame.f_locals.values():
                 if isinstance(value, asyncio.Future):
@@ -202,10 +218,6 @@ def _event_loops(
                 if isinstance(value, asyncio.AbstractEventLoop):
                     found[id(value)] = value
     return list(found.values())
-
-
-def _is_ours(frame: "FrameType") -> bool:
-    return frame.f_code.co_filename == f"{trusted.FOLDER}aio.py"
 
 
 def _task_entry(task: "asyncio.Task[object]") -> "Entry":

@@ -5,7 +5,7 @@ import re
 from difflib import get_close_matches
 from types import ModuleType
 
-from lambda_runtime.errors.reports import FaultException
+from lambda_runtime.ground.faults import FaultException
 
 
 def malformed(name: str) -> FaultException:

@@ -12,6 +12,7 @@ from lambda_runtime import logs
 from lambda_runtime.errors import frames as stack_frames
 from lambda_runtime.errors.frames import Frame
 from lambda_runtime.errors.last_resort import answer, fail_init, type_name
+from lambda_runtime.ground.faults import FaultException
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,19 +73,6 @@ _encode_document = _encoder(False, ":", ",")
 encode_line = _encoder(False, ": ", ", ")
 """A record of the JSON log format."""
 _encode_ascii = _encoder(True, ": ", ", ")
-
-
-class FaultException(Exception):
-    """An error this runtime found, with the type that awslambdaric gives it."""
-
-    def __init__(self, exception_type: str, msg: str, trace: list[str] | None = None) -> None:
-        super().__init__(exception_type, msg, trace)
-        self.exception_type = exception_type
-        self.msg = msg
-        self.trace = trace
-
-    def __str__(self) -> str:
-        return self.msg
 
 
 def tell(

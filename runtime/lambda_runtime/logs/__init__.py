@@ -11,6 +11,8 @@ import time
 
 from lambda_runtime import payload
 from lambda_runtime.ground import settings
+from lambda_runtime.ground.invocation import under_way
+from lambda_runtime.ground.process import process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,26 +27,6 @@ if TYPE_CHECKING:
 
         def log_error(self, message_lines: list[str]) -> None: ...
 
-
-# Process-wide and not per thread or task: user code logs from threads of its own, and as long as
-# one invocation runs at a time, all of them work for that one.
-request_id = ""
-tenant_id: str | None = None
-invocation: object = None
-
-
-def _request_id() -> str:
-    return request_id
-
-
-def _tenant_id() -> str | None:
-    return tenant_id
-
-
-# ``aio`` knows better whose a task is that has outlived its invocation, and ``concurrency`` where
-# several invocations run at a time.
-current_request_id: "Callable[[], str]" = _request_id
-current_tenant_id: "Callable[[], str | None]" = _tenant_id
 
 json_format = (settings.get("AWS_LAMBDA_LOG_FORMAT") or "").upper() == "JSON"
 level = (settings.get("AWS_LAMBDA_LOG_LEVEL") or "").upper()
@@ -127,7 +109,7 @@ def log(levelno: int, message: object, of_request: str | None = None) -> None:
         "level": "DEBUG" if levelno < 30 else "WARNING",
         "message": message,
         "logger": "root",
-        "requestId": current_request_id() if of_request is None else of_request,
+        "requestId": under_way.request_id() if of_request is None else of_request,
     }
     sink.log(_to_json(record) + "\n", frame_type(levelno, json=True))
 
@@ -158,7 +140,7 @@ def prepare_streams() -> None:
     stdout, stderr = sys.__stdout__, sys.__stderr__
     if stdout is not None:
         stdout.reconfigure(line_buffering=True)
-    posix.register_at_fork(before=_finish_output)
+    process.before_fork(_finish_output)
 
 
 def _finish_output() -> None:

@@ -9,6 +9,7 @@ import time
 import traceback
 
 from lambda_runtime import logs
+from lambda_runtime.ground.invocation import under_way
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -101,8 +102,8 @@ class LambdaLoggerFilter(logging.Filter):
     """Stamps each record with the invocation that it belongs to."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.aws_request_id = logs.current_request_id()
-        record.tenant_id = logs.current_tenant_id()
+        record.aws_request_id = under_way.request_id()
+        record.tenant_id = under_way.tenant_id()
         return True
 
 

@@ -9,6 +9,7 @@ import sys
 import traceback
 
 from lambda_runtime import logs
+from lambda_runtime.ground.invocation import under_way
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def mend(record: logging.LogRecord, error: Exception) -> logging.LogRecord:
     if not isinstance(record.levelno, int):
         mended.levelno = logging.ERROR
     mended.exc_info = mended.exc_text = mended.stack_info = None
-    vars(mended).setdefault("aws_request_id", logs.current_request_id())
+    vars(mended).setdefault("aws_request_id", under_way.request_id())
     return mended
 
 

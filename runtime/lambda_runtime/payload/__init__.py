@@ -132,7 +132,7 @@ def unmarshal_request(request: bytes | bytearray, content_type: str | None = Non
     try:
         return decode(request)
     except Exception as error:
-        from lambda_runtime.errors.reports import FaultException
+        from lambda_runtime.ground.faults import FaultException
 
         raise FaultException(
             "Runtime.UnmarshalError", f"Unable to unmarshal input: {error}"

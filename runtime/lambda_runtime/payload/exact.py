@@ -46,7 +46,7 @@ def encode(value: object) -> str:
         message = f"{where}: {error.reason}"
     except RecursionError:
         message = "result: nested too deeply"
-    from lambda_runtime.errors.reports import FaultException
+    from lambda_runtime.ground.faults import FaultException
 
     raise FaultException("Runtime.MarshalError", f"Unable to marshal response: {message}")
 

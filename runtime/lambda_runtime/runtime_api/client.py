@@ -12,10 +12,11 @@ from lambda_runtime.runtime_api.http1 import field_value, quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
     from lambda_runtime.runtime_api.upload import Upload
 
+    Handler = Callable[[object, object], object]
     Answer = Awaitable[None] | None
     """What gives an answer returns: to be awaited if the client is async, else None."""
 
@@ -106,8 +107,9 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
     parameters that monitoring libraries wrap on awslambdaric's class of this name.
     """
 
-    is_async = False
-    """Whether its answers are given on an event loop, and what gives them is to be awaited."""
+    handle: "Callable[[Handler, Invocation], Awaitable[None]] | None" = None
+    """Runs a handler and answers the invocation where that is done on an event loop; what gives
+    answers is then to be awaited."""
 
     def __init__(self, address: str) -> None:
         self._connection = Connection(address)

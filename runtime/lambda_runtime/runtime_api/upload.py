@@ -13,7 +13,7 @@ except ImportError:
     import socket as _socket  # type: ignore[no-redef]
 
 from lambda_runtime import logs
-from lambda_runtime.errors.reports import FaultException
+from lambda_runtime.ground.faults import FaultException
 from lambda_runtime.runtime_api.connection import Connection, Disconnected, Reply, unsent
 from lambda_runtime.runtime_api.http1 import ProtocolError, field_value
 

@@ -17,6 +17,8 @@ COLD = (
     "lambda_runtime.ground",
     "lambda_runtime.ground.trusted",
     "lambda_runtime.ground.settings",
+    "lambda_runtime.ground.process",
+    "lambda_runtime.ground.invocation",
     "lambda_runtime.payload",
     "lambda_runtime.logs",
     "lambda_runtime.errors",
@@ -30,6 +32,7 @@ COLD = (
     "lambda_runtime.start",
     "lambda_runtime.start.startup",
     "lambda_runtime.loop",
+    "lambda_runtime.entry",
 )
 """The modules that every start loads: the cold path in docs/architecture.md."""
 
@@ -37,10 +40,14 @@ LATE = (
     "lambda_runtime.aio",
     "lambda_runtime.concurrency",
     "lambda_runtime.deadline",
+    "lambda_runtime.deadline.main_thread",
     "lambda_runtime.deadline.trace",
+    "lambda_runtime.deadline.watch",
     "lambda_runtime.errors.frames",
     "lambda_runtime.errors.handler_errors",
     "lambda_runtime.errors.reports",
+    "lambda_runtime.ground.faults",
+    "lambda_runtime.ground.user_code",
     "lambda_runtime.logs.handlers",
     "lambda_runtime.logs.repair",
     "lambda_runtime.logs.streams",

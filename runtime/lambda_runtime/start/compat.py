@@ -11,7 +11,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 from lambda_runtime import context, handlers, payload
-from lambda_runtime.errors import reports
+from lambda_runtime.ground.faults import FaultException
 from lambda_runtime.runtime_api import client
 
 VERSION = "4.2.2"
@@ -40,13 +40,13 @@ _MODULES: dict[str, dict[str, object]] = {
         "LambdaRuntimeClient": client.LambdaRuntimeClient,
         "LambdaRuntimeClientError": client.RuntimeApiError,
     },
-    "lambda_runtime_exception": {"FaultException": reports.FaultException},
+    "lambda_runtime_exception": {"FaultException": FaultException},
     "lambda_runtime_marshaller": {"LambdaMarshaller": LambdaMarshaller, "to_json": to_json},
 }
 
 _BOOTSTRAP: dict[str, object] = {
     "_get_handler": handlers.resolve,
-    "FaultException": reports.FaultException,
+    "FaultException": FaultException,
     "to_json": to_json,
 }
 

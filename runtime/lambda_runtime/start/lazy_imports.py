@@ -145,7 +145,7 @@ def _is_odd(name: str) -> bool:
 
 
 def _invalid(message: str) -> Exception:
-    from lambda_runtime.errors.reports import FaultException
+    from lambda_runtime.ground.faults import FaultException
 
     return FaultException("Runtime.InvalidSetting", message)
 

@@ -21,6 +21,7 @@ Source: "HTTP & WebSocket ASGI Message Format" 2.3 in the ASGI specification.
 import asyncio
 
 from lambda_runtime import aio
+from lambda_runtime.ground.user_code import calls_user_code
 from lambda_runtime.web import errors
 from lambda_runtime.web.handler import WebHandler
 from lambda_runtime.web.lifespan import Lifespan
@@ -70,6 +71,7 @@ class Server:
         self._settings = settings
         self._state = state
 
+    @calls_user_code
     def __call__(self, request: "Request", event: object, context: object) -> object:
         exchange = Exchange(request, self._settings)
         call = self._application(
@@ -253,6 +255,7 @@ class Exchange:
         headers, cookies = single_values(self.headers)
         return HttpResponse(self.chunks(), self.status, headers, cookies)
 
+    @calls_user_code
     async def _run(self, call: "Awaitable[None]") -> None:
         try:
             await call

@@ -86,7 +86,7 @@ def _of_function(function: "Any") -> _Signature | None:
 
 
 def _asgi2(candidate: object) -> Exception:
-    from lambda_runtime.errors.reports import FaultException
+    from lambda_runtime.ground.faults import FaultException
 
     name = getattr(candidate, "__qualname__", type(candidate).__qualname__)
     return FaultException(

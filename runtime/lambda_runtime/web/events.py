@@ -365,7 +365,7 @@ def _client(address: str | None) -> tuple[str, int] | None:
 
 
 def _malformed(event: "dict[str, Any]", error: Exception) -> Exception:
-    from lambda_runtime.errors.reports import FaultException
+    from lambda_runtime.ground.faults import FaultException
 
     reason = str(error)
     for name, kinds in _FIELDS.items():

@@ -1,6 +1,7 @@
 """The handler around a web application: it turns events into requests."""
 
 from lambda_runtime import handlers
+from lambda_runtime.ground.user_code import calls_user_code
 from lambda_runtime.web import detect, events
 from lambda_runtime.web.settings import EVENT_HANDLER, WEBSOCKET_PATH, WebSettings
 
@@ -28,6 +29,7 @@ class WebHandler:
         name = settings.event_handler
         self._event_handler = reject_event if name is None else _event_handler(name)
 
+    @calls_user_code
     def __call__(self, event: object, context: object) -> object:
         request = events.read(event, self._base_path, self._websocket_path)
         if request is None:
@@ -37,7 +39,7 @@ class WebHandler:
 
 def reject_event(event: object, context: object) -> object:
     """Raise FaultException (``Runtime.NotAnHttpEvent``) with a description of the event."""
-    from lambda_runtime.errors.reports import FaultException
+    from lambda_runtime.ground.faults import FaultException
 
     raise FaultException(
         "Runtime.NotAnHttpEvent",
@@ -75,7 +77,7 @@ def _websocket_advice(event: object) -> str:
 def _event_handler(name: str) -> "Callable[[object, object], object]":
     handler = handlers.resolve(name)
     if detect.interface(handler) is not None:
-        from lambda_runtime.errors.reports import FaultException
+        from lambda_runtime.ground.faults import FaultException
 
         raise FaultException(
             "Runtime.InvalidSetting",

@@ -9,6 +9,7 @@ Source: "Lifespan Protocol" 2.0 in the ASGI specification.
 
 import asyncio
 
+from lambda_runtime.ground.user_code import calls_user_code
 from lambda_runtime.web import errors
 
 TYPE_CHECKING = False
@@ -48,7 +49,7 @@ class Lifespan:
         await asyncio.wait([self._task], timeout=_SHUTDOWN_SECONDS)
         if self._error is not None:
             raise self._error
-        from lambda_runtime.errors.reports import FaultException
+        from lambda_runtime.ground.faults import FaultException
 
         raise FaultException(
             "Runtime.LifespanStartupFailed",
@@ -78,6 +79,7 @@ class Lifespan:
         await asyncio.wait(first, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         return self._answer.result() if self._answer.done() else None
 
+    @calls_user_code
     async def _run(self) -> None:
         scope = {
             "type": "lifespan",

@@ -50,6 +50,6 @@ class WebSettings:
 
 
 def _invalid(name: str, value: str, expected: str) -> Exception:
-    from lambda_runtime.errors.reports import FaultException
+    from lambda_runtime.ground.faults import FaultException
 
     return FaultException("Runtime.InvalidSetting", f"{name} is {value!r}: it may be {expected}")

@@ -6,6 +6,7 @@ Source: PEP 3333.
 import io
 import sys
 
+from lambda_runtime.ground.user_code import calls_user_code
 from lambda_runtime.web import errors
 from lambda_runtime.web.handler import WebHandler
 from lambda_runtime.web.paths import raw
@@ -50,6 +51,7 @@ class Server:
         self._application = application
         self._settings = settings
 
+    @calls_user_code
     def __call__(self, request: "Request", event: object, context: object) -> object:
         exchange = Exchange(request)
         try:
@@ -98,6 +100,7 @@ class Exchange:
         ]
         return self._written.append
 
+    @calls_user_code
     def start(self, result: "Iterable[bytes]") -> None:
         """Read the application's result up to the first piece of the body.
 
@@ -123,6 +126,7 @@ class Exchange:
                 return value.decode("latin-1")
         return ""
 
+    @calls_user_code
     def collect(self) -> None:
         """Read the rest of the body. The application may raise any exception meanwhile."""
         try:
@@ -143,6 +147,7 @@ class Exchange:
         headers, cookies = single_values(self._headers)
         return HttpResponse(self._body(), self._code(), headers, cookies)
 
+    @calls_user_code
     def _body(self) -> "Iterator[bytes]":
         silent = self._request.method == "HEAD"
         try:
@@ -163,6 +168,7 @@ class Exchange:
     def _code(self) -> int:
         return int(self._status[:3])
 
+    @calls_user_code
     def _close(self) -> None:
         close = getattr(self._result, "close", None)
         if close is not None:

@@ -254,7 +254,7 @@ def main(output: str, home: str, packed: str) -> None:
         _refuse_network()
     folder = __file__.rpartition("/")[0]
     sys.path[:] = [home, *(entry for entry in sys.path if entry != folder)]
-    from lambda_runtime import loop
+    from lambda_runtime import entry, loop
     from lambda_runtime.start import startup
 
     spy = Spy(output)
@@ -262,7 +262,7 @@ def main(output: str, home: str, packed: str) -> None:
         sys.addaudithook(spy.hear)
     if packed:
         spy.write()  # it got this far
-        loop.main(f"{home}/bootstrap")
+        entry.main(f"{home}/bootstrap")
     hook_imports, handle = startup.hook_imports, loop.handle_event_request
 
     def hook_and_watch(*arguments: "Any") -> None:
@@ -280,7 +280,7 @@ def main(output: str, home: str, packed: str) -> None:
 
     startup.hook_imports = hook_and_watch  # type: ignore[assignment]
     loop.handle_event_request = handle_and_write  # type: ignore[assignment]
-    loop.main(f"{home}/bootstrap")
+    entry.main(f"{home}/bootstrap")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import sys
 import time
 
 from lambda_runtime import deadline
-from lambda_runtime.concurrency import shared
+from lambda_runtime.ground.invocation import under_way
 
 try:
     import ctypes
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from lambda_runtime.runtime_api.client import Invocation
 
-_RETRY_SECONDS = 0.02
-
 _lock = _thread.allocate_lock()
 
 
@@ -36,11 +34,12 @@ def interrupt(invocation: "Invocation", left_ms: float) -> None:
 
 
 def end(invocation: "Invocation") -> None:
-    """The invocation is over: from here on nothing is raised in this thread. For that thread."""
+    """The invocation is over. Call it in the invocation's own thread, in which no DeadlineExceeded
+    is raised afterwards."""
     while True:
         try:
             with _lock:
-                shared.end(invocation)
+                under_way.end(invocation)
             _raise_in(_thread.get_ident(), None)
             return
         except deadline.DeadlineExceeded:
@@ -51,13 +50,13 @@ def _interrupt(invocation: "Invocation") -> None:
     error = _error(invocation)
     while True:
         with _lock:
-            ident = shared.running.get(invocation)
+            ident = under_way.runners.get(invocation)
             if not isinstance(ident, int):
                 return
             if deadline.is_user_code(_frame_of(ident)):
                 _raise_in(ident, error)
                 return
-        time.sleep(_RETRY_SECONDS)
+        time.sleep(deadline.RETRY_SECONDS)
 
 
 def _frame_of(ident: int) -> "FrameType | None":
@@ -71,7 +70,7 @@ def _error(invocation: "Invocation") -> type[deadline.DeadlineExceeded]:
 
     class DeadlineExceeded(deadline.DeadlineExceeded):
         def __init__(self) -> None:
-            super().__init__(deadline.message(invocation.deadline_ms - time.time() * 1000))
+            super().__init__(deadline.message(deadline.left_ms(invocation)))
 
     return DeadlineExceeded
 
