@@ -247,7 +247,8 @@ def _adopt_orjson() -> None:
 
 def _fits_orjson(document: bytes | bytearray) -> bool:
     """Whether no integer in it can be beyond 64 bits, which orjson would read as a float."""
-    return _LONG_NUMBER not in document.translate(_DIGITS)
+    # find, as "in" takes twice as long for bytes.
+    return document.translate(_DIGITS).find(_LONG_NUMBER) < 0
 
 
 def _decode_slowly(document: bytes | bytearray | str) -> object:
