@@ -100,7 +100,7 @@ def test_the_commands(distributions: Path, names: dict[str, str], tmp_path: Path
         [programs / "lambda-runtime", "--help"], capture_output=True, text=True, timeout=60
     )
     assert helped.returncode == 0 and helped.stdout.startswith("usage: lambda-runtime HANDLER\n")
-    code = "import lambda_emulator; print(lambda_emulator.__version__)"
+    code = "from lambda_emulator.project import runtime; print(runtime.version())"
     emulator = subprocess.run(
         [programs / "python", "-c", code], capture_output=True, text=True, timeout=60
     )
