@@ -37,17 +37,18 @@ FLOORS = {
     "fleet": 5,
     "emulator": 6,
     "service": 6,
+    "templates": 7,
     "threaded": 7,
-    "commands": 7,
-    "pytest_plugin": 8,
-    "__main__": 8,
+    "commands": 8,
+    "pytest_plugin": 9,
+    "__main__": 9,
 }
 """The floor of each room of ``lambda_emulator``: it imports rooms of lower floors only."""
 
 LIBRARIES = {
     "lambda_emulator": {
         *("botocore", "debugpy", "dotenv", "h11", "httpx", "pydevd_tracing", "pytest"),
-        "watchfiles",
+        *("boto3", "samtranslator", "watchfiles", "yaml"),
         "lambda_runtime",  # for the context that tests get from the pytest plugin, nowhere else
     },
     "lambda_rie": {"httpx", "lambda_emulator"},

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lambda_emulator.service.running import Running
     from lambda_emulator.service.settings import Settings
 
-_MISSING = "lambda-emulator serve and up need more packages: pip install 'lambda-emulator[serve]'"
+MISSING = "lambda-emulator serve and up need more packages: pip install 'lambda-emulator[serve]'"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,7 +85,7 @@ async def running(
     try:
         from lambda_emulator.service.running import Running
     except ModuleNotFoundError as error:
-        raise RunError(f"{_MISSING} ({error})") from error
+        raise RunError(f"{MISSING} ({error})") from error
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)

@@ -7,13 +7,10 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import json
 import re
 import uuid
 from urllib.parse import parse_qs, unquote
-
-from botocore.model import OperationModel  # type: ignore[import-untyped]
 
 from lambda_emulator.apis.errors import ApiError, not_found, refuse
 from lambda_emulator.apis.invoke import InvokeApi
@@ -21,14 +18,13 @@ from lambda_emulator.http.server import BodyTooLarge, Disconnected, Request, Res
 from lambda_emulator.project.terminal import readable
 from lambda_emulator.service.archives import LARGEST_UPLOAD
 from lambda_emulator.service.log import FunctionLogs
-from lambda_emulator.service.operations.table import NOT_EMULATED, OPERATIONS
+from lambda_emulator.service.operations.table import NOT_EMULATED, do
 from lambda_emulator.service.service import Service
 
 _OWN = "/_emulator/"
 _ARCHIVE = re.compile(r"code/([0-9a-f]{64})\.zip")
 _JSON = ("content-type", "application/json")
 _TEXT = ("content-type", "text/plain; charset=utf-8")
-_EVENT = {"x-amz-invocation-type": "Event"}
 
 
 class ServiceApi:
@@ -38,8 +34,6 @@ class ServiceApi:
         self._service = service
         self._logs = logs
         self._invoke = InvokeApi(service)
-        # Operations wait for each other, so that each finds what those before it have left.
-        self._turn = asyncio.Lock()
 
     async def handle(self, request: Request, response: Response) -> None:
         """Serve one request."""
@@ -67,15 +61,9 @@ class ServiceApi:
             text = f"{operation.name} is not emulated: {NOT_EMULATED[operation.name]}"
             raise ApiError(501, "NotImplementedException", text)
         values = model.read(operation, labels, request.query, request.header, body)
-        async with self._turn:
-            status, answer = await self._do(operation, values)
-        await response.send(status, [_JSON, ("x-amzn-requestid", str(uuid.uuid4()))], answer)
-
-    async def _do(self, operation: OperationModel, values: dict[str, object]) -> tuple[int, bytes]:
-        answer = OPERATIONS[operation.name](self._service, values)
-        if inspect.isawaitable(answer):
-            answer = await answer
-        return self._service.model.write(operation, answer)
+        answer = await do(self._service, operation.name, values)
+        status, content = model.write(operation, answer)
+        await response.send(status, [_JSON, ("x-amzn-requestid", str(uuid.uuid4()))], content)
 
     async def _invoke_async(self, response: Response, name: str, event: bytes) -> None:
         self._service.find(name, None).send(event or b"{}")

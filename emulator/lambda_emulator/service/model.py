@@ -90,7 +90,7 @@ class Model:
         header: Callable[[str], str | None],
         body: bytes,
     ) -> Document:
-        """The members of a request's input, checked. Raises ApiError."""
+        """The members of a request's input as they are in JSON. Raises ApiError."""
         shape = operation.input_shape
         if shape is None:
             return {}
@@ -111,7 +111,22 @@ class Model:
             else:
                 raw = header(wire)
             if raw is not None:
-                values[name] = _read(member, raw, name, text=location is not None)
+                values[name] = raw if location is None else _read(member, raw, name, text=True)
+        return values
+
+    def check(self, name: str, document: Mapping[str, Any], *, text: bool = False) -> Document:
+        """The members of an operation's input that the model knows, checked. Raises ApiError.
+
+        With ``text`` numbers and booleans may be strings, and the other way round, as in templates.
+        """
+        shape = self.operations[name].input_shape
+        if shape is None:
+            return {}
+        values = {
+            key: _read(member, document[key], key, text=text)
+            for key, member in shape.members.items()
+            if document.get(key) is not None
+        }
         _check(shape, values)
         return values
 
@@ -168,7 +183,7 @@ def _read(shape: Shape, raw: Any, path: str, *, text: bool = False) -> Any:
     if kind == "structure":
         _expect(isinstance(raw, dict), path, "an object", raw)
         return {
-            name: _read(member, raw[wire], f"{path}.{name}")
+            name: _read(member, raw[wire], f"{path}.{name}", text=text)
             for name, member in shape.members.items()
             if raw.get(wire := member.serialization.get("name", name)) is not None
         }
@@ -177,19 +192,26 @@ def _read(shape: Shape, raw: Any, path: str, *, text: bool = False) -> Any:
         return [_read(shape.member, one, f"{path}[{at}]", text=text) for at, one in enumerate(raw)]
     if kind == "map":
         _expect(isinstance(raw, dict), path, "an object", raw)
-        return {key: _read(shape.value, one, f"{path}.{key}") for key, one in raw.items()}
+        return {
+            key: _read(shape.value, one, f"{path}.{key}", text=text) for key, one in raw.items()
+        }
     return _read_scalar(kind, raw, path, text=text)
+
+
+_WORDS = ("true", "false")
 
 
 def _read_scalar(kind: str, raw: Any, path: str, *, text: bool) -> Any:
     if kind == "boolean":
-        raw = {"true": True, "false": False}.get(raw, raw) if text else raw
+        raw = {"true": True, "false": False}[raw] if text and raw in _WORDS else raw
         _expect(isinstance(raw, bool), path, "true or false", raw)
         return raw
     if kind in ("integer", "long", "float", "double"):
         return _number(kind, raw, path, text=text)
     if kind == "timestamp":
         return _timestamp(raw, path)
+    if text and isinstance(raw, bool | int | float):
+        raw = json.dumps(raw)
     _expect(isinstance(raw, str), path, "a string", raw)
     if kind == "blob":
         try:
@@ -201,7 +223,7 @@ def _read_scalar(kind: str, raw: Any, path: str, *, text: bool) -> Any:
 
 def _number(kind: str, raw: Any, path: str, *, text: bool) -> int | float:
     whole = kind in ("integer", "long")
-    if text:
+    if text and isinstance(raw, str):
         try:
             raw = int(raw) if whole else float(raw)
         except ValueError:

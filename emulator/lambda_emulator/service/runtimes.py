@@ -49,6 +49,7 @@ class Runtimes:
         self._archives = archives
         self._folder = folder
         self._pythons: dict[str, Path] = {}
+        self._told: set[str] = set()
 
     async def prepare(self, configuration: Document) -> None:
         """Do what takes time before the function is started for the first time.
@@ -147,7 +148,9 @@ class Runtimes:
             own = "{}.{}".format(*sys.version_info)
             found = packages.python_for(task_root, say=say)
             name = configuration["FunctionName"]
-            say(f"there is no python{version} on PATH: {name} runs on Python {own}")
+            if name not in self._told:
+                self._told.add(name)
+                say(f"there is no python{version} on PATH: {name} runs on Python {own}")
         self._pythons[key] = found
         return found
 

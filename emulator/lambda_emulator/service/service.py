@@ -67,6 +67,7 @@ class Service:
         self.urls = Urls(settings, self)
         self.folders = Folders(self._saved, settings.say)
         self.endpoint = ""
+        self.turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Service:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+from typing import Any
+
 from lambda_emulator.service.operations import (
     account,
     capacity,
@@ -16,6 +19,7 @@ from lambda_emulator.service.operations import (
     versions,
 )
 from lambda_emulator.service.operations.registry import NOT_EMULATED, OPERATIONS
+from lambda_emulator.service.service import Service
 
 __all__ = [
     "NOT_EMULATED",
@@ -23,6 +27,7 @@ __all__ = [
     "account",
     "capacity",
     "concurrency",
+    "do",
     "functions",
     "invoke_configs",
     "layers",
@@ -32,3 +37,17 @@ __all__ = [
     "urls",
     "versions",
 ]
+
+Document = dict[str, Any]
+
+
+async def do(service: Service, name: str, values: Document, *, text: bool = False) -> Document:
+    """Do an operation with the members of its input, which are checked first. Raises ApiError.
+
+    ``text`` is that of ``Model.check``. Operations wait for each other, so that each finds what
+    those before it have left.
+    """
+    checked = service.model.check(name, values, text=text)
+    async with service.turn:
+        answer = OPERATIONS[name](service, checked)
+        return await answer if inspect.isawaitable(answer) else answer
