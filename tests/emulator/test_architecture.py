@@ -25,6 +25,9 @@ FLOORS = {
     # a contract for whoever runs a function; what surrounds one
     "invoker": 2,
     "platform": 2,
+    # what Lambda does around functions: events that wait
+    "service": 2,
+    "asynchronous": 3,
     # the life of one environment
     "environment": 3,
     # the function's project on this machine
@@ -44,6 +47,7 @@ FLOORS = {
 LIBRARIES = {
     "lambda_emulator": {
         *("debugpy", "dotenv", "h11", "httpx", "pydevd_tracing", "pytest", "watchfiles"),
+        *("boto3", "botocore"),  # in functions: for what speaks to other services
         "lambda_runtime",  # for the context that tests get from the pytest plugin, nowhere else
     },
     "lambda_rie": {"httpx", "lambda_emulator"},
