@@ -28,6 +28,7 @@ FLOORS = {
     # what Lambda does around functions: events that wait
     "service": 2,
     "asynchronous": 3,
+    "mappings": 3,
     # the life of one environment
     "environment": 3,
     # the function's project on this machine
@@ -47,7 +48,7 @@ FLOORS = {
 LIBRARIES = {
     "lambda_emulator": {
         *("debugpy", "dotenv", "h11", "httpx", "pydevd_tracing", "pytest", "watchfiles"),
-        *("boto3", "botocore"),  # in functions: for what speaks to other services
+        *("boto3", "botocore", "moto"),  # for what speaks to other services, and filters
         "lambda_runtime",  # for the context that tests get from the pytest plugin, nowhere else
     },
     "lambda_rie": {"httpx", "lambda_emulator"},

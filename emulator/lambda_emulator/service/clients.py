@@ -90,8 +90,9 @@ class Services:
             raise _translate(error) from None
         except (errors.ParamValidationError, errors.NoCredentialsError) as error:
             raise Refused(type(error).__name__, str(error)) from None
-        except (errors.BotoCoreError, OSError) as error:
-            raise Unreachable(str(error)) from None
+        except Exception as error:
+            # Whatever an endpoint sends that is no AWS answer must not end what asks it.
+            raise Unreachable(str(error) or type(error).__name__) from None
 
     def _client(self, service: str, region: str) -> Any:
         with self._lock:
