@@ -27,7 +27,7 @@ FLOORS = {
     "invoker": 2,
     "platform": 2,
     # what Lambda does around functions: events that wait
-    "service": 2,
+    "ground": 2,
     "asynchronous": 3,
     "mappings": 3,
     # the life of one environment

@@ -18,12 +18,12 @@ import pytest
 
 from lambda_emulator.asynchronous.configuration import EventConfiguration
 from lambda_emulator.asynchronous.queue import EventQueue
-from lambda_emulator.service import recursion
-from lambda_emulator.service.clients import Services
-from lambda_emulator.service.clock import Clock
-from lambda_emulator.service.counts import Counts
-from lambda_emulator.service.invoking import Outcome
-from lambda_emulator.service.state import State
+from lambda_emulator.ground import recursion
+from lambda_emulator.ground.clients import Services
+from lambda_emulator.ground.clock import Clock
+from lambda_emulator.ground.counts import Counts
+from lambda_emulator.ground.invoking import Outcome
+from lambda_emulator.ground.state import State
 from support.functions import FUNCTION, Functions, failure, until
 
 Settings = dict[str, Any]

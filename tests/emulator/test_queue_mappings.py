@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from lambda_emulator.service import recursion
-from lambda_emulator.service.invoking import Outcome
+from lambda_emulator.ground import recursion
+from lambda_emulator.ground.invoking import Outcome
 from support.functions import until
 from support.mapped import ACCOUNT, Mapped, configuration, mapped, new_name
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from lambda_emulator.service.clock import Clock
-from lambda_emulator.service.invoking import Outcome
+from lambda_emulator.ground.clock import Clock
+from lambda_emulator.ground.invoking import Outcome
 
 FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:name"
 ROLE = "arn:aws:iam::123456789012:role/reader"

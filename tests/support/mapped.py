@@ -8,13 +8,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from lambda_emulator.ground.clients import Services
+from lambda_emulator.ground.clock import Clock
+from lambda_emulator.ground.counts import Counts
+from lambda_emulator.ground.state import State
 from lambda_emulator.mappings.configuration import MappingConfiguration
 from lambda_emulator.mappings.manager import Mappings
 from lambda_emulator.mappings.tools import Tools
-from lambda_emulator.service.clients import Services
-from lambda_emulator.service.clock import Clock
-from lambda_emulator.service.counts import Counts
-from lambda_emulator.service.state import State
 from support.functions import FUNCTION, ROLE, Functions
 
 ACCOUNT = "123456789012"

@@ -4,7 +4,7 @@
 
     state, clock, counts, services = State(folder), Clock(60), Counts(), Services()
     async with EventQueue(
-        functions,  # a service.invoking.FunctionInvoker
+        functions,  # a ground.invoking.FunctionInvoker
         configuration,  # function, qualifier -> EventConfiguration; KeyError: no such function
         services=services, state=state, clock=clock, counts=counts,
     ) as queue:

@@ -21,13 +21,13 @@ from typing import Any
 from lambda_emulator.asynchronous import records
 from lambda_emulator.asynchronous.configuration import MAXIMUM_AGE, EventConfiguration
 from lambda_emulator.asynchronous.store import Delivery, Event, Store
-from lambda_emulator.service import recursion
-from lambda_emulator.service.clients import Refused, Services, Unreachable
-from lambda_emulator.service.clock import Clock
-from lambda_emulator.service.counts import Counts
-from lambda_emulator.service.destinations import Destinations, Parcel
-from lambda_emulator.service.invoking import FunctionInvoker, Outcome
-from lambda_emulator.service.state import State
+from lambda_emulator.ground import recursion
+from lambda_emulator.ground.clients import Refused, Services, Unreachable
+from lambda_emulator.ground.clock import Clock
+from lambda_emulator.ground.counts import Counts
+from lambda_emulator.ground.destinations import Destinations, Parcel
+from lambda_emulator.ground.invoking import FunctionInvoker, Outcome
+from lambda_emulator.ground.state import State
 
 Configuration = Callable[[str, str | None], EventConfiguration]
 

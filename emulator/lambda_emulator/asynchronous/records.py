@@ -13,8 +13,8 @@ from typing import Any
 
 from lambda_emulator.asynchronous.configuration import EventConfiguration
 from lambda_emulator.asynchronous.store import Event
-from lambda_emulator.service.destinations import Parcel
-from lambda_emulator.service.invoking import Outcome, arn
+from lambda_emulator.ground.destinations import Parcel
+from lambda_emulator.ground.invoking import Outcome, arn
 
 SUCCESS = "Success"
 RETRIES_EXHAUSTED = "RetriesExhausted"

@@ -12,9 +12,9 @@ from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from lambda_emulator.service.destinations import Parcel
-from lambda_emulator.service.invoking import Outcome
-from lambda_emulator.service.state import State
+from lambda_emulator.ground.destinations import Parcel
+from lambda_emulator.ground.invoking import Outcome
+from lambda_emulator.ground.state import State
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS events (

@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lambda_emulator.service.destinations import Arn
+from lambda_emulator.ground.destinations import Arn
 
 _BATCH_SIZES = {"sqs": 10, "kinesis": 100, "dynamodb": 100}
 _POSITIONS = ("TRIM_HORIZON", "LATEST", "AT_TIMESTAMP")
 _STREAMS_ONLY = (
     *("ParallelizationFactor", "BisectBatchOnFunctionError", "MaximumRetryAttempts"),
     *("MaximumRecordAgeInSeconds", "TumblingWindowInSeconds", "StartingPosition"),
-    *("StartingPositionTimestamp", "DestinationConfig"),
+    "StartingPositionTimestamp",
 )
 
 
@@ -162,8 +162,10 @@ def _moment(value: Any) -> float | None:
 
 def _check_queue(configuration: MappingConfiguration, request: Mapping[str, Any]) -> None:
     for name in _STREAMS_ONLY:
-        if request.get(name) not in (None, {}):
+        if request.get(name) is not None:
             raise ValueError(f"{name} is for streams, and {configuration.source.text} is a queue")
+    if configuration.on_failure:
+        raise ValueError("DestinationConfig is for streams; queues have a redrive policy")
     if configuration.fifo and configuration.batch_size > 10:
         raise ValueError(f"BatchSize {configuration.batch_size}: 10 at most for a FIFO queue")
     if configuration.fifo and configuration.window:

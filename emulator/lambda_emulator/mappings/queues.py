@@ -16,12 +16,12 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from lambda_emulator.ground.clients import Refused, Unreachable
+from lambda_emulator.ground.invoking import Outcome
 from lambda_emulator.mappings.configuration import MappingConfiguration
 from lambda_emulator.mappings.filters import Filters
 from lambda_emulator.mappings.responses import Nonsense, failed_items
 from lambda_emulator.mappings.tools import PAYLOAD_LIMIT, Status, Stopping, Tools, delay
-from lambda_emulator.service.clients import Refused, Unreachable
-from lambda_emulator.service.invoking import Outcome
 
 Message = dict[str, Any]
 Record = dict[str, Any]

@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lambda_emulator.ground import recursion
+from lambda_emulator.ground.clients import Refused, Services
+from lambda_emulator.ground.clock import Clock
+from lambda_emulator.ground.counts import Counts
+from lambda_emulator.ground.destinations import Destinations
+from lambda_emulator.ground.invoking import FunctionInvoker, Outcome
+from lambda_emulator.ground.state import State
 from lambda_emulator.mappings.configuration import MappingConfiguration
-from lambda_emulator.service import recursion
-from lambda_emulator.service.clients import Refused, Services
-from lambda_emulator.service.clock import Clock
-from lambda_emulator.service.counts import Counts
-from lambda_emulator.service.destinations import Destinations
-from lambda_emulator.service.invoking import FunctionInvoker, Outcome
-from lambda_emulator.service.state import State
 
 PAYLOAD_LIMIT = 6 * 1024 * 1024
 LONGEST_DELAY = 60.0

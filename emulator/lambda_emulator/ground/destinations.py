@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from lambda_emulator.service.clients import Refused, Services
+from lambda_emulator.ground.clients import Refused, Services
 
 Enqueue = Callable[[str, str | None, bytes], object]
 """Queues an asynchronous event: function, qualifier, payload."""

@@ -16,7 +16,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
-from lambda_emulator.service.invoking import Outcome
+from lambda_emulator.ground.invoking import Outcome
 
 
 @dataclass
