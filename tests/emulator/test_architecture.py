@@ -1,5 +1,6 @@
-"""The walls of the emulator, read from its imports wherever they stand: in a module, in a function
-or for type checkers only.
+"""The walls of the emulator, read from its imports.
+
+Imports count wherever they stand: in a module, in a function, or for type checkers only.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ FLOORS = {
     # a contract for whoever runs a function; what surrounds one
     "invoker": 2,
     "platform": 2,
+    # what Lambda does around functions: events that wait
+    "ground": 2,
+    "asynchronous": 3,
+    "mappings": 3,
     # the life of one environment
     "environment": 3,
     # the function's project on this machine
@@ -48,7 +53,7 @@ FLOORS = {
 LIBRARIES = {
     "lambda_emulator": {
         *("botocore", "debugpy", "dotenv", "h11", "httpx", "pydevd_tracing", "pytest"),
-        *("boto3", "samtranslator", "watchfiles", "yaml"),
+        *("boto3", "moto", "samtranslator", "watchfiles", "yaml"),
         "lambda_runtime",  # for the context that tests get from the pytest plugin, nowhere else
     },
     "lambda_rie": {"httpx", "lambda_emulator"},

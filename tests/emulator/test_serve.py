@@ -253,7 +253,7 @@ def test_reserved_concurrency(served: Served, api: Any, name: str, tmp_path: Pat
         api.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=4)
     counts = httpx.get(f"{served.endpoint}/_emulator/counts").json()["functions"][name]
     assert (counts["Invocations"], counts["Throttles"], counts["Errors"]) == (2, 1, 0)
-    assert counts["ConcurrentExecutions"] == 2
+    assert counts["ConcurrentExecutions"]["Maximum"] == 2
     api.delete_function(FunctionName=name)
 
 

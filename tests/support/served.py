@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import boto3  # type: ignore[import-untyped]
 import botocore.config  # type: ignore[import-untyped]
 
 from support.paths import ROOT
+from support.waiting import wait_until
 
 ROLE = "arn:aws:iam::123456789012:role/any"
 PYTHON = f"python{sys.version_info[0]}.{sys.version_info[1]}"
@@ -35,30 +37,44 @@ class Served:
         self.process = subprocess.Popen(
             self.command, env=self.environment, stdout=subprocess.PIPE, text=True
         )
-        self.endpoint = self._until("Lambda API:").split()[2]
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+        try:
+            self.wait_for("Lambda API:")
+        except BaseException:
+            self.kill()
+            raise
+        (line,) = (line for line in self.lines if line.startswith("Lambda API:"))
+        self.endpoint = line.split()[2]
         return self
 
-    def _until(self, start: str) -> str:
+    def _read(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            self.lines.append(line)
-            if line.startswith(start):
-                return line
-        raise AssertionError(f"it ended without {start!r}: {self.lines}")
+            self.lines.append(line.rstrip("\n"))
+
+    def wait_for(self, start: str) -> None:
+        """Wait until it has printed a line that begins like this."""
+
+        def printed() -> bool:
+            ended = self.process.poll() is not None
+            assert not ended or any(line.startswith(start) for line in self.lines), self.lines
+            return any(line.startswith(start) for line in self.lines)
+
+        wait_until(printed, f"no line with {start!r}: {self.lines}", seconds=30)
 
     def __exit__(self, *error: object) -> None:
         self.process.send_signal(signal.SIGINT)
         try:
-            rest, _ = self.process.communicate(timeout=20)
-            self.lines += rest.splitlines()
+            self.process.wait(20)
         finally:
-            self.process.kill()
-            self.process.wait()
+            self.kill()
 
     def kill(self) -> None:
         """End it as a power cut would."""
         self.process.kill()
-        self.process.communicate()
+        self.process.wait()
+        self._reader.join(10)
 
     def client(self) -> Any:
         """boto3's client for it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -48,6 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=values.number(int, 1, 10_000),
         default=1000,
         help="the account's limit of calls at the same time (default: %(default)s)",
+    )
+    add(
+        "--time-scale",
+        type=values.number(float, 0.001, 1_000_000),
+        default=1.0,
+        help="seconds of Lambda's own waits (retries, windows) that pass in one (default: 1)",
     )
     add("--env", action="append", default=[], metavar="NAME[=VALUE]", help="variable of every "
         "function (repeatable)")  # fmt: skip
@@ -112,6 +119,7 @@ def _settings(arguments: argparse.Namespace, listen: Callable[[str, LogRecord], 
     from lambda_emulator.service.settings import Settings
 
     own = variables.gather(arguments.env_file, arguments.env)
+    _invent_credentials()
     return Settings(
         state=arguments.state,
         host=arguments.host,
@@ -121,10 +129,19 @@ def _settings(arguments: argparse.Namespace, listen: Callable[[str, LogRecord], 
         account_id=arguments.account,
         concurrency=arguments.concurrency,
         inherited={**variables.inherited(), **own},
+        time_scale=arguments.time_scale,
         awslambdaric=arguments.awslambdaric,
         say=options.say,
         on_log=listen,
     )
+
+
+def _invent_credentials() -> None:
+    """Have what stands for the other services called with dummies if there are no credentials."""
+    named = ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE")
+    elsewhere = any(name.startswith("AWS_ENDPOINT_URL") for name in os.environ)
+    if elsewhere and not any(os.environ.get(name) for name in named):
+        os.environ |= {"AWS_ACCESS_KEY_ID": "emulator", "AWS_SECRET_ACCESS_KEY": "emulator"}
 
 
 def announce(service: Running) -> None:

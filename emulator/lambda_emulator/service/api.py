@@ -27,6 +27,9 @@ _JSON = ("content-type", "application/json")
 _TEXT = ("content-type", "text/plain; charset=utf-8")
 
 
+_NONE = {"Invocations": 0, "Errors": 0, "Throttles": 0}
+
+
 class ServiceApi:
     """The handler of the service's port."""
 
@@ -87,8 +90,12 @@ class ServiceApi:
 
     def _counts(self) -> dict[str, object]:
         service = self._service
+        counted = service.counts.document()
+        names = sorted({*service.functions, *counted["functions"]})
+        mappings = sorted({*service.mappings, *counted["eventSourceMappings"]})
         return {
-            "functions": service.counts.document(list(service.functions)),
+            "functions": {name: {**_NONE, **service.counts.of(name)} for name in names},
+            "eventSourceMappings": {one: service.counts.of_mapping(one) for one in mappings},
             "account": {
                 "ConcurrentExecutions": sum(service.concurrency.running.values()),
                 "UnreservedConcurrentExecutions": service.concurrency.running_unreserved,

@@ -1,5 +1,4 @@
-"""The API's model, as botocore ships it: which request is which operation, what it may contain, and
-what its answer looks like.
+"""The API's model, as botocore ships it: operations, what they take, and what they answer.
 
 Requests are in AWS's protocol rest-json: members of the input are in the path, the query, headers
 or the JSON body, as the model says.

@@ -40,7 +40,7 @@ class Running:
     async def __aenter__(self) -> Running:
         try:
             await self._server.start(self.settings.host, self.settings.port)
-            self.service.endpoint = self.endpoint
+            self.service.endpoint = self.service.runtimes.endpoint = self.endpoint
             await self.service.__aenter__()
         except BaseException:
             await self.close()

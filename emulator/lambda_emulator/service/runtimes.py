@@ -42,7 +42,10 @@ def check_runtime(name: str) -> None:
 
 
 class Runtimes:
-    """Makes a ``Function`` of a configuration; ``folder`` is for what functions share."""
+    """Makes a ``Function`` of a configuration; ``folder`` is for what functions share.
+
+    ``endpoint`` is the URL of the API, which functions call unless they are told another one.
+    """
 
     def __init__(self, settings: Settings, archives: Archives, folder: Path) -> None:
         self._settings = settings
@@ -50,6 +53,7 @@ class Runtimes:
         self._folder = folder
         self._pythons: dict[str, Path] = {}
         self._told: set[str] = set()
+        self.endpoint = ""
 
     async def prepare(self, configuration: Document) -> None:
         """Do what takes time before the function is started for the first time.
@@ -115,7 +119,7 @@ class Runtimes:
         self, opt: Path | None, version: str | None, own: dict[str, str]
     ) -> dict[str, str]:
         """The variables from outside; those of the function's own that name layers are extended."""
-        inherited = dict(self._settings.inherited)
+        inherited = {"AWS_ENDPOINT_URL_LAMBDA": self.endpoint, **self._settings.inherited}
         path = [own.get("PYTHONPATH", "")]
         if opt is not None:
             inherited["PATH"] = f"{opt}/bin:{inherited.get('PATH', '')}"

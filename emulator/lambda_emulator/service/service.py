@@ -18,13 +18,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from lambda_emulator.apis.errors import ApiError, invalid, not_found
-from lambda_emulator.invocation import Throttled
+from lambda_emulator.apis.errors import invalid, not_found
+from lambda_emulator.ground.counts import Counts
 from lambda_emulator.names import parse_function
-from lambda_emulator.project.errors import RunError
 from lambda_emulator.service.archives import Archives
 from lambda_emulator.service.concurrency import Concurrency
-from lambda_emulator.service.counts import Counts
 from lambda_emulator.service.fleets import Fleets
 from lambda_emulator.service.folders import Folders
 from lambda_emulator.service.model import Model
@@ -33,6 +31,7 @@ from lambda_emulator.service.settings import Settings
 from lambda_emulator.service.store import Store
 from lambda_emulator.service.target import Calls, Target
 from lambda_emulator.service.urls import Urls
+from lambda_emulator.service.waiting import Waiting
 
 Document = dict[str, Any]
 LATEST = "$LATEST"
@@ -56,14 +55,23 @@ class Service:
             self.providers = self.store.table("provider")
             self.archives = Archives(folder.absolute() / "code")
             self._forget_unused_code()
+            self.counts = Counts()
+            self.waiting = Waiting(
+                self,
+                self.functions,
+                self.counts,
+                folder=settings.state,
+                region=settings.region,
+                time_scale=settings.time_scale,
+                say=settings.say,
+            )
         except BaseException:
             self._remove_temporary()
             raise
         self.runtimes = Runtimes(settings, self.archives, folder.absolute() / "shared")
         self.fleets = Fleets(settings, self.runtimes)
         self.concurrency = Concurrency(settings.concurrency)
-        self.counts = Counts()
-        self.calls = Calls(self.fleets, self.concurrency, self.counts, self._send)
+        self.calls = Calls(self.fleets, self.concurrency, self.counts, self.waiting.send)
         self.urls = Urls(settings, self)
         self.folders = Folders(self._saved, settings.say)
         self.endpoint = ""
@@ -74,6 +82,9 @@ class Service:
         try:
             for document in self.functions.values():
                 await self._resume(document)
+            await self.waiting.open()
+            for identifier in self.mappings:
+                self.map_again(identifier)
         except BaseException:
             await self.close()
             raise
@@ -111,6 +122,7 @@ class Service:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.folders.close()
+        await self.waiting.close()
         await self.urls.close()
         await self.fleets.close()
         self.store.close()
@@ -165,7 +177,8 @@ class Service:
         """What answers a call of a function. Raises ApiError."""
         document, qualifier = self.document(name, qualifier)
         configuration = self.version(document, qualifier)
-        return Target(self.calls, configuration, self.arn(document["name"], qualifier))
+        arn = self.arn(document["name"], qualifier)
+        return Target(self.calls, configuration, arn, qualifier)
 
     def save(self, document: Document) -> None:
         """Keep a function that is new or has changed."""
@@ -173,15 +186,13 @@ class Service:
 
     # what runs
 
-    def _send(self, target: Target, event: object, options: dict[str, Any]) -> None:
-        self.spawn(_deliver(target, event, options))
-
     def _saved(self, name: str, what: str) -> None:
         self.fleets.retire(name, LATEST)
         self.settings.say(f"{name}: reloaded: {what}")
 
     def map_again(self, identifier: str) -> None:
         """Have an event source mapping do what its document says now."""
+        self.spawn(self.waiting.map(identifier, self.mappings.get(identifier)))
 
     async def provision(self, document: Document, qualifier: str) -> None:
         """Initialise the environments of a provisioned concurrency, and note how that went."""
@@ -206,13 +217,6 @@ def _choose(alias: Document) -> str:
         if random.random() < weight:
             return str(version)
     return str(alias["FunctionVersion"])
-
-
-async def _deliver(target: Target, event: object, options: dict[str, Any]) -> None:
-    try:
-        await target.invoke(event, **options)
-    except (ApiError, Throttled, RunError):
-        return
 
 
 def now() -> str:

@@ -22,8 +22,9 @@ class Settings:
     """The service's settings.
 
     ``state`` is the folder that keeps all (None: a temporary one). ``port`` is that of the API (0:
-    a free one). ``concurrency`` is the account's limit. ``inherited`` are the variables that every
-    function gets. ``awslambdaric`` runs Python functions on AWS's runtime. ``say`` tells the
+    a free one). ``concurrency`` is the account's limit. ``time_scale`` is how many of Lambda's
+    seconds pass in one, where it waits. ``inherited`` are the variables that every function gets.
+    ``awslambdaric`` runs Python functions on AWS's runtime. ``say`` tells the
     developer something, ``on_log`` is called with a function's name and each of its log records.
     """
 
@@ -34,6 +35,7 @@ class Settings:
     region: str = "us-east-1"
     account_id: str = "123456789012"
     concurrency: int = 1000
+    time_scale: float = 1.0
     inherited: Mapping[str, str] = field(default_factory=dict)
     awslambdaric: bool = False
     say: Callable[[str], None] = _nothing

@@ -11,9 +11,9 @@ from typing import Any
 
 from lambda_emulator.apis.errors import ApiError, invalid
 from lambda_emulator.function import Function
+from lambda_emulator.ground.counts import Counts
 from lambda_emulator.invocation import Invocation, Reply, StreamReply, Throttled
 from lambda_emulator.service.concurrency import Concurrency
-from lambda_emulator.service.counts import Counts
 from lambda_emulator.service.fleets import CannotRun, Fleets
 
 Document = dict[str, Any]
@@ -32,11 +32,15 @@ class Calls:
 class Target:
     """One version for one call, chosen when this is made: an alias may share calls between two.
 
-    It is an ``Invoker``. ``configuration`` is the version's, ``arn`` the ARN that was asked for.
+    It is an ``Invoker``. ``configuration`` is the version's, ``arn`` and ``qualifier`` are what was
+    asked for.
     """
 
-    def __init__(self, calls: Calls, configuration: Document, arn: str) -> None:
+    def __init__(
+        self, calls: Calls, configuration: Document, arn: str, qualifier: str | None
+    ) -> None:
         self._calls = calls
+        self.qualifier = qualifier
         self.configuration = configuration
         self.arn = arn
 
@@ -92,14 +96,14 @@ class Target:
             calls.concurrency.leave(name)
             raise
         calls.counts.add(name, "Invocations")
-        calls.counts.highest(name, "ConcurrentExecutions", calls.concurrency.running[name])
+        calls.counts.measure(name, "ConcurrentExecutions", calls.concurrency.running[name])
         invocation.outcome.add_done_callback(lambda outcome: self._ended(outcome, begun))
         return invocation
 
     def _ended(self, outcome: asyncio.Future[Reply], begun: float) -> None:
         calls, name = self._calls, self.name
         calls.concurrency.leave(name)
-        calls.counts.highest(name, "Duration", (time.monotonic() - begun) * 1000)
+        calls.counts.measure(name, "Duration", (time.monotonic() - begun) * 1000)
         if outcome.cancelled() or outcome.result().function_error is not None:
             calls.counts.add(name, "Errors")
 

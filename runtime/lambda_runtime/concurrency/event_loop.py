@@ -163,8 +163,10 @@ class Server:
 def _callback(
     method: "Callable[Concatenate[Poll, P], None]",
 ) -> "Callable[Concatenate[Poll, P], None]":
-    """What the event loop calls of a poll. An exception would be nobody's there, and the poll lost:
-    so it ends the process."""
+    """A poll's method that the event loop calls.
+
+    Nobody would handle an exception there, and the poll would be lost: so it ends the process.
+    """
 
     def call(poll: "Poll", /, *arguments: "P.args", **named: "P.kwargs") -> None:
         try:

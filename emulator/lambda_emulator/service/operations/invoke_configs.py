@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from lambda_emulator.apis.errors import not_found
+from lambda_emulator.apis.errors import invalid, not_found
 from lambda_emulator.service.operations.pages import page
 from lambda_emulator.service.operations.registry import operation
 from lambda_emulator.service.service import LATEST, Service
+from lambda_emulator.service.waiting import event_configuration
 
 Document = dict[str, Any]
 _SETTINGS = ("MaximumRetryAttempts", "MaximumEventAgeInSeconds", "DestinationConfig")
@@ -32,22 +33,30 @@ def _existing(service: Service, values: Document) -> tuple[Document, str]:
 def put_function_event_invoke_config(service: Service, values: Document) -> Document:
     """Configure; what is not said gets its default again."""
     document, qualifier = _place(service, values)
-    document["invoke_configs"][qualifier] = {
+    fresh = {
         "FunctionArn": service.arn(document["name"], qualifier),
         "DestinationConfig": {"OnSuccess": {}, "OnFailure": {}},
     }
-    return _change(service, document, qualifier, values)
+    return _change(service, document, qualifier, fresh, values)
 
 
 @operation("UpdateFunctionEventInvokeConfig")
 def update_function_event_invoke_config(service: Service, values: Document) -> Document:
     """Change what is said."""
-    return _change(service, *_existing(service, values), values)
+    document, qualifier = _existing(service, values)
+    return _change(service, document, qualifier, document["invoke_configs"][qualifier], values)
 
 
-def _change(service: Service, document: Document, qualifier: str, values: Document) -> Document:
-    found: Document = document["invoke_configs"][qualifier]
-    found |= {name: values[name] for name in _SETTINGS if name in values}
+def _change(
+    service: Service, document: Document, qualifier: str, before: Document, values: Document
+) -> Document:
+    """Keep the settings of before with those that are said. Raises ApiError."""
+    found = {**before, **{name: values[name] for name in _SETTINGS if name in values}}
+    try:
+        event_configuration({**document, "invoke_configs": {qualifier: found}}, qualifier)
+    except ValueError as error:
+        raise invalid(str(error)) from error
+    document["invoke_configs"][qualifier] = found
     found["LastModified"] = round(time.time(), 3)
     service.save(document)
     return found

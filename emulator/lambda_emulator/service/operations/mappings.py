@@ -10,6 +10,7 @@ from lambda_emulator.apis.errors import conflict, invalid, not_found
 from lambda_emulator.service.operations.pages import page
 from lambda_emulator.service.operations.registry import operation
 from lambda_emulator.service.service import Service
+from lambda_emulator.service.waiting import mapping_configuration
 
 Document = dict[str, Any]
 _SETTINGS = (
@@ -19,16 +20,15 @@ _SETTINGS = (
     *("MaximumRetryAttempts", "TumblingWindowInSeconds", "SourceAccessConfigurations"),
     *("FunctionResponseTypes", "ProvisionedPollerConfig"),
 )
+_STREAM: Document = {
+    "ParallelizationFactor": 1,
+    "MaximumRecordAgeInSeconds": -1,
+    "BisectBatchOnFunctionError": False,
+    "MaximumRetryAttempts": -1,
+    "TumblingWindowInSeconds": 0,
+    "DestinationConfig": {"OnFailure": {}},
+}
 _FIXED = ("EventSourceArn", "StartingPosition", "StartingPositionTimestamp")
-
-
-def _kind(arn: str) -> str:
-    """The service behind an event source. Raises ApiError for one that is not emulated."""
-    service = arn.split(":")[2] if arn.count(":") >= 5 else ""
-    if service not in ("sqs", "kinesis", "dynamodb"):
-        raise invalid(f"{arn[:200]!r}: event source mappings are emulated for SQS queues, Kinesis "
-                      "and DynamoDB streams")  # fmt: skip
-    return service
 
 
 @operation("CreateEventSourceMapping")
@@ -37,7 +37,7 @@ def create_event_source_mapping(service: Service, values: Document) -> Document:
     if "EventSourceArn" not in values:
         raise invalid("EventSourceArn: self-managed sources are not emulated")
     source = values["EventSourceArn"]
-    kind = _kind(source)
+    queue = ":sqs:" in source
     document, qualifier = service.document(values["FunctionName"])
     service.version(document, qualifier)
     arn = service.arn(document["name"], qualifier)
@@ -46,70 +46,37 @@ def create_event_source_mapping(service: Service, values: Document) -> Document:
             raise conflict(f"The event source arn ({source}) and function ({document['name']}) "
                            "provided mapping already exists. Please update or delete the existing "
                            f"mapping with UUID {other['UUID']}")  # fmt: skip
-    if kind != "sqs" and "StartingPosition" not in values:
-        raise invalid("1 validation error detected: Value null at 'startingPosition' failed to "
-                      "satisfy constraint: Member must not be null.")  # fmt: skip
     identifier, settings = str(uuid.uuid4()), service.settings
     prefix = f"arn:aws:lambda:{settings.region}:{settings.account_id}:event-source-mapping"
     mapping: Document = {
         "UUID": identifier,
         "EventSourceMappingArn": f"{prefix}:{identifier}",
         "FunctionArn": arn,
-        "BatchSize": 10 if kind == "sqs" else 100,
+        "BatchSize": 10 if queue else 100,
         "MaximumBatchingWindowInSeconds": 0,
         "LastProcessingResult": "No records processed",
         "StateTransitionReason": "USER_INITIATED",
         "State": "Enabled",
         "_tags": values.get("Tags", {}),
-        **_defaults(kind),
+        **({} if queue else _STREAM),
         **{name: values[name] for name in _FIXED if name in values},
     }
     _change(service, mapping, values)
     return {**mapping, "State": "Creating"}
 
 
-def _defaults(kind: str) -> Document:
-    if kind == "sqs":
-        return {}
-    return {
-        "ParallelizationFactor": 1,
-        "MaximumRecordAgeInSeconds": -1,
-        "BisectBatchOnFunctionError": False,
-        "MaximumRetryAttempts": -1,
-        "TumblingWindowInSeconds": 0,
-        "DestinationConfig": {"OnFailure": {}},
-    }
-
-
 def _change(service: Service, mapping: Document, values: Document) -> None:
     changed = {**mapping, **{name: values[name] for name in _SETTINGS if name in values}}
-    _check(changed)
     if "Enabled" in values:
         changed["State"] = "Enabled" if values["Enabled"] else "Disabled"
+    try:
+        mapping_configuration(changed)
+    except ValueError as error:
+        raise invalid(str(error)) from error
     changed["LastModified"] = round(time.time(), 3)
     mapping.update(changed)
     service.mappings.save(mapping["UUID"], mapping)
     service.map_again(mapping["UUID"])
-
-
-def _check(mapping: Document) -> None:
-    """Raise ApiError for what the sources do not have. Source: AWS, 'CreateEventSourceMapping'."""
-    kind, size = _kind(mapping["EventSourceArn"]), mapping["BatchSize"]
-    fifo = mapping["EventSourceArn"].endswith(".fifo")
-    window = mapping["MaximumBatchingWindowInSeconds"]
-    if size > (10 if fifo else 10_000):
-        raise invalid(f"Batch size {size}: {10 if fifo else 10_000} at most for this source")
-    if fifo and window:
-        raise invalid("Maximum batch window in seconds is not supported for FIFO queues")
-    if kind == "sqs" and size > 10 and not window:
-        raise invalid("Maximum batch window in seconds must be greater than 0 if maximum batch "
-                      "size is greater than 10")  # fmt: skip
-    stream_only = ("ParallelizationFactor", "BisectBatchOnFunctionError", "StartingPosition")
-    wrong = [name for name in stream_only if kind == "sqs" and name in mapping]
-    if wrong:
-        raise invalid(f"{wrong[0]} is not supported for SQS queues")
-    if kind != "sqs" and "ScalingConfig" in mapping:
-        raise invalid("ScalingConfig is supported for SQS queues only")
 
 
 def _find(service: Service, values: Document) -> Document:
@@ -135,8 +102,12 @@ def update_event_source_mapping(service: Service, values: Document) -> Document:
 
 @operation("GetEventSourceMapping")
 def get_event_source_mapping(service: Service, values: Document) -> Document:
-    """One."""
-    return _find(service, values)
+    """One, and how it is going."""
+    return _now(service, _find(service, values))
+
+
+def _now(service: Service, mapping: Document) -> Document:
+    return {**mapping, **service.waiting.status(mapping)}
 
 
 @operation("ListEventSourceMappings")
@@ -149,6 +120,7 @@ def list_event_source_mappings(service: Service, values: Document) -> Document:
         document, qualifier = service.document(values["FunctionName"])
         arn = service.arn(document["name"], qualifier)
         found = [one for one in found if one["FunctionArn"] == arn]
+    found = [_now(service, one) for one in found]
     answer: Document = page(found, values, "EventSourceMappings", largest=100)
     return answer
 
