@@ -23,14 +23,14 @@ _FUNCTION_VERSION = get("AWS_LAMBDA_FUNCTION_VERSION")
 _W3C_FIELDS = ("traceparent", "tracestate", "baggage")
 
 
-class _Shown:
+class _SlotsRepr:
     __slots__: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return _show(self, self.__slots__)
 
 
-class CognitoIdentity(_Shown):
+class CognitoIdentity(_SlotsRepr):
     """Who called through Amazon Cognito; both fields are None for every other caller."""
 
     __slots__ = ("cognito_identity_id", "cognito_identity_pool_id")
@@ -40,7 +40,7 @@ class CognitoIdentity(_Shown):
         self.cognito_identity_pool_id = fields.get("cognitoIdentityPoolId")
 
 
-class Client(_Shown):
+class Client(_SlotsRepr):
     """The mobile app that called, as the AWS Mobile SDK describes it."""
 
     __slots__ = (
@@ -56,7 +56,7 @@ class Client(_Shown):
             setattr(self, name, fields.get(name))
 
 
-class ClientContext(_Shown):
+class ClientContext(_SlotsRepr):
     """What the caller sent as client context: ``custom`` and ``env`` mappings, ``client``."""
 
     __slots__ = ("custom", "env", "client")

@@ -51,7 +51,7 @@ def prepare(script: str) -> None:
     startup.set_path(home, folder)
     trusted.hold(*_HELD)
     logs.prepare_streams()
-    startup.hook_imports(logs.equip_logging)
+    startup.hook_imports(logs.configure_logging)
     # Where awslambdaric has its module, and monitoring libraries look for it.
     sys.modules["__main__"].bootstrap = loop  # type: ignore[attr-defined]
     startup.customise(home)

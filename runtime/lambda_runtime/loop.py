@@ -54,7 +54,7 @@ def serve(client: LambdaRuntimeClient, handler: "handlers.Handler") -> "NoReturn
             begin(invocation)
             # Not where a library has put itself in between: what it does after the answer has to be
             # done before the environment may be frozen.
-            client.ask_ahead = handle_event_request is _handle_event_request
+            client.pipeline_next = handle_event_request is _handle_event_request
             handle_event_request(client, handler, invocation)
         except BaseException as error:
             # Here, as what user code has registered may raise in every function that is called.
@@ -94,7 +94,7 @@ def _recover(client: LambdaRuntimeClient, invocation: Invocation, error: BaseExc
         if issubclass(type(error), KeyboardInterrupt):
             raise error
         return _log_stray(error, "the invocation has been answered, and the function goes on")
-    client.ask_ahead = False
+    client.pipeline_next = False
     last_resort.answer(client, invocation, error)
 
 
@@ -233,7 +233,7 @@ def handle_event_request(
             _suspended_trace = None
         response = request_handler(event, invocation_context)
         if type(response) not in handlers.PLAIN:
-            response = _settle(client, invocation, response)
+            response = _resolve_response(client, invocation, response)
             if response is _ANSWERED:
                 return None
         if gettrace() is not None:
@@ -249,7 +249,7 @@ def handle_event_request(
             raise
         leaves = issubclass(type(error), SystemExit)
         if leaves:
-            client.ask_ahead = False  # nobody would be there for the next event
+            client.pipeline_next = False  # nobody would be there for the next event
         last_resort.answer(client, invocation, error)
         if leaves:
             raise
@@ -266,7 +266,9 @@ _handle_event_request = handle_event_request
 under_way.leading = (initialise.__code__, handle_event_request.__code__)
 
 
-def _settle(client: LambdaRuntimeClient, invocation: Invocation, response: object) -> object:
+def _resolve_response(
+    client: LambdaRuntimeClient, invocation: Invocation, response: object
+) -> object:
     """What a response that is no plain value comes to; _ANSWERED once it has been streamed."""
     if handlers.is_awaitable(response):
         from lambda_runtime import aio

@@ -12,7 +12,7 @@ from lambda_runtime import logs, payload
 from lambda_runtime.ground import settings
 from lambda_runtime.ground.faults import FaultException
 from lambda_runtime.ground.user_code import calls_user_code
-from lambda_runtime.runtime_api.upload import Gone, Upload, too_late
+from lambda_runtime.runtime_api.upload import ReaderGone, Upload, too_late
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -154,10 +154,10 @@ def send(client: "LambdaRuntimeClient", invocation: "Invocation", response: obje
         else:
             _each(whole.body, upload.send)
         reply = upload.finish()
-    except Gone as gone:
+    except ReaderGone as gone:
         _cut_off(client, invocation, upload, gone)
     else:
-        client.judge("response", invocation.request_id, upload.size, reply)
+        client.check_reply("response", invocation.request_id, upload.size, reply)
 
 
 async def asend(client: "LambdaRuntimeClient", invocation: "Invocation", response: object) -> None:
@@ -169,27 +169,27 @@ async def asend(client: "LambdaRuntimeClient", invocation: "Invocation", respons
     try:
         await _send_async(_as_async(whole.body), upload)
         reply = await upload.afinish(asyncio.get_running_loop())
-    except Gone as gone:
+    except ReaderGone as gone:
         answer = _cut_off(client, invocation, upload, gone)
         if answer is not None:
             await answer
     else:
-        client.judge("response", invocation.request_id, upload.size, reply)
+        client.check_reply("response", invocation.request_id, upload.size, reply)
 
 
 def _cut_off(
-    client: "LambdaRuntimeClient", invocation: "Invocation", upload: Upload, gone: Gone
+    client: "LambdaRuntimeClient", invocation: "Invocation", upload: Upload, gone: ReaderGone
 ) -> "Answer":
     """The response has not been read to its end."""
     upload.abort()
     if gone.reply is not None:
-        client.judge("response", invocation.request_id, upload.size, gone.reply)
+        client.check_reply("response", invocation.request_id, upload.size, gone.reply)
         return None
     logs.warn(
         f"Nobody read the response of {invocation.request_id} to its end: the connection was "
         f"closed after {upload.size} bytes of it"
     )
-    return client.upload_lost(invocation)
+    return client.on_upload_lost(invocation)
 
 
 def _as_stream(response: object) -> StreamResponse:
@@ -280,7 +280,7 @@ class _Watch:
         task = asyncio.current_task()
         assert task is not None
         self.loop = asyncio.get_running_loop()
-        self.gone: Gone | None = None
+        self.gone: ReaderGone | None = None
         self._task = task
         self._upload = upload
         self._fd = -1
@@ -302,7 +302,7 @@ class _Watch:
         self.stop()
         try:
             self._upload.check()
-        except Gone as gone:
+        except ReaderGone as gone:
             self.gone = gone
             self._task.cancel()
 

@@ -163,7 +163,7 @@ def test_an_answer_may_take_the_request_for_the_next_event_with_it() -> None:
 
     with peer(script) as address:
         client = LambdaRuntimeClient(address)
-        client.ask_ahead = True
+        client.pipeline_next = True
         client.post_invocation_result("id-1", b"{}")
         assert client.wait_next_invocation().request_id == "id-2"
         assert client.wait_next_invocation().request_id == "id-3"
@@ -175,7 +175,7 @@ def test_a_connection_closed_with_the_answer_loses_the_request_that_followed() -
     closing = ACCEPTED.replace(b"Content", b"Connection: close\r\nContent")
     with peer(answering(closing), answering(EVENT % 2)) as address:
         client = LambdaRuntimeClient(address)
-        client.ask_ahead = True
+        client.pipeline_next = True
         client.post_invocation_result("id-1", b"{}")
         assert client.wait_next_invocation().request_id == "id-2"
 
@@ -183,7 +183,7 @@ def test_a_connection_closed_with_the_answer_loses_the_request_that_followed() -
 def test_a_refused_answer_does_not_lose_the_event_asked_for_with_it(logged: MemorySink) -> None:
     with peer(answering(refusing(413, b"big"), EVENT % 2)) as address:
         client = LambdaRuntimeClient(address)
-        client.ask_ahead = True
+        client.pipeline_next = True
         client.post_invocation_result("id-1", b"x" * 100_000)
         assert client.wait_next_invocation().request_id == "id-2"
     assert "413 big" in logged.text

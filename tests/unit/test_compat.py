@@ -84,7 +84,7 @@ def test_what_a_library_does_after_the_answer_is_done_before_the_next_event_is_a
 
         def handle_event_request(client, *args, **kwargs):
             original(client, *args, **kwargs)
-            print(client.ask_ahead, client._connection.following)
+            print(client.pipeline_next, client._connection.following)
 
         def handler(event, context):
             if event == 2:

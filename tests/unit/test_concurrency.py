@@ -1,4 +1,4 @@
-"""Several invocations at once, on every interpreter: the ways, and the parts they are made of."""
+"""Several invocations at once, on every interpreter: the modes, and the parts they are made of."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from lambda_runtime.concurrency import output, ways
-from lambda_runtime.concurrency.board import Board
-from lambda_runtime.concurrency.worker import Report
+from lambda_runtime.concurrency import modes, output
+from lambda_runtime.concurrency.in_flight import InFlightTable
+from lambda_runtime.concurrency.worker import WorkerReady
 from lambda_runtime.ground.faults import FaultException
 from support.polls import Polls
 from support.process import BOOTSTRAP
@@ -56,9 +56,9 @@ HANDLERS = {
 
 @contextmanager
 def served(
-    folder: Path, way: str, polls: Polls, handler: str = "", count: int = 4
+    folder: Path, mode: str, polls: Polls, handler: str = "", count: int = 4
 ) -> Iterator[subprocess.Popen[str]]:
-    """The function of CODE, served in this way."""
+    """The function of CODE, served in this mode."""
     (folder / "app.py").write_text(CODE)
     process = subprocess.Popen(
         [sys.executable, "-S", str(BOOTSTRAP)],
@@ -66,9 +66,9 @@ def served(
             "PATH": os.environ["PATH"],
             "AWS_LAMBDA_RUNTIME_API": polls.address,
             "AWS_LAMBDA_MAX_CONCURRENCY": str(count),
-            "LAMBDA_RUNTIME_CONCURRENCY": way,
+            "LAMBDA_RUNTIME_CONCURRENCY": mode,
             "LAMBDA_TASK_ROOT": str(folder),
-            "_HANDLER": handler or HANDLERS[way],
+            "_HANDLER": handler or HANDLERS[mode],
         },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -86,11 +86,11 @@ def served(
         polls.close()
 
 
-@pytest.mark.parametrize("way", HANDLERS)
-def test_invocations_at_once_and_a_death_in_between(tmp_path: Path, way: str) -> None:
+@pytest.mark.parametrize("mode", HANDLERS)
+def test_invocations_at_once_and_a_death_in_between(tmp_path: Path, mode: str) -> None:
     events = [str(number).encode() for number in range(1, 41)]
     polls = Polls()
-    with served(tmp_path, way, polls) as process:
+    with served(tmp_path, mode, polls) as process:
         polls.add(*events)
         polls.wait(40)
         polls.add(b'"die"')
@@ -108,7 +108,7 @@ def test_invocations_at_once_and_a_death_in_between(tmp_path: Path, way: str) ->
         process.send_signal(signal.SIGTERM)
         log, _ = process.communicate(timeout=10)
         assert process.returncode == 0
-        assert log.count("hook\n") == (1 if way in ways.SHARED else 4)
+        assert log.count("hook\n") == (1 if mode in modes.SHARED else 4)
         assert log.count("A worker has ended (exit status 3)") == 1
 
 
@@ -140,51 +140,51 @@ def invocation(request_id: str, invocation_id: str | None = None) -> Any:
 
 
 def test_the_board() -> None:
-    board = Board(2)
-    first, second = board.slots
-    assert (first.in_hand, first.events) == ([], 0)
-    first.take(invocation("id-1", "attempt"))
-    second.take(invocation("ïd"))
-    assert first.in_hand == [(("id-1", "attempt"), 0)]
-    assert second.in_hand == [(("ïd", ""), 0)]
+    table = InFlightTable(2)
+    first, second = table.slots
+    assert (first.in_flight, first.events) == ([], 0)
+    first.record(invocation("id-1", "attempt"))
+    second.record(invocation("ïd"))
+    assert first.in_flight == [(("id-1", "attempt"), 0)]
+    assert second.in_flight == [(("ïd", ""), 0)]
     first.clear()
-    assert (first.in_hand, first.events) == ([], 1)
-    first.take(invocation("x" * 2000))
-    assert (first.in_hand, first.events) == ([], 2)
+    assert (first.in_flight, first.events) == ([], 1)
+    first.record(invocation("x" * 2000))
+    assert (first.in_flight, first.events) == ([], 2)
 
 
 def test_the_board_is_seen_by_another_process() -> None:
-    (slot,) = Board(1).slots
+    (slot,) = InFlightTable(1).slots
     child = os.fork()
     if not child:
-        slot.take(invocation("from the child"))
+        slot.record(invocation("from the child"))
         os._exit(0)
     os.waitpid(child, 0)
-    assert slot.in_hand == [(("from the child", ""), 0)]
+    assert slot.in_flight == [(("from the child", ""), 0)]
 
 
 def test_reports() -> None:
-    report = Report.read(Report(ways.ASYNC, True).write())
-    assert (report.way, report.wants_extension) == ("async", True)
+    report = WorkerReady.read(WorkerReady(modes.ASYNC, True).write())
+    assert (report.mode, report.wants_extension) == ("async", True)
 
 
 @pytest.mark.parametrize("value", ["", "0", "-1", "1.5", "ten", "10001", "²"])
 def test_a_limit_that_is_none(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    monkeypatch.setenv(ways.LIMIT, value)
+    monkeypatch.setenv(modes.LIMIT, value)
     with pytest.raises(FaultException, match="from 1 to 10000"):
-        ways.limit()
+        modes.limit()
 
 
 def test_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(ways.LIMIT, "16")
-    assert ways.limit() == 16
+    monkeypatch.setenv(modes.LIMIT, "16")
+    assert modes.limit() == 16
 
 
 @pytest.fixture
 def stream(tmp_path: Path) -> Iterator[tuple[output.Lines, Path]]:
     file = tmp_path / "output"
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT)
-    yield output.Lines(descriptor, output.Turn(processes=False), None), file
+    yield output.Lines(descriptor, output.OutputLock(processes=False), None), file
     os.close(descriptor)
 
 
@@ -236,14 +236,14 @@ def test_characters_of_several_bytes_are_not_torn(stream: tuple[output.Lines, Pa
 
 
 def test_a_turn_is_one_process_s_at_a_time(tmp_path: Path) -> None:
-    turn = output.Turn(processes=True)
+    output_lock = output.OutputLock(processes=True)
     file = tmp_path / "order"
     children = []
     for number in range(3):
         child = os.fork()
         if not child:
             for _ in range(50):
-                with turn, turn, file.open("a", buffering=1) as opened:
+                with output_lock, output_lock, file.open("a", buffering=1) as opened:
                     opened.write(f"{number}")
                     opened.flush()
                     opened.write(f"{number}\n")
@@ -254,18 +254,18 @@ def test_a_turn_is_one_process_s_at_a_time(tmp_path: Path) -> None:
     assert set(file.read_text().split()) == {"00", "11", "22"}
 
 
-def test_a_turn_that_nobody_ends_is_over_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(output, "_LONGEST_TURN", 0.1)
-    turn = output.Turn(processes=True)
-    thread = threading.Thread(target=turn.__enter__)
+def test_a_lock_that_nobody_releases_is_free_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output, "_LONGEST_HOLD", 0.1)
+    output_lock = output.OutputLock(processes=True)
+    thread = threading.Thread(target=output_lock.__enter__)
     thread.start()
     thread.join()
-    with turn, turn:
+    with output_lock, output_lock:
         pass
-    turn.__enter__()
-    late = threading.Thread(target=lambda: turn.__exit__(None))  # whose turn it is no more
+    output_lock.__enter__()
+    late = threading.Thread(target=lambda: output_lock.__exit__(None))  # it holds the lock no more
     late.start()
     late.join()
-    turn.__exit__(None)
-    with turn:
+    output_lock.__exit__(None)
+    with output_lock:
         pass

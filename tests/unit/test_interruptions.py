@@ -120,7 +120,7 @@ def test_no_event_is_lost_wherever_the_exception_strikes(form: str) -> None:
         injector = Injector(at)
         with peer(script) as address:
             client = LambdaRuntimeClient(address)
-            client.ask_ahead = form == "with the answer's reply"
+            client.pipeline_next = form == "with the answer's reply"
             client.post_invocation_result("before", b"1")
             with injector:
                 invocation = received(client)
@@ -150,7 +150,7 @@ def test_each_answer_is_given_once_wherever_the_exception_strikes(size: int) -> 
         with peer(script) as address:
             client = LambdaRuntimeClient(address)
             assert client.wait_next_invocation().request_id == "id"
-            client.ask_ahead = True
+            client.pipeline_next = True
             stray = False
             with injector:
                 try:

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from lambda_runtime.concurrency import watchdog
-from lambda_runtime.concurrency.board import BUSY, WAITING, Board, Slot
-from lambda_runtime.concurrency.inheritance import Estate, Giver, Heir
+from lambda_runtime.concurrency.handover import Orphan, Receiver, Sender
+from lambda_runtime.concurrency.in_flight import BUSY, WAITING, InFlightTable, Slot
 from lambda_runtime.concurrency.lifeline import Lifeline
 from lambda_runtime.concurrency.poll_connection import see
 from lambda_runtime.concurrency.watchdog import Clock, Watch
@@ -30,59 +30,59 @@ def invocation(request_id: str, left: float | None = None) -> Any:
     return SimpleNamespace(request_id=request_id, invocation_id=None, deadline_ms=deadline)
 
 
-# The board
+# The table
 
 
 def test_an_event_that_arrives_is_known_beside_the_one_in_hand() -> None:
-    (slot,) = Board(1).slots
-    slot.take(invocation("first"))
+    (slot,) = InFlightTable(1).slots
+    slot.record(invocation("first"))
     slot.arrive("second", "attempt", 5)
-    assert sorted(slot.in_hand) == [(("first", ""), 0), (("second", "attempt"), 5)]
+    assert sorted(slot.in_flight) == [(("first", ""), 0), (("second", "attempt"), 5)]
     assert slot.is_arriving
     slot.clear()
-    assert slot.in_hand == [(("second", "attempt"), 5)]
+    assert slot.in_flight == [(("second", "attempt"), 5)]
     slot.arrive("second", "attempt", 5)
     second = invocation("second")
     second.invocation_id = "attempt"
-    slot.take(second)
+    slot.record(second)
     assert (slot.events, slot.is_arriving) == (2, False)
     slot.clear()
-    assert slot.in_hand == []
+    assert slot.in_flight == []
 
 
 def test_the_same_event_again_is_another() -> None:
-    (slot,) = Board(1).slots
+    (slot,) = InFlightTable(1).slots
     for number in range(1, 4):
-        slot.take(invocation("retried"))
-        assert (slot.events, len(slot.in_hand)) == (number, 1)
+        slot.record(invocation("retried"))
+        assert (slot.events, len(slot.in_flight)) == (number, 1)
         slot.clear()
 
 
 @pytest.mark.parametrize("cut", [0, 1, 17, 60])
 def test_events_are_seen_in_the_bytes_that_arrive(cut: int) -> None:
-    (slot,) = Board(1).slots
+    (slot,) = InFlightTable(1).slots
     accepted = b"HTTP/1.1 202 Accepted\r\nContent-Length: 4\r\n\r\nokay"
     told = event(b"{}", "id-7", {"Lambda-Runtime-Deadline-Ms": "1234"})
     whole = accepted + told
     see(slot, whole[: len(accepted) + cut])
-    assert slot.in_hand == []
+    assert slot.in_flight == []
     see(slot, whole)
-    assert slot.in_hand == [(("id-7", ""), 1234)]
+    assert slot.in_flight == [(("id-7", ""), 1234)]
 
 
 def test_an_event_within_an_events_body_is_none() -> None:
-    (slot,) = Board(1).slots
+    (slot,) = InFlightTable(1).slots
     see(slot, event(event(b"{}", "forged", {}), "id-1", {}))
-    assert [ids for ids, _ in slot.in_hand] == [("id-1", "")]
+    assert [ids for ids, _ in slot.in_flight] == [("id-1", "")]
 
 
 # The watchdog
 
 
 def watched(count: int = 1, *, beats: bool = False) -> tuple[list[Slot], Watch]:
-    slots = Board(count).slots
+    slots = InFlightTable(count).slots
     for slot in slots:
-        slot.at = WAITING
+        slot.state = WAITING
     return slots, Watch(slots, beats)
 
 
@@ -94,32 +94,32 @@ def test_who_waits_for_an_event_is_not_stuck() -> None:
 def test_who_has_time_left_is_not_stuck_and_protects_the_others() -> None:
     first, second = (slots := watched(2))[0]
     watch = slots[1]
-    first.take(invocation("first", left=50))
-    second.take(invocation("second", left=0))
+    first.record(invocation("first", left=50))
+    second.record(invocation("second", left=0))
     assert [watch.stuck_seconds(now, 5.0) for now in (0, 10, 49)] == [0.0] * 3
     assert [watch.stuck_seconds(now, 5.0) for now in (60, 70)] == [0.0, 10.0]
 
 
 def test_an_invocation_without_a_deadline_has_all_the_time() -> None:
     (slot,), watch = watched()
-    slot.take(invocation("first"))
+    slot.record(invocation("first"))
     assert [watch.stuck_seconds(now, 5.0) for now in (0, 1e6)] == [0.0, 0.0]
 
 
 def test_whoever_neither_answers_nor_asks_is_stuck() -> None:
     (slot,), watch = watched()
-    slot.take(invocation("first", left=100))
+    slot.record(invocation("first", left=100))
     slot.clear()
-    assert slot.at == BUSY
+    assert slot.state == BUSY
     assert [watch.stuck_seconds(now, 5.0) for now in (0, 10, 30)] == [0.0, 0.0, 20.0]
-    slot.at = WAITING
+    slot.state = WAITING
     assert watch.stuck_seconds(40, 5.0) == 0.0
 
 
 def test_whoever_takes_another_event_meanwhile_is_not_stuck() -> None:
     (slot,), watch = watched()
     for now in range(0, 100, 10):
-        slot.take(invocation(f"{now}", left=0))
+        slot.record(invocation(f"{now}", left=0))
         assert watch.stuck_seconds(now, 5.0) == 0.0
     assert [watch.stuck_seconds(now, 5.0) for now in (100, 130)] == [0.0, 30.0]
 
@@ -135,10 +135,10 @@ def test_a_wait_in_a_process_without_signs_of_life_does_not_count() -> None:
 
 def test_half_of_the_polls_are_lost() -> None:
     slots, watch = watched(4)
-    slots[0].take(invocation("one", left=0))
+    slots[0].record(invocation("one", left=0))
     watch.stuck_seconds(0, 5.0)
     assert not watch.is_half_lost(100, 30)
-    slots[1].take(invocation("two", left=0))
+    slots[1].record(invocation("two", left=0))
     watch.stuck_seconds(100, 5.0)
     assert not watch.is_half_lost(100, 30)
     watch.stuck_seconds(131, 5.0)
@@ -219,26 +219,26 @@ def test_a_worker_ends_with_its_supervisor(late: bool) -> None:
 
 
 @pytest.fixture
-def channel() -> Iterator[tuple[Giver, Heir]]:
+def channel() -> Iterator[tuple[Sender, Receiver]]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setblocking(False)
-    heir = Heir(ours)
-    yield Giver(theirs), heir
-    heir.close()
+    receiver = Receiver(ours)
+    yield Sender(theirs), receiver
+    receiver.close()
     theirs.close()
 
 
 def test_the_supervisor_holds_the_newest_connection_of_every_slot(
-    channel: tuple[Giver, Heir],
+    channel: tuple[Sender, Receiver],
 ) -> None:
-    giver, heir = channel
+    sender, receiver = channel
     peers = []
     for number in (0, 1, 0):
         peer, connection = socket.socketpair()
-        giver.give(number, connection.fileno())
+        sender.give(number, connection.fileno())
         connection.close()
         peers.append(peer)
-    held = heir.receive()
+    held = receiver.receive()
     assert sorted(held) == [0, 1]
     assert peers[0].recv(1) == b""  # held no longer by anybody
     peers[2].send(b"a")
@@ -247,20 +247,22 @@ def test_the_supervisor_holds_the_newest_connection_of_every_slot(
         peer.close()
 
 
-def test_a_worker_that_opens_many_connections_does_not_wait(channel: tuple[Giver, Heir]) -> None:
-    giver, heir = channel
+def test_a_worker_that_opens_many_connections_does_not_wait(
+    channel: tuple[Sender, Receiver],
+) -> None:
+    sender, receiver = channel
     peer, connection = socket.socketpair()
     with peer, connection:
         for number in range(2000):
-            giver.give(number % 4, connection.fileno())
-        assert sorted(heir.receive()) == [0, 1, 2, 3]
+            sender.give(number % 4, connection.fileno())
+        assert sorted(receiver.receive()) == [0, 1, 2, 3]
 
 
-def test_a_worker_hears_that_it_is_to_retire(channel: tuple[Giver, Heir]) -> None:
-    giver, heir = channel
-    assert not giver.is_to_retire()
-    heir.retire()
-    assert [giver.is_to_retire(), giver.is_to_retire()] == [True, False]
+def test_a_worker_hears_that_it_is_to_retire(channel: tuple[Sender, Receiver]) -> None:
+    sender, receiver = channel
+    assert not sender.is_to_retire()
+    receiver.retire()
+    assert [sender.is_to_retire(), sender.is_to_retire()] == [True, False]
 
 
 ACCEPTED = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"
@@ -271,25 +273,25 @@ def test_events_that_nobody_has_looked_at_are_found(before: bytes) -> None:
     peer, connection = socket.socketpair()
     with peer, connection:
         peer.send(before)
-        estate = Estate(connection, "why", known=["known"])
+        orphan = Orphan(connection, "why", known=["known"])
         assert peer.recv(1) == b""  # nobody asks any more
-        assert estate.read() == []
+        assert orphan.read() == []
         told = event(b"x" * 300, "id-1", {"Lambda-Runtime-Invocation-Id": "attempt"})
         peer.send(told[:200])
-        found = estate.read()
+        found = orphan.read()
         peer.send(told[200:])
-        found += estate.read()
+        found += orphan.read()
         assert found == [("id-1", "attempt")]
-        assert estate.ends > time.monotonic() - 1
+        assert orphan.ends > time.monotonic() - 1
         peer.close()
-        assert estate.read() == []
-        assert estate.ends == 0.0
+        assert orphan.read() == []
+        assert orphan.ends == 0.0
 
 
 def test_what_is_no_reply_is_not_read() -> None:
     peer, connection = socket.socketpair()
     with peer, connection:
         peer.send(b"half of a body\r\n\r\n" + event(b"", "forged", {}))
-        estate = Estate(connection, "why", known=[])
-        assert estate.read() == []
-        assert estate.ends == 0.0
+        orphan = Orphan(connection, "why", known=[])
+        assert orphan.read() == []
+        assert orphan.ends == 0.0

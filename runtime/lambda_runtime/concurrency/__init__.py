@@ -5,7 +5,7 @@ Theory of operation
 Lambda names a number, AWS_LAMBDA_MAX_CONCURRENCY, and the runtime keeps as many polls open. The
 process that Lambda starts is the *supervisor*: it forks *workers*, which initialise the function
 and serve its invocations, starts another for one that has died, and answers what that one had in
-hand. How many workers there are, and how many polls each of them has, is the *way*:
+hand. How many workers there are, and how many polls each of them has, is the *mode*:
 
     processes   a worker for each poll, each with an init of its own, as on AWS's Python runtime
     preload     the same, but forked after one init, which the supervisor does
@@ -14,7 +14,7 @@ hand. How many workers there are, and how many polls each of them has, is the *w
 
 LAMBDA_RUNTIME_CONCURRENCY names it; without it, async handlers and ASGI applications are served by
 async, everything else by processes. What the handler is, only its import tells: so the first worker
-is started alone, and says which way it goes before it asks for its first event. Source: "Python
+is started alone, and says its mode before it asks for its first event. Source: "Python
 runtime for Lambda Managed Instances" and "Understanding the Lambda Managed Instances execution
 environment" in the AWS Lambda Developer Guide.
 """
@@ -23,7 +23,7 @@ import posix
 import sys
 
 from lambda_runtime import logs, loop, shutdown
-from lambda_runtime.concurrency import output, supervisor, watchdog, ways
+from lambda_runtime.concurrency import modes, output, supervisor, watchdog
 from lambda_runtime.errors import last_resort
 from lambda_runtime.ground import settings
 from lambda_runtime.ground.process import process
@@ -54,20 +54,20 @@ def _run(address: str) -> "NoReturn":
     if not settings.get("AWS_LAMBDA_LOG_FORMAT"):
         logs.json_format = True  # managed instances have no other
     client = loop.client_at(address)
-    turn = output.Turn(processes=True)
-    output.take_over(turn)
+    output_lock = output.OutputLock(processes=True)
+    output.install_streams(output_lock)
     try:
-        polls, way, _ = ways.limit(), ways.configured(), watchdog.patience()
+        polls, mode, _ = modes.limit(), modes.configured(), watchdog.patience()
     except Exception as error:
         last_resort.fail_init(client, error)
         sys.exit(1)
     handler = None
-    if way == ways.PRELOAD:
+    if mode == modes.PRELOAD:
         from lambda_runtime.concurrency import preload
 
         handler = loop.initialise(client, preload.complete)
     _log_start(polls)
-    supervisor.Supervisor(address, polls, turn).supervise().run(way, handler)
+    supervisor.Supervisor(address, polls, output_lock).supervise().run(mode, handler)
 
 
 def _log_start(polls: int) -> None:

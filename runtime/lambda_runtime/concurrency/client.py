@@ -14,7 +14,7 @@ except ImportError:
     import signal as _signal
 
 from lambda_runtime import payload
-from lambda_runtime.concurrency.board import BUSY, HELPLESS, OVER, WAITING
+from lambda_runtime.concurrency.in_flight import BUSY, HELPLESS, OVER, WAITING
 from lambda_runtime.concurrency.poll_connection import PollConnection
 from lambda_runtime.concurrency.shared import log_stray, warn
 from lambda_runtime.deadline import DeadlineExceeded
@@ -26,7 +26,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lambda_runtime.concurrency.board import Slot
+    from lambda_runtime.concurrency.in_flight import Slot
     from lambda_runtime.concurrency.poll_connection import Share
     from lambda_runtime.runtime_api.client import Answer
     from lambda_runtime.runtime_api.connection import Reply
@@ -58,10 +58,10 @@ class PersistentClient(LambdaRuntimeClient):
         """Whether nothing is to be tried again, as the process has to end."""
         self._perhaps_answered = False
 
-    def judge(self, kind: str, invoke_id: str, size: int, reply: "Reply") -> None:
+    def check_reply(self, kind: str, invoke_id: str, size: int, reply: "Reply") -> None:
         """Take the Runtime API's reply to an answer; that there was one before is no refusal."""
         if not (self._perhaps_answered and reply.status in _HAS_ANSWER):
-            super().judge(kind, invoke_id, size, reply)
+            super().check_reply(kind, invoke_id, size, reply)
 
     def _answer(
         self, kind: str, invoke_id: str, body: bytes, content_type: str, extra: str
@@ -102,38 +102,44 @@ class SupervisorClient(PersistentClient):
 
 
 class ManagedClient(PersistentClient):
-    """One poll's client. ``slot`` is where the supervisor sees what it has brought, ``share`` is
-    told of its connections, if the process has several."""
+    """One poll's client.
+
+    The supervisor sees in ``slot`` which invocations are in flight. ``share``, if the process has
+    several polls, is called with each connection.
+    """
 
     def __init__(self, address: str, slot: "Slot", share: "Share | None" = None) -> None:
         super().__init__(address)
         if share is not None:
             self._connection = PollConnection(address, slot, share)
         self._slot = slot
-        process.in_child(self.leave_to_parent)
+        process.in_child(self.detach_after_fork)
 
     @property
     def waiting(self) -> bool:
         """Whether it waits for an event."""
-        return self._slot.at == WAITING
+        return self._slot.state == WAITING
 
     @waiting.setter
     def waiting(self, value: bool) -> None:
-        self._slot.at = WAITING if value else BUSY
+        self._slot.state = WAITING if value else BUSY
 
     @property
     def has_in_hand(self) -> bool:
         """Whether an event has come, or begun to come, that is not answered yet."""
-        return bool(self._slot.in_hand)
+        return bool(self._slot.in_flight)
 
     def beat(self) -> None:
         """Give the process's sign of life; for the first of its clients."""
         self._slot.beat()
 
     def give_up(self) -> None:
-        """This poll is over, and its process ends when the others are: have the supervisor start
-        another now, and answer at once what is in hand here, which nobody else can."""
-        self._slot.at = HELPLESS if self._slot.in_hand else OVER
+        """End this poll, and this process when its other polls are over.
+
+        The supervisor starts another worker now. It also answers what is in flight here, as nobody
+        else can.
+        """
+        self._slot.state = HELPLESS if self._slot.in_flight else OVER
         # It wakes for this signal, and looks.
         posix.kill(posix.getppid(), _signal.SIGCHLD)
 
@@ -145,7 +151,7 @@ class ManagedClient(PersistentClient):
         """
         pauses = iter(PAUSES)
         while True:
-            self._slot.at = WAITING
+            self._slot.state = WAITING
             try:
                 invocation = super().wait_next_invocation()
             except BaseException as error:
@@ -159,7 +165,7 @@ class ManagedClient(PersistentClient):
                 else:
                     log_stray(error)
             else:
-                self._slot.take(invocation)
+                self._slot.record(invocation)
                 return invocation
 
     def pause_polls(self, pauses: "Iterator[float]", error: RuntimeApiError) -> float:
@@ -185,7 +191,7 @@ class ManagedClient(PersistentClient):
                 return None
         return self.wait_next_invocation()
 
-    def leave_to_parent(self) -> None:
+    def detach_after_fork(self) -> None:
         """In a child process that a handler has forked: hold nothing of the connection.
 
         Otherwise the platform would not see the end of this worker, and give it another event.
@@ -195,7 +201,7 @@ class ManagedClient(PersistentClient):
     def drain(self) -> None:
         """The process drains: have this event be the last, and no other be asked for."""
         self.draining = True
-        self.ask_ahead = False
+        self.pipeline_next = False
 
     def is_arriving(self) -> bool:
         """Whether an event has begun to arrive, which is then to be received."""
@@ -226,15 +232,15 @@ class ManagedClient(PersistentClient):
             self._answer_instead(invocation, error_type, document)
         return None
 
-    def upload_lost(self, invocation: Invocation) -> "Answer":
+    def on_upload_lost(self, invocation: Invocation) -> "Answer":
         """The connection is gone that a response was on: answer, if nobody has seen any of it."""
         error = {"errorMessage": "the response was lost", "errorType": _TRUNCATED}
         return self._answer_instead(invocation, _TRUNCATED, payload.encode(error))
 
-    def judge(self, kind: str, invoke_id: str, size: int, reply: "Reply") -> None:
+    def check_reply(self, kind: str, invoke_id: str, size: int, reply: "Reply") -> None:
         """Take the Runtime API's reply to an answer; a refusal, whatever it is, is logged."""
         try:
-            super().judge(kind, invoke_id, size, reply)
+            super().check_reply(kind, invoke_id, size, reply)
         except RuntimeApiError as error:
             warn(str(error), invoke_id)
 
@@ -255,7 +261,7 @@ class ManagedClient(PersistentClient):
         return None
 
     def _answer_anyhow(self, invocation: Invocation, error: BaseException) -> "Answer":
-        self.ask_ahead = False
+        self.pipeline_next = False
         self._perhaps_answered = True
         try:
             return last_resort.answer(self, invocation, error)

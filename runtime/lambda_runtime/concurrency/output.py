@@ -44,8 +44,8 @@ _LONGEST_CHARS = _LONGEST // 4
 _LONGEST_BEGUN = 1024 * 1024
 """Characters that are kept of a line which does not end."""
 
-_LONGEST_TURN = 2.0
-"""Seconds after which a turn counts as lost. A thread may have been kept from ending its own, by an
+_LONGEST_HOLD = 2.0
+"""Seconds after which a hold counts as lost. A thread may have been kept from ending its own, by an
 exception or a low recursion limit; lines that come in between are better than none."""
 
 _own_stream = False
@@ -53,11 +53,11 @@ _own_stream = False
 _all: "list[Lines]" = []
 
 
-def connect(turn: "Turn") -> None:
+def connect(output_lock: "OutputLock") -> None:
     """Fetch a stream of this worker's own from the platform, if it offers that.
 
-    Then its ``turn`` is of no concern to other processes. Source: awslambdaric, which connects
-    every worker to that socket.
+    Then its ``output_lock`` no longer concerns other processes. Source: awslambdaric, which
+    connects every worker to that socket.
     """
     global _own_stream
     path = settings.get(_PROVIDER)
@@ -72,14 +72,16 @@ def connect(turn: "Turn") -> None:
         logs.warn(f"{_PROVIDER}={path}: {error.strerror}; log lines go to the runtime's own output")
     else:
         _own_stream = True
-        turn.leave_others()
+        output_lock.stop_sharing()
     finally:
         connection.close()
 
 
-class Turn:
-    """Lets one thread write at a time, and with ``processes`` one of the processes that are forked
-    after it was made. Context manager; a signal handler may enter it again."""
+class OutputLock:
+    """Lets one thread write at a time, and with ``processes`` one of the forked processes.
+
+    Make it before the forks. A context manager, which a signal handler may enter again.
+    """
 
     def __init__(self, processes: bool) -> None:
         self._fd = posix.memfd_create("lambda-runtime-output") if processes else -1
@@ -89,7 +91,7 @@ class Turn:
 
     def __enter__(self) -> None:
         lock = self._lock
-        if not lock.acquire(timeout=_LONGEST_TURN):
+        if not lock.acquire(timeout=_LONGEST_HOLD):
             if self._lock is lock:
                 self._renew()
             self._lock.acquire()
@@ -112,8 +114,8 @@ class Turn:
             except RuntimeError:
                 pass  # it took too long, and others have a new one
 
-    def leave_others(self) -> None:
-        """From here on it is a matter of this process's threads only."""
+    def stop_sharing(self) -> None:
+        """Lock out only this process's threads from here on."""
         self._fd = -1
 
     def _lock_file(self, operation: int) -> None:
@@ -121,7 +123,7 @@ class Turn:
             try:
                 fcntl.lockf(self._fd, operation)
             except OSError:
-                self.leave_others()  # user code has closed all descriptors
+                self.stop_sharing()  # user code has closed all descriptors
 
     def _renew(self) -> None:
         # In a child, the thread that has it may not exist.
@@ -129,15 +131,15 @@ class Turn:
         self._depth = 0
 
 
-class _Whole(io.FileIO):
-    """A descriptor to which everything is written that is given, with nothing in between."""
+class _RawFile(io.FileIO):
+    """A raw file whose write() is complete and uninterrupted."""
 
-    def __init__(self, fd: int, turn: Turn) -> None:
+    def __init__(self, fd: int, output_lock: OutputLock) -> None:
         super().__init__(fd, "w", closefd=False)
-        self._turn = turn
+        self._output_lock = output_lock
 
     def write(self, data: "ReadableBuffer", /) -> int:
-        with self._turn, memoryview(data) as view:
+        with self._output_lock, memoryview(data) as view:
             at = 0
             while at < len(view):
                 written = super().write(view[at:])
@@ -159,9 +161,9 @@ class Lines(io.TextIOWrapper):
     Lines of several invocations, and of threads that belong to none, are not mixed.
     """
 
-    def __init__(self, fd: int, turn: Turn, like: "TextIO | None") -> None:
+    def __init__(self, fd: int, output_lock: OutputLock, like: "TextIO | None") -> None:
         super().__init__(
-            io.BufferedWriter(_Whole(fd, turn)),
+            io.BufferedWriter(_RawFile(fd, output_lock)),
             encoding=getattr(like, "encoding", "utf-8"),
             errors=getattr(like, "errors", "backslashreplace"),
             line_buffering=True,
@@ -203,7 +205,7 @@ class Lines(io.TextIOWrapper):
                     self._write_anyhow(f"{begun}\n")
 
     def _write_anyhow(self, lines: str) -> None:
-        """Write what user code is not there any more to be told of that it cannot be written."""
+        """Write without raising: no user code is left to catch the error."""
         try:
             self._write_lines(lines)
         except UnicodeEncodeError:
@@ -231,15 +233,15 @@ def _broken(lines: str) -> "Iterator[str]":
             yield line[start : start + longest]
 
 
-def take_over(turn: Turn) -> None:
-    """Have standard output and standard error write whole lines, each in its ``turn``."""
+def install_streams(output_lock: OutputLock) -> None:
+    """Have standard output and standard error write whole lines, each under the ``output_lock``."""
     logs.flush()
-    streams.replace(Lines(1, turn, logs.stdout), Lines(2, turn, logs.stderr))
-    # Not where records go to a stream, which takes its turn itself, after a lock of its own.
+    streams.replace(Lines(1, output_lock, logs.stdout), Lines(2, output_lock, logs.stderr))
+    # Not where records go to a stream, which takes the lock itself, after one of its own.
     if isinstance(logs.sink, logs.FrameSink):
-        logs.sink.turn = turn
+        logs.sink.output_lock = output_lock
     logs.finish_lines = _finish_lines
-    logs.open_stream = lambda fd: Lines(fd, turn, None)
+    logs.open_stream = lambda fd: Lines(fd, output_lock, None)
 
 
 def _finish_lines(last: bool) -> None:

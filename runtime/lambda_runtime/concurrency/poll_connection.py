@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lambda_runtime.concurrency.board import Slot
+    from lambda_runtime.concurrency.in_flight import Slot
 
     Share = Callable[[int], None]
     """What is told of every connection that is opened, by its descriptor."""

@@ -1,7 +1,7 @@
 """One init for all workers: they are forked after it, and share what it has loaded."""
 
 from lambda_runtime import handlers
-from lambda_runtime.concurrency import ways
+from lambda_runtime.concurrency import modes
 from lambda_runtime.ground import hooks
 
 TYPE_CHECKING = False
@@ -31,7 +31,7 @@ def on_fork(hook: "Hook") -> "Hook":
 
 def complete(handler: "Handler") -> "Handler":
     """The handler, if it can be forked. Raises FaultException (``Runtime.InvalidSetting``)."""
-    ways.choose(ways.PRELOAD, handler)
+    modes.choose(modes.PRELOAD, handler)
     return handler
 
 

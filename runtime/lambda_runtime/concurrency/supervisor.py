@@ -2,17 +2,17 @@
 
 Theory of operation
 -------------------
-The first worker is started alone. When its init is over it reports which way it goes, and waits for
+The first worker is started alone. When its init is over it reports its mode, and waits for
 a word; the supervisor registers the extension that SIGTERM needs, if the worker has something to do
-then, gives the word, and starts the other workers, if the way has any. The word comes before the
+then, gives the word, and starts the other workers, if the mode has any. The word comes before the
 first ``next``, which ends the init for the platform.
 
 If the first worker dies in its init, that is the environment's end, and for the same reason. Any
 other that dies is replaced, after a pause if it had no event since its start; when that happens to
 one after the other and nobody else is left to serve, the environment ends too.
 
-A worker that cannot answer what it has in hand says so on the board, and sends SIGCHLD; one that is
-stuck (``watchdog``) is killed. One that its supervisor has left behind the kernel kills
+A worker that cannot answer what it has in flight says so in the table, and sends SIGCHLD. One that
+is stuck (``watchdog``) is killed. One that its supervisor has left behind is killed by the kernel
 (``lifeline``).
 
 The supervisor waits in one place: for signals, which a socket tells it of (SIGCHLD, SIGTERM), for
@@ -34,15 +34,15 @@ except ImportError:
     import socket as _socket  # type: ignore[no-redef]
 
 from lambda_runtime import logs, payload, shutdown
-from lambda_runtime.concurrency import watchdog, ways
-from lambda_runtime.concurrency.board import BUSY, HELPLESS, OVER, Board, Slot
+from lambda_runtime.concurrency import modes, watchdog
 from lambda_runtime.concurrency.client import SupervisorClient
-from lambda_runtime.concurrency.inheritance import Estate, Heir
+from lambda_runtime.concurrency.handover import Orphan, Receiver
+from lambda_runtime.concurrency.in_flight import BUSY, HELPLESS, OVER, InFlightTable, Slot
 from lambda_runtime.concurrency.lifeline import Lifeline
-from lambda_runtime.concurrency.output import Turn
+from lambda_runtime.concurrency.output import OutputLock
 from lambda_runtime.concurrency.shared import warn
 from lambda_runtime.concurrency.watchdog import Clock, Watch
-from lambda_runtime.concurrency.worker import Report, Worker
+from lambda_runtime.concurrency.worker import Worker, WorkerReady
 from lambda_runtime.runtime_api.client import RuntimeApiError
 
 TYPE_CHECKING = False
@@ -64,7 +64,7 @@ _LONGEST_PAUSE = 5.0
 _SIGNALS = (_signal.SIGCHLD, _signal.SIGTERM, _signal.SIGINT)
 
 
-class _Place:
+class _Seat:
     """One worker, the ones that came before it and those that will come after it."""
 
     def __init__(self, slots: list[Slot]) -> None:
@@ -72,15 +72,15 @@ class _Place:
         self.pid = 0
         self.channel: _socket.socket | None = None
         self.lifeline: Lifeline | None = None
-        self.heir: Heir | None = None
+        self.receiver: Receiver | None = None
         """What it has given of its connections."""
         self.watch: Watch | None = None
         """What is known of it since it serves."""
         self.verdict = ""
         """Why it has been killed."""
         self.is_succeeded = False
-        """Whether another place has taken over: this one is gone with its worker."""
-        self.barren = 0
+        """Whether another seat has taken over: this one is gone with its worker."""
+        self.failed_starts = 0
         """How many of its workers have ended in a row without an event."""
         self.due = 0.0
         """When its next worker is to be started, by the monotonic clock."""
@@ -91,31 +91,31 @@ class _Place:
         """Whether its worker is initialised."""
         return self.watch is not None
 
-    def occupy(self, pid: int, channel: _socket.socket, lifeline: Lifeline) -> None:
+    def started(self, pid: int, channel: _socket.socket, lifeline: Lifeline) -> None:
         """A worker has been started."""
         lifeline.hold()
         self.pid, self.channel, self.lifeline, self.verdict = pid, channel, lifeline, ""
         self._events_before = self._events()
 
-    def vacate(self) -> None:
+    def exited(self) -> None:
         """The worker has ended."""
         self.pid, self.watch = 0, None
-        self.barren = self.barren_now()
+        self.failed_starts = self.failed_starts_now()
 
-    def barren_now(self) -> int:
+    def failed_starts_now(self) -> int:
         """How many there are with the present one."""
-        return self.barren + 1 if self._events() == self._events_before else 0
+        return self.failed_starts + 1 if self._events() == self._events_before else 0
 
-    def inherit(self, channel: _socket.socket) -> None:
+    def receive_connections(self, channel: _socket.socket) -> None:
         """From here on the worker gives its connections through the channel."""
-        self.channel, self.heir = None, Heir(channel)
+        self.channel, self.receiver = None, Receiver(channel)
 
     def let_go(self) -> None:
         """Hold nothing more that leads to the worker."""
         self.end_report()
-        if self.heir is not None:
-            self.heir.close()
-            self.heir = None
+        if self.receiver is not None:
+            self.receiver.close()
+            self.receiver = None
         if self.lifeline is not None:
             self.lifeline.release()
             self.lifeline = None
@@ -128,30 +128,37 @@ class _Place:
 
     def pause(self) -> float:
         """Seconds before the next worker is started."""
-        return min(_FIRST_PAUSE * 2**self.barren / 2, _LONGEST_PAUSE) if self.barren else 0.0
+        return (
+            min(_FIRST_PAUSE * 2**self.failed_starts / 2, _LONGEST_PAUSE)
+            if self.failed_starts
+            else 0.0
+        )
 
     def _events(self) -> int:
         return sum(slot.events for slot in self.slots)
 
 
 class Supervisor:
-    """Of so many polls. Raises FaultException for settings that cannot be followed."""
+    """Keeps the workers running that serve ``polls`` concurrent invocations.
 
-    def __init__(self, address: str, polls: int, turn: Turn) -> None:
+    Raises FaultException for settings that cannot be followed.
+    """
+
+    def __init__(self, address: str, polls: int, output_lock: OutputLock) -> None:
         self._address = address
         self._client = SupervisorClient(address)
         # Where all polls are in one process, its successor begins while it ends.
-        self._board = Board(2 * polls)
-        self._places = [_Place(self._board.slots[:polls])]
-        self._spare = [self._board.slots[polls:]]
-        self._way = ""
+        self._table = InFlightTable(2 * polls)
+        self._seats = [_Seat(self._table.slots[:polls])]
+        self._spare = [self._table.slots[polls:]]
+        self._mode = ""
         self._terminated = False
         self._previous = {number: _signal.getsignal(number) for number in _SIGNALS}
         self._wakeup, self._woken = _socket.socketpair()
         self._wakeup.setblocking(False)
         self._woken.setblocking(False)
-        self._estates: list[Estate] = []
-        self._turn = turn
+        self._orphans: list[Orphan] = []
+        self._output_lock = output_lock
         self._patience = watchdog.patience()
         self._beat = watchdog.beat_seconds()
         self._clock = Clock(longest=2 * self._beat)
@@ -163,19 +170,19 @@ class Supervisor:
             _signal.signal(number, self._on_signal)
         _signal.set_wakeup_fd(self._wakeup.fileno(), warn_on_full_buffer=False)
         while True:
-            for place in self._places:
-                if not place.pid and place.due <= time.monotonic():
-                    worker = self._start(place)
+            for seat in self._seats:
+                if not seat.pid and seat.due <= time.monotonic():
+                    worker = self._start(seat)
                     if worker is not None:
                         return worker
             self._wait()
-            for place in list(self._places):
-                if place.channel is not None:
-                    self._read_report(place, place.channel)
-                if self._has_ended(place, posix.WNOHANG):
-                    self._plan_next(place)
-                self._help(place)
-            self._read_estates()
+            for seat in list(self._seats):
+                if seat.channel is not None:
+                    self._read_report(seat, seat.channel)
+                if self._has_ended(seat, posix.WNOHANG):
+                    self._plan_next(seat)
+                self._help(seat)
+            self._read_orphans()
             self._look()
             if self._terminated:
                 self._end()
@@ -186,10 +193,10 @@ class Supervisor:
 
     def _wait(self) -> None:
         """Until a signal, a report, the end of a pause, or the time of the next look."""
-        channels = [place.channel for place in self._places if place.channel is not None]
-        channels += [estate.connection for estate in self._estates]
-        times = [self._next_look, *(place.due for place in self._places if not place.pid)]
-        times += [estate.ends for estate in self._estates]
+        channels = [seat.channel for seat in self._seats if seat.channel is not None]
+        channels += [orphan.connection for orphan in self._orphans]
+        times = [self._next_look, *(seat.due for seat in self._seats if not seat.pid)]
+        times += [orphan.ends for orphan in self._orphans]
         self._poll(channels, min(times) - time.monotonic())
 
     def _poll(self, channels: list[_socket.socket], seconds: float) -> None:
@@ -204,7 +211,7 @@ class Supervisor:
 
     # the life of a worker
 
-    def _start(self, place: _Place) -> Worker | None:
+    def _start(self, seat: _Seat) -> Worker | None:
         """Fork a worker; in its process, it is what is returned."""
         logs.flush()
         lifeline = None
@@ -218,14 +225,14 @@ class Supervisor:
                 theirs.setblocking(True)  # init, done here, may have set a default timeout
                 lifeline.tie()
                 self._let_go()
-                return Worker(self._address, place.slots, theirs, self._turn)
+                return Worker(self._address, seat.slots, theirs, self._output_lock)
             theirs.close()
             ours.setblocking(False)
-            place.occupy(pid, ours, lifeline)
+            seat.started(pid, ours, lifeline)
         except OSError as error:
             if lifeline is not None:
                 lifeline.discard()
-            self._postpone(place, f"cannot start a worker: {error.strerror}")
+            self._postpone(seat, f"cannot start a worker: {error.strerror}")
         finally:
             _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _SIGNALS)
         return None
@@ -238,73 +245,73 @@ class Supervisor:
         self._wakeup.close()
         self._woken.close()
         self._client.reconnect()
-        for place in self._places:
-            place.let_go()
-        for estate in self._estates:
-            estate.connection.close()
+        for seat in self._seats:
+            seat.let_go()
+        for orphan in self._orphans:
+            orphan.connection.close()
 
-    def _read_report(self, place: _Place, channel: _socket.socket) -> None:
+    def _read_report(self, seat: _Seat, channel: _socket.socket) -> None:
         """Take the worker's word that it is initialised, and give it ours."""
         try:
             said = channel.recv(1024)
         except BlockingIOError:
             return
         if said:
-            report = Report.read(said)
-            if not self._way and report.wants_extension:
+            ready = WorkerReady.read(said)
+            if not self._mode and ready.wants_extension:
                 shutdown.register()
-            if not self._way:
-                self._follow(report)
-            place.watch = Watch(place.slots, beats=self._way in ways.SHARED)
+            if not self._mode:
+                self._adopt_mode(ready)
+            seat.watch = Watch(seat.slots, beats=self._mode in modes.SHARED)
             try:
                 channel.send(b"\n")
             except OSError:
                 pass  # it has died meanwhile
-            if self._way in ways.SHARED:
-                return place.inherit(channel)
-        place.end_report()
+            if self._mode in modes.SHARED:
+                return seat.receive_connections(channel)
+        seat.end_report()
 
-    def _follow(self, report: Report) -> None:
-        """Go the way of the first worker, with as many others as it takes."""
-        self._way = report.way
-        if report.way in ways.SHARED:
+    def _adopt_mode(self, ready: WorkerReady) -> None:
+        """Adopt the mode of the first worker, and plan as many others as it takes."""
+        self._mode = ready.mode
+        if ready.mode in modes.SHARED:
             return
-        for module in (*_LOADED_LATER, *report.modules):
+        for module in (*_LOADED_LATER, *ready.modules):
             # Loaded here they are loaded once, and shared by those that are forked from now on.
             try:
                 __import__(module)
             except Exception:
                 pass  # the workers will do it themselves, and know what to make of it
-        first = self._places[0]
+        first = self._seats[0]
         first.slots, others = first.slots[:1], first.slots[1:]
-        self._places += [_Place([slot]) for slot in others]
+        self._seats += [_Seat([slot]) for slot in others]
 
-    def _has_ended(self, place: _Place, options: int) -> bool:
+    def _has_ended(self, seat: _Seat, options: int) -> bool:
         """See whether the worker has ended, and if so answer for it."""
-        if not place.pid:
+        if not seat.pid:
             return False
-        pid, status = posix.waitpid(place.pid, options)
+        pid, status = posix.waitpid(seat.pid, options)
         if not pid:
             return False
         code = posix.waitstatus_to_exitcode(status)
-        place.vacate()
-        if not self._way:
-            _end_like(code)
-        reason = place.verdict or _words(code)
-        self._take_estates(place, reason)
-        place.let_go()
-        for slot in place.slots:
+        seat.exited()
+        if not self._mode:
+            _exit_like(code)
+        reason = seat.verdict or _describe_exit(code)
+        self._take_orphans(seat, reason)
+        seat.let_go()
+        for slot in seat.slots:
             self._answer_for(slot, reason)
-        self._read_estates()
+        self._read_orphans()
         if not self._terminated:
             warn(f"A worker has ended ({reason})", "")
         return True
 
     def _answer_for(self, slot: Slot, reason: str) -> None:
-        """Answer what a worker had in hand. If it has done so itself, this one is refused."""
-        in_hand = slot.in_hand
+        """Answer what a worker had in flight. If it has done so itself, this one is refused."""
+        in_flight = slot.in_flight
         slot.reset()
-        for (request_id, invocation_id), _ in in_hand:
+        for (request_id, invocation_id), _ in in_flight:
             self._answer(request_id, invocation_id, reason)
 
     def _answer(self, request_id: str, invocation_id: str, reason: str) -> None:
@@ -316,49 +323,49 @@ class Supervisor:
         except RuntimeApiError as error:
             warn(f"The invocation remains without an answer: {error}", request_id)
 
-    def _take_estates(self, place: _Place, reason: str) -> None:
+    def _take_orphans(self, seat: _Seat, reason: str) -> None:
         """Take over the connections on which events may be that the worker has not looked at."""
-        if place.heir is None:
+        if seat.receiver is None:
             return
-        for number, connection in list(place.heir.receive().items()):
-            slot = place.slots[number]
+        for number, connection in list(seat.receiver.receive().items()):
+            slot = seat.slots[number]
             if not slot.is_arriving:
-                known = [request_id for (request_id, _), _ in slot.in_hand]
-                self._estates.append(Estate(connection, reason, known))
-                place.heir.leave(number)
+                known = [request_id for (request_id, _), _ in slot.in_flight]
+                self._orphans.append(Orphan(connection, reason, known))
+                seat.receiver.leave(number)
 
-    def _read_estates(self) -> None:
+    def _read_orphans(self) -> None:
         """Answer the events that dead workers have not looked at."""
-        for estate in self._estates:
-            for ids in estate.read():
-                self._answer(*ids, estate.reason)
+        for orphan in self._orphans:
+            for ids in orphan.read():
+                self._answer(*ids, orphan.reason)
         now = time.monotonic()
-        for estate in [each for each in self._estates if each.ends <= now]:
-            self._estates.remove(estate)
-            estate.connection.close()
+        for orphan in [each for each in self._orphans if each.ends <= now]:
+            self._orphans.remove(orphan)
+            orphan.connection.close()
 
-    def _help(self, place: _Place) -> None:
+    def _help(self, seat: _Seat) -> None:
         """See to the polls that are over, in a worker that lives on for the others."""
-        for slot in place.slots:
-            if slot.at == HELPLESS:
+        for slot in seat.slots:
+            if slot.state == HELPLESS:
                 self._answer_for(slot, _HELPLESS)
-            elif slot.at == OVER:
-                slot.at = BUSY
+            elif slot.state == OVER:
+                slot.state = BUSY
             else:
                 continue
-            self._succeed(place)
+            self._succeed(seat)
 
-    def _succeed(self, place: _Place) -> None:
+    def _succeed(self, seat: _Seat) -> None:
         """Have another worker take over from one whose polls are over, or come to be."""
-        if self._way not in ways.SHARED or place.is_succeeded or not self._spare:
+        if self._mode not in modes.SHARED or seat.is_succeeded or not self._spare:
             return
-        place.is_succeeded = True
-        successor = _Place(self._spare.pop())
-        successor.barren = place.barren_now()
+        seat.is_succeeded = True
+        successor = _Seat(self._spare.pop())
+        successor.failed_starts = seat.failed_starts_now()
         successor.due = time.monotonic() + successor.pause()
-        self._places.append(successor)
-        if place.heir is not None:
-            place.heir.retire()
+        self._seats.append(successor)
+        if seat.receiver is not None:
+            seat.receiver.retire()
 
     def _look(self) -> None:
         """From time to time, see whether a worker is stuck."""
@@ -366,39 +373,41 @@ class Supervisor:
             return
         self._next_look = time.monotonic() + self._beat
         now = self._clock.read()
-        for place in self._places:
-            if place.heir is not None:
-                place.heir.receive()  # so that there is room
-            if not self._patience or place.watch is None or place.verdict:
+        for seat in self._seats:
+            if seat.receiver is not None:
+                seat.receiver.receive()  # so that there is room
+            if not self._patience or seat.watch is None or seat.verdict:
                 continue
-            if place.watch.stuck_seconds(now, self._beat) >= self._patience:
-                self._kill(place, place.watch)
-            elif place.watch.is_half_lost(now, self._patience):
-                self._succeed(place)
+            if seat.watch.stuck_seconds(now, self._beat) >= self._patience:
+                self._kill(seat, seat.watch)
+            elif seat.watch.is_half_lost(now, self._patience):
+                self._succeed(seat)
 
-    def _kill(self, place: _Place, watch: Watch) -> None:
-        if watchdog.is_held(place.pid):
+    def _kill(self, seat: _Seat, watch: Watch) -> None:
+        if watchdog.is_held(seat.pid):
             watch.spare()
         else:
-            place.verdict = _STUCK.format(self._patience)
-            posix.kill(place.pid, _signal.SIGKILL)
+            seat.verdict = _STUCK.format(self._patience)
+            posix.kill(seat.pid, _signal.SIGKILL)
 
-    def _plan_next(self, place: _Place) -> None:
-        barren = sum(each.barren for each in self._places)
-        if barren >= max(2, len(self._places)) and not any(each.serves for each in self._places):
+    def _plan_next(self, seat: _Seat) -> None:
+        failed_starts = sum(each.failed_starts for each in self._seats)
+        if failed_starts >= max(2, len(self._seats)) and not any(
+            each.serves for each in self._seats
+        ):
             self._give_up("no worker gets as far as its first event")
-        if place.is_succeeded:
-            self._places.remove(place)
-            self._spare.append(place.slots)
-        place.due = time.monotonic() + place.pause()
+        if seat.is_succeeded:
+            self._seats.remove(seat)
+            self._spare.append(seat.slots)
+        seat.due = time.monotonic() + seat.pause()
 
-    def _postpone(self, place: _Place, reason: str) -> None:
+    def _postpone(self, seat: _Seat, reason: str) -> None:
         """A worker could not be started."""
-        if not any(each.serves for each in self._places):
+        if not any(each.serves for each in self._seats):
             self._give_up(reason)
         warn(reason, "")
-        place.barren += 1
-        place.due = time.monotonic() + place.pause()
+        seat.failed_starts += 1
+        seat.due = time.monotonic() + seat.pause()
 
     # the end
 
@@ -419,23 +428,23 @@ class Supervisor:
         _exit(1)
 
     def _signal_all(self, number: int) -> None:
-        for place in self._places:
-            if place.pid:
-                posix.kill(place.pid, number)
+        for seat in self._seats:
+            if seat.pid:
+                posix.kill(seat.pid, number)
 
     def _are_left(self, options: int) -> bool:
         """Whether workers are left; with 0 for an option, none are when it returns."""
-        for place in self._places:
-            self._has_ended(place, options)
-        return any(place.pid for place in self._places)
+        for seat in self._seats:
+            self._has_ended(seat, options)
+        return any(seat.pid for seat in self._seats)
 
 
-def _words(code: int) -> str:
+def _describe_exit(code: int) -> str:
     """An exit code in the platform's words."""
     return f"exit status {code}" if code >= 0 else f"signal {-code}"
 
 
-def _end_like(code: int) -> "NoReturn":
+def _exit_like(code: int) -> "NoReturn":
     """The init has failed: end as its process did."""
     logs.flush()
     if code < 0:

@@ -23,24 +23,24 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
-    from lambda_runtime.concurrency.board import Slot
-    from lambda_runtime.concurrency.inheritance import Giver
+    from lambda_runtime.concurrency.handover import Sender
+    from lambda_runtime.concurrency.in_flight import Slot
     from lambda_runtime.handlers import Handler
     from lambda_runtime.runtime_api.client import Invocation
 
 _LOOK_SECONDS = 0.05
 
 
-def serve(address: str, slots: "list[Slot]", handler: "Handler", giver: "Giver") -> "NoReturn":
+def serve(address: str, slots: "list[Slot]", handler: "Handler", sender: "Sender") -> "NoReturn":
     """Serve invocations, as many at once as there are slots, until SIGTERM.
 
     Raises RuntimeApiError.
     """
     clients = [
-        ManagedClient(address, slot, partial(giver.give, number))
+        ManagedClient(address, slot, partial(sender.give, number))
         for number, slot in enumerate(slots)
     ]
-    Server(clients, handler, giver.is_to_retire).run()
+    Server(clients, handler, sender.is_to_retire).run()
 
 
 class Server:
@@ -137,7 +137,7 @@ class Server:
 
     def _handle(self, client: "ManagedClient", invocation: "Invocation") -> None:
         under_way.begin_beside(invocation, _thread.get_ident())
-        client.ask_ahead = not client.draining
+        client.pipeline_next = not client.draining
         try:
             loop.handle_event_request(client, self._handler, invocation)
         except BaseException as error:

@@ -2,32 +2,32 @@
 
 Theory of operation
 -------------------
-From time to time the supervisor looks at what the board says of every worker. A worker is *stuck*
+From time to time the supervisor looks at what the table says of every worker. A worker is *stuck*
 if none of its polls can be expected to go on by itself:
 
-- an invocation in hand whose deadline has passed: Lambda has answered its caller;
-- no invocation in hand, and no wait for one either;
+- an invocation in flight whose deadline has passed: Lambda has answered its caller;
+- no invocation in flight, and no wait for one either;
 - a wait for an event, but in a process that gives no sign of life, where it has to give some: an
   event loop that is blocked, a thread that never gives up the interpreter's lock.
 
 So an invocation that has time left protects its process, and all others in it. A worker that is
 stuck for ``LAMBDA_RUNTIME_WATCHDOG_SECONDS`` is killed. Where half of its polls, but not all, have
 been held up by such invocations for as long, another takes its place: it asks for no more events,
-and is stuck when what it had in hand is over. Those are seconds in which this process could run:
+and is stuck when what it had in flight is over. Those are seconds in which this process could run:
 while the environment is frozen, or the machine sleeps, nobody can be blamed.
 """
 
 import posix
 import time
 
-from lambda_runtime.concurrency.board import WAITING
+from lambda_runtime.concurrency.in_flight import WAITING
 from lambda_runtime.ground import settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lambda_runtime.concurrency.board import Slot
+    from lambda_runtime.concurrency.in_flight import Slot
 
 VARIABLE = "LAMBDA_RUNTIME_WATCHDOG_SECONDS"
 _DEFAULT = 30
@@ -114,7 +114,7 @@ class Watch:
 
 
 class _Watched:
-    """A slot, and when what is in hand there has to be answered."""
+    """A slot, and when what is in flight there has to be answered."""
 
     def __init__(self, slot: "Slot") -> None:
         self.slot = slot
@@ -123,19 +123,19 @@ class _Watched:
 
     def goes_on(self, now: float, alive: bool) -> bool:
         """Whether its poll can be expected to go on."""
-        in_hand = self.slot.in_hand
-        if not in_hand:
-            return alive and self.slot.at == WAITING
+        in_flight = self.slot.in_flight
+        if not in_flight:
+            return alive and self.slot.state == WAITING
         if self._event != self.slot.events:
             self._event = self.slot.events
-            deadlines = [deadline for _, deadline in in_hand]
+            deadlines = [deadline for _, deadline in in_flight]
             left = max(deadlines) / 1000 - time.time() if all(deadlines) else float("inf")
             self._due = now + left
         return now < self._due
 
     def is_lost(self, before: float) -> bool:
-        """Whether what is in hand had to be answered before this time."""
-        return bool(self.slot.in_hand) and self._due < before
+        """Whether what is in flight had to be answered before this time."""
+        return bool(self.slot.in_flight) and self._due < before
 
 
 def is_held(pid: int) -> bool:

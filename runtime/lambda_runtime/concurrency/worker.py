@@ -4,7 +4,7 @@ import sys
 import time
 
 from lambda_runtime import logs, loop, shutdown
-from lambda_runtime.concurrency import inheritance, output, preload, ways
+from lambda_runtime.concurrency import handover, modes, output, preload
 from lambda_runtime.concurrency.client import GRACE_SECONDS, ManagedClient
 from lambda_runtime.errors import last_resort
 from lambda_runtime.ground import settings, trusted
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import NoReturn
 
-    from lambda_runtime.concurrency.board import Slot
-    from lambda_runtime.concurrency.output import Turn
+    from lambda_runtime.concurrency.in_flight import Slot
+    from lambda_runtime.concurrency.output import OutputLock
     from lambda_runtime.handlers import Handler
 
 
@@ -33,54 +33,63 @@ COMMON = (
 before."""
 
 
-class Report:
-    """What a worker says when it is initialised: its way, whether it needs the extension that
-    entitles to SIGTERM, and which of the common modules it has loaded."""
+class WorkerReady:
+    """What a worker sends when it is initialised.
 
-    def __init__(self, way: str, wants_extension: bool, modules: "Sequence[str]" = ()) -> None:
-        self.way = way
+    Its mode, whether it needs the extension that entitles to SIGTERM, and which of the common
+    modules it has loaded.
+    """
+
+    def __init__(self, mode: str, wants_extension: bool, modules: "Sequence[str]" = ()) -> None:
+        self.mode = mode
         self.wants_extension = wants_extension
         self.modules = modules
 
     def write(self) -> bytes:
-        """The report as it goes over the channel."""
-        return " ".join((self.way, str(int(self.wants_extension)), *self.modules)).encode()
+        """The message as it goes over the channel."""
+        return " ".join((self.mode, str(int(self.wants_extension)), *self.modules)).encode()
 
     @classmethod
-    def read(cls, data: bytes) -> "Report":
-        """The report that ``write`` has written."""
-        way, wants_extension, *modules = data.decode().split()
-        return cls(way, wants_extension == "1", modules)
+    def read(cls, data: bytes) -> "WorkerReady":
+        """The message that ``write`` has written."""
+        mode, wants_extension, *modules = data.decode().split()
+        return cls(mode, wants_extension == "1", modules)
 
 
 class Worker:
     """In its own process: ``run`` it.
 
-    ``slots`` are as many as it may have polls, ``channel`` leads to the supervisor, ``turn`` orders
-    what it writes with the other workers.
+    ``slots`` are as many as it may have polls, ``channel`` leads to the supervisor, and under the
+    ``output_lock`` the workers write their lines.
     """
 
     def __init__(
-        self, address: str, slots: "list[Slot]", channel: "_socket.socket", turn: "Turn"
+        self,
+        address: str,
+        slots: "list[Slot]",
+        channel: "_socket.socket",
+        output_lock: "OutputLock",
     ) -> None:
         self._address = address
         self._slots = slots
         self._channel = channel
-        self._turn = turn
-        self._way = ways.AUTO
+        self._output_lock = output_lock
+        self._mode = modes.AUTO
 
-    def run(self, way: str, handler: "Handler | None") -> "NoReturn":
+    def run(self, mode: str, handler: "Handler | None") -> "NoReturn":
         """Serve the function's invocations until the environment ends.
 
-        ``way`` is the configured one. The function is initialised here, unless ``handler`` has been
-        already.
+        ``mode`` is the configured one. The function is initialised here, unless there is a
+        ``handler``.
         """
-        self._way = way
+        self._mode = mode
         process.claim()
         under_way.watch_anew()
         shutdown.be_supervised()
-        output.connect(self._turn)
-        output.take_over(self._turn)  # anew: a thread of init's may have had the old ones in use
+        output.connect(self._output_lock)
+        output.install_streams(
+            self._output_lock
+        )  # anew: a thread of init's may have had the old ones in use
         client = ManagedClient(self._address, self._slots[0])
         if handler is None:
             handler = loop.initialise(client, self._complete)
@@ -97,15 +106,15 @@ class Worker:
 
     def _complete(self, handler: "Handler") -> "Handler":
         """What is called for each invocation. Raises for settings that cannot be followed."""
-        self._way = ways.choose(self._way, handler)
+        self._mode = modes.choose(self._mode, handler)
         if (wsgi := trusted.loaded("lambda_runtime.web.wsgi")) is not None:
-            wsgi.share(self._way == ways.THREADS, self._way not in ways.SHARED)
+            wsgi.share(self._mode == modes.THREADS, self._mode not in modes.SHARED)
         policy = settings.get("LAMBDA_RUNTIME_TIMEOUT")
         if not policy:
             return handler
         from lambda_runtime import deadline
 
-        if self._way not in ways.SHARED:
+        if self._mode not in modes.SHARED:
             from lambda_runtime.deadline import main_thread
 
             return main_thread.guard(handler, policy)
@@ -126,20 +135,20 @@ class Worker:
     def _report(self) -> None:
         """Tell the supervisor that the init is over, and wait for its word."""
         modules = [name for name in COMMON if _is_standard(sys.modules.get(name))]
-        self._channel.sendall(Report(self._way, shutdown.needs_extension(), modules).write())
+        self._channel.sendall(WorkerReady(self._mode, shutdown.needs_extension(), modules).write())
         if not self._channel.recv(1):
             sys.exit(1)  # it is gone
 
     def _serve(self, client: ManagedClient, handler: "Handler") -> "NoReturn":
-        giver = inheritance.Giver(self._channel)
-        if self._way == ways.THREADS:
+        sender = handover.Sender(self._channel)
+        if self._mode == modes.THREADS:
             from lambda_runtime.concurrency import threads
 
-            threads.serve(self._address, self._slots, handler, giver)
-        if self._way == ways.ASYNC:
-            from lambda_runtime.concurrency import asyncs
+            threads.serve(self._address, self._slots, handler, sender)
+        if self._mode == modes.ASYNC:
+            from lambda_runtime.concurrency import event_loop
 
-            asyncs.serve(self._address, self._slots, handler, giver)
+            event_loop.serve(self._address, self._slots, handler, sender)
         self._channel.close()
         serve_alone(client, handler)
 
@@ -167,7 +176,7 @@ def serve_alone(client: ManagedClient, handler: "Handler") -> "NoReturn":
         if invocation is None:
             raise shutdown.termination()
         loop.begin(invocation)
-        client.ask_ahead = not client.draining
+        client.pipeline_next = not client.draining
         try:
             loop.handle_event_request(client, handler, invocation)
         except BaseException as error:

@@ -81,8 +81,10 @@ class UnderWay:
 
     @property
     def owner(self) -> "ContextVar[Invocation | None]":
-        """The variable that tells for which invocation a thread or a task works, if it was started
-        for one."""
+        """The context variable that holds the invocation of a thread or a task.
+
+        It holds None if the thread or the task was started for no invocation.
+        """
         if self._owner is None:
             from contextvars import ContextVar
 
@@ -90,8 +92,10 @@ class UnderWay:
         return self._owner
 
     def of_context(self) -> "Invocation | None":
-        """The invocation for which this thread or task was started, where several may be told
-        apart."""
+        """The invocation for which this thread or task was started.
+
+        None where only one invocation can be under way.
+        """
         return None if self._owner is None else self._owner.get()
 
     def of_caller(self) -> "Invocation | None":

@@ -56,14 +56,14 @@ class FrameSink:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
-        self.turn: AbstractContextManager[object] | None = None
+        self.output_lock: AbstractContextManager[object] | None = None
         """What keeps others from writing at the same time, where there are any."""
 
     def log(self, msg: str, frame_type: bytes | None = None) -> None:
         try:
-            if self.turn is None:
+            if self.output_lock is None:
                 return self._write(msg, frame_type)
-            with self.turn:
+            with self.output_lock:
                 self._write(msg, frame_type)
         except OSError:
             write(msg if msg.endswith("\n") else f"{msg}\n")  # user code has closed the descriptor
@@ -230,7 +230,7 @@ def repair_streams() -> None:
     streams.repair()
 
 
-def equip_logging() -> None:
+def configure_logging() -> None:
     """Give ``logging`` its handler and format: once, right after its import."""
     from lambda_runtime.logs import handlers
 

@@ -151,11 +151,11 @@ class PackFinder:
             return None
         from _frozen_importlib_external import PathFinder
 
-        from lambda_runtime.start.startup import ThenCall
+        from lambda_runtime.start.startup import PostImportLoader
 
         spec = PathFinder.find_spec(name, path)
         if spec is not None and spec.loader is not None:
-            act = ThenCall(spec.loader, lambda: self.make_lazy(sys.modules[name]))
+            act = PostImportLoader(spec.loader, lambda: self.make_lazy(sys.modules[name]))
             spec.loader = act  # type: ignore[assignment]
         return spec
 

@@ -21,7 +21,7 @@ _RECEIVE = 64 * 1024
 _CLOSED = "the Runtime API closed the connection"
 
 
-class Link:
+class AsyncConnection:
     """Connects when there is something to send, and again after the connection has ended.
 
     For one loop. ``expectant`` hears of every reply as soon as its head has come, and ``share`` of
@@ -39,7 +39,7 @@ class Link:
         self._loop = loop
         self._expectant = expectant
         self._share = share
-        self._stream: _Stream | None = None
+        self._protocol: _Protocol | None = None
 
     async def send(self, *messages: bytes) -> "list[asyncio.Future[Reply]]":
         """Send these requests in one go; a future for the reply to each of them.
@@ -48,30 +48,30 @@ class Link:
         none to be had. The futures cannot be cancelled; they raise OSError, Disconnected and
         ProtocolError.
         """
-        stream = self._stream
-        if stream is None or stream.ended:
-            stream = self._stream = await self._connect()
-        return stream.send(messages)
+        protocol = self._protocol
+        if protocol is None or protocol.ended:
+            protocol = self._protocol = await self._connect()
+        return protocol.send(messages)
 
     def is_readable(self) -> bool:
         """Whether part of a reply has arrived that is not whole yet."""
-        return self._stream is not None and self._stream.is_reading
+        return self._protocol is not None and self._protocol.is_reading
 
     def close(self) -> None:
         """Close the connection; replies that are under way are lost."""
-        if self._stream is not None:
-            self._stream.close()
-            self._stream = None
+        if self._protocol is not None:
+            self._protocol.close()
+            self._protocol = None
 
     def detach(self) -> None:
         """In a child process: let the connection go, as far as it is this process's.
 
         The event loop, which also is the parent's, does not hear of it.
         """
-        if self._stream is not None:
-            self._stream.detach()
+        if self._protocol is not None:
+            self._protocol.detach()
 
-    async def _connect(self) -> "_Stream":
+    async def _connect(self) -> "_Protocol":
         # Not by host and port: that would look the address up in a thread.
         host, port = self._address
         connection = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
@@ -79,15 +79,15 @@ class Link:
             connection.setblocking(False)
             await self._loop.sock_connect(connection, (host, port))
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            _, stream = await self._loop.create_connection(
-                lambda: _Stream(connection, self._expectant), sock=connection
+            _, protocol = await self._loop.create_connection(
+                lambda: _Protocol(connection, self._expectant), sock=connection
             )
             if self._share is not None:
                 self._share(connection.fileno())
         except BaseException:
             connection.close()
             raise
-        return stream
+        return protocol
 
 
 class _PendingReply(asyncio.Future[Reply]):
@@ -97,7 +97,7 @@ class _PendingReply(asyncio.Future[Reply]):
         return False
 
 
-class _Stream(asyncio.Protocol):
+class _Protocol(asyncio.Protocol):
     """One connection, from its opening to its end."""
 
     def __init__(self, connection: socket.socket, expectant: "Expectant | None") -> None:
@@ -160,8 +160,10 @@ class _Stream(asyncio.Protocol):
         self._end(exc or Disconnected(_CLOSED))
 
     def _receive_refusal(self) -> None:
-        """Take what a peer has said that closed before it had read everything: when sending fails,
-        the event loop reads no more."""
+        """Read the reply of a peer that has closed before it had read the whole request.
+
+        The event loop does not: when sending fails, it reads no more.
+        """
         try:
             while data := self._socket.recv(_RECEIVE, socket.MSG_DONTWAIT):
                 self.data_received(data)

@@ -6,7 +6,7 @@ Source: "Using the Lambda runtime API" in the AWS Lambda Developer Guide.
 import sys
 
 from lambda_runtime import __version__, payload
-from lambda_runtime.runtime_api.connection import LOST as LOST
+from lambda_runtime.runtime_api.connection import TRANSPORT_ERRORS as TRANSPORT_ERRORS
 from lambda_runtime.runtime_api.connection import Connection, Reply
 from lambda_runtime.runtime_api.http1 import field_value, quote
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     """What gives an answer returns: to be awaited if the client is async, else None."""
 
 _XRAY_CAUSE_LIMIT = 1024 * 1024
-_ASK_AHEAD_LIMIT = 1024 * 1024
+_PIPELINE_LIMIT = 1024 * 1024
 
 _STREAMING = (
     "Lambda-Runtime-Function-Response-Mode: streaming\r\n"
@@ -67,7 +67,7 @@ class Invocation:
         """Take what the reply to ``next`` has brought. Raises RuntimeApiError if it is no event."""
         if reply.status != 200:
             raise RuntimeApiError(
-                f"asked for the next event, the Runtime API said {_said(reply)}", reply.status
+                f"asked for the next event, the Runtime API said {_reply_text(reply)}", reply.status
             )
         header = reply.headers.get
         request_id = header("lambda-runtime-aws-request-id")
@@ -119,7 +119,7 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
         )
         self._next = f"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\n{common}\r\n".encode()
         self._common = common
-        self.ask_ahead = False
+        self.pipeline_next = False
         """Whether an answer is to take the request for the next event with it, in one ``send``."""
         self.failure: RuntimeApiError | None = None
         """Why this process has to end. User code may raise errors of the same class."""
@@ -135,8 +135,8 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
         if self._event is None:
             try:
                 self._event = Invocation(self._connection.poll(self._next))
-            except LOST as error:
-                raise self.lost("next", error) from error
+            except TRANSPORT_ERRORS as error:
+                raise self.connection_lost("next", error) from error
             except RuntimeApiError as error:
                 self._connection.settle()
                 self.failure = error
@@ -172,7 +172,7 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
     def open_upload(self, invocation: Invocation, content_type: str, prelude: bytes) -> "Upload":
         """Make ready to stream the invocation's response; nothing is sent as yet.
 
-        The prelude, if there is one, goes before the first chunk. ``judge`` takes the reply.
+        The prelude, if there is one, goes before the first chunk. ``check_reply`` takes the reply.
         """
         from lambda_runtime.runtime_api.upload import Upload
 
@@ -213,7 +213,7 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
         invocation.upload.fail(error_type, document)
         return None
 
-    def upload_lost(self, invocation: Invocation) -> "Answer":
+    def on_upload_lost(self, invocation: Invocation) -> "Answer":
         """The connection is gone that the invocation's response was on: Lambda knows that."""
         return None
 
@@ -234,11 +234,11 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
             reply = self._connection.poll(
                 f"GET /2018-06-01/runtime/{path} HTTP/1.1\r\n{self._common}\r\n".encode()
             )
-        except LOST as error:
-            raise self.lost(path, error) from error
+        except TRANSPORT_ERRORS as error:
+            raise self.connection_lost(path, error) from error
         self._connection.settle()
         if reply.status != 200:
-            raise self._failed(f"asked to be restored, the Runtime API said {_said(reply)}")
+            raise self._failed(f"asked to be restored, the Runtime API said {_reply_text(reply)}")
 
     def report_restore_error(self, restore_error_data: dict[str, object], error_type: str) -> None:
         """Report that the function is of no use after the restore; the process must then exit."""
@@ -254,7 +254,9 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
         head = self._post_head(path, "application/json", extra, body)
         reply = self._exchange(path, head, body)
         if reply.status != 202:
-            raise self._failed(f"the Runtime API refused the {path}: {_said(reply)}", reply.status)
+            raise self._failed(
+                f"the Runtime API refused the {path}: {_reply_text(reply)}", reply.status
+            )
         self._raise_interruption()
 
     def _answer(
@@ -262,9 +264,9 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
     ) -> "Answer":
         path = f"invocation/{quote(invoke_id)}/{kind}"
         head = self._post_head(path, content_type, extra, body)
-        reply = self._exchange(path, head, body, self._next_after(body))
+        reply = self._exchange(path, head, body, self._pipelined_request(body))
         if reply.status != 202:
-            self.judge(kind, invoke_id, len(body), reply)
+            self.check_reply(kind, invoke_id, len(body), reply)
         if self._connection.interruption is not None:
             self._raise_interruption()
         return None
@@ -275,11 +277,11 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
         if interruption is not None:
             raise interruption
 
-    def _next_after(self, body: bytes) -> bytes:
+    def _pipelined_request(self, body: bytes) -> bytes:
         # A large answer may be refused, and what is logged of it is to be there before the event.
-        return self._next if self.ask_ahead and len(body) < _ASK_AHEAD_LIMIT else b""
+        return self._next if self.pipeline_next and len(body) < _PIPELINE_LIMIT else b""
 
-    def judge(self, kind: str, invoke_id: str, size: int, reply: Reply) -> None:
+    def check_reply(self, kind: str, invoke_id: str, size: int, reply: Reply) -> None:
         """Take the Runtime API's reply to an answer of so many bytes.
 
         A refusal is logged. Raises RuntimeApiError when the environment is to end.
@@ -287,7 +289,9 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
         if reply.status == 202:
             return
         if reply.status >= 500:
-            raise self._failed(f"the Runtime API failed at an answer: {_said(reply)}", reply.status)
+            raise self._failed(
+                f"the Runtime API failed at an answer: {_reply_text(reply)}", reply.status
+            )
         _log_refusal(kind, invoke_id, size, reply)
 
     def _post_head(self, path: str, content_type: str, extra: str, body: bytes | None) -> bytes:
@@ -300,10 +304,10 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
     def _exchange(self, path: str, head: bytes, body: bytes = b"", following: bytes = b"") -> Reply:
         try:
             return self._connection.exchange(head, body, following)
-        except LOST as error:
-            raise self.lost(path, error) from error
+        except TRANSPORT_ERRORS as error:
+            raise self.connection_lost(path, error) from error
 
-    def lost(self, path: str, error: Exception) -> RuntimeApiError:
+    def connection_lost(self, path: str, error: Exception) -> RuntimeApiError:
         """What to raise when the call of this path ended with such an error."""
         host, port = self._connection.address
         return self._failed(
@@ -321,7 +325,7 @@ def _echo(invocation_id: str | None) -> str:
     )
 
 
-def _said(reply: Reply) -> str:
+def _reply_text(reply: Reply) -> str:
     return f"{reply.status} {bytes(reply.body[:500]).decode('utf-8', 'replace')}".rstrip()
 
 
@@ -333,4 +337,4 @@ def _log_refusal(kind: str, invoke_id: str, size: int, reply: Reply) -> None:
         advice = (
             f": {size} bytes are more than Lambda takes; return less, or a link to an object in S3"
         )
-    logs.warn(f"The Runtime API refused the {kind} of {invoke_id} ({_said(reply)}){advice}")
+    logs.warn(f"The Runtime API refused the {kind} of {invoke_id} ({_reply_text(reply)}){advice}")

@@ -58,7 +58,7 @@ class Disconnected(Exception):
     """The Runtime API closed or reset the connection before its reply was complete."""
 
 
-LOST = (OSError, Disconnected, ProtocolError)
+TRANSPORT_ERRORS = (OSError, Disconnected, ProtocolError)
 """What an exchange ends with when the peer is gone."""
 
 
@@ -95,7 +95,7 @@ def split_address(address: str) -> tuple[str, int]:
 class Connection:
     """A connection that is opened at the first request and kept.
 
-    ``exchange`` may be called again after an exception of ``LOST``: it then starts on a new
+    ``exchange`` may be called again after one of the ``TRANSPORT_ERRORS``: it then starts on a new
     connection. ``poll`` may be called again after any other, and goes on where it was.
     """
 
@@ -140,7 +140,7 @@ class Connection:
             try:
                 reply = self._read() if self._send(parts) else self.receive_refusal()
                 break
-            except LOST:
+            except TRANSPORT_ERRORS:
                 # Whatever is still under way on this connection belongs to a request given up.
                 self.close()
                 raise
@@ -176,7 +176,7 @@ class Connection:
                 self.following = True
                 self._journal = None
             self._polled = self._read()
-        except LOST:
+        except TRANSPORT_ERRORS:
             self.close()
             raise
         return self._polled

@@ -30,7 +30,7 @@ _REFUSAL_SECONDS = 1.0
 """How long the rest of a refusal may take, once it has begun or the connection has broken off."""
 
 
-class Gone(Exception):
+class ReaderGone(Exception):
     """Nobody reads the rest: the caller went away, or the Runtime API refused what it got.
 
     ``reply`` is the refusal, None where the connection just ended.
@@ -62,7 +62,7 @@ class Upload:
     def send(self, chunk: bytes) -> None:
         """Send a chunk, waiting while the reader is slow; an empty one sends just the head.
 
-        Raises Gone, and FaultException (``Runtime.DeadlineExceeded``) once time is up.
+        Raises ReaderGone, and FaultException (``Runtime.DeadlineExceeded``) once time is up.
         """
         for part in self._offer(chunk):
             self._send_slowly(part)
@@ -73,7 +73,8 @@ class Upload:
     ) -> None:
         """Send a chunk as ``send`` does, the loop's other tasks running while it waits.
 
-        Before it waits it calls ``begun``: there is a connection now that can be watched for Gone.
+        Before it waits it calls ``begun``: there is a connection now that can be watched for
+        ReaderGone.
         """
         rest = self._offer(chunk)
         begun()
@@ -95,7 +96,7 @@ class Upload:
             return False
         try:
             self._end(_failure(error_type, document))
-        except (Gone, FaultException):
+        except (ReaderGone, FaultException):
             self.abort()
             return False
         return True
@@ -108,7 +109,7 @@ class Upload:
 
         try:
             await self._aend(_failure(error_type, document), asyncio.get_running_loop())
-        except (Gone, FaultException):
+        except (ReaderGone, FaultException):
             self.abort()
             return False
         return True
@@ -125,7 +126,7 @@ class Upload:
         self._connection.close()
 
     def check(self) -> None:
-        """Raise Gone if the Runtime API has said or shown that it reads no further.
+        """Raise ReaderGone if the Runtime API has said or shown that it reads no further.
 
         Raises SystemExit in a child process, which must not read what is its parent's.
         """
@@ -134,7 +135,7 @@ class Upload:
             raise self._gone()
 
     def fileno(self) -> int:
-        """The connection's descriptor, to be watched for Gone; -1 before the start."""
+        """The connection's descriptor, to be watched for ReaderGone; -1 before the start."""
         return self._socket.fileno() if self._socket is not None else -1
 
     def seconds_left(self) -> float:
@@ -174,7 +175,7 @@ class Upload:
 
     def _start(self, message: tuple[bytes, ...]) -> int:
         if self.started:
-            raise Gone  # aborted
+            raise ReaderGone  # aborted
         logs.flush()
         self._socket, sent = self._connection.begin(message, _AT_ONCE)
         self.started = True
@@ -205,7 +206,7 @@ class Upload:
         self._in_chunk = False
         reply = self._receive()
         if reply is None:
-            raise Gone
+            raise ReaderGone
         return reply
 
     async def _aend(self, message: bytes, loop: "asyncio.AbstractEventLoop") -> Reply:
@@ -215,17 +216,17 @@ class Upload:
         self._in_chunk = False
         reply = await self._areceive(loop)
         if reply is None:
-            raise Gone
+            raise ReaderGone
         return reply
 
-    def _gone(self) -> Gone:
+    def _gone(self) -> ReaderGone:
         """What to raise when the Runtime API reads no further, with what it said to that."""
         assert self._socket is not None
         try:
             self._socket.settimeout(_REFUSAL_SECONDS)
-            return Gone(self._connection.receive_refusal())
+            return ReaderGone(self._connection.receive_refusal())
         except (OSError, Disconnected, ProtocolError):
-            return Gone()
+            return ReaderGone()
         finally:
             self.abort()
 

@@ -204,8 +204,8 @@ class ImportHooks:
     ``awslambdaric``, of which libraries and users import parts.
     """
 
-    def __init__(self, equip_logging: "Callable[[], None]") -> None:
-        self._equip = {"logging": equip_logging, "subprocess": equip_subprocess}
+    def __init__(self, configure_logging: "Callable[[], None]") -> None:
+        self._equip = {"logging": configure_logging, "subprocess": equip_subprocess}
 
     def find_spec(
         self, name: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
@@ -223,12 +223,12 @@ class ImportHooks:
     def _find_equipped(self, name: str, path: "Sequence[str] | None") -> "ModuleSpec | None":
         for finder in sys.meta_path:
             if finder is not self and (spec := finder.find_spec(name, path)) is not None:
-                spec.loader = ThenCall(spec.loader, self._equip[name])  # type: ignore[assignment]
+                spec.loader = PostImportLoader(spec.loader, self._equip[name])  # type: ignore[assignment]
                 return spec
         return None
 
 
-class Companions:
+class CompatFinder:
     """Last on ``sys.meta_path``: modules that AWS's own runtime has, unless users bring theirs.
 
     ``bootstrap`` is this runtime, and ``snapshot_restore_py`` its hooks around a snapshot.
@@ -245,7 +245,7 @@ class Companions:
         return compat.alias_spec(name, f"lambda_runtime.{home}")
 
 
-class ThenCall:
+class PostImportLoader:
     """A loader that calls something when its module has been executed, and then steps aside."""
 
     def __init__(self, loader: "Any", action: "Callable[[], None]") -> None:
@@ -315,13 +315,13 @@ class PausedCollector:
         self._functions[2]()
 
 
-def hook_imports(equip_logging: "Callable[[], None]") -> None:
+def hook_imports(configure_logging: "Callable[[], None]") -> None:
     """Equip ``logging`` and ``subprocess``, now or later; answer for awslambdaric's names."""
     if "logging" in sys.modules:
-        equip_logging()
+        configure_logging()
     if "subprocess" in sys.modules:
         equip_subprocess()
-    trusted.after_load |= {"logging": equip_logging, "subprocess": equip_subprocess}
+    trusted.after_load |= {"logging": configure_logging, "subprocess": equip_subprocess}
     hooks: list[Any] = sys.meta_path
-    hooks.insert(0, ImportHooks(equip_logging))
-    hooks.append(Companions())
+    hooks.insert(0, ImportHooks(configure_logging))
+    hooks.append(CompatFinder())

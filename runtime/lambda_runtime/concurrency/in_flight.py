@@ -1,15 +1,15 @@
-"""Which invocations the workers have in hand, in memory that they share with the supervisor.
+"""The table of invocations in flight, in memory that workers share with the supervisor.
 
 A worker that dies cannot tell what it leaves unanswered; what it wrote here stays. Nothing but the
 worker itself writes to its slots while it lives, so there is no lock.
 
 Theory of operation
 -------------------
-A poll may know of two invocations: the one in hand, whose answer is on its way, and the one that
-has been asked for with that answer and has begun to arrive. So a slot has two entries. An event
-``arrive``s when the head of the reply has been seen, before its bytes are taken from the
-connection: from then on the supervisor answers for it, whatever happens to the worker. ``take``
-makes it the one in hand, and ``clear`` forgets that one.
+A poll may have two invocations in flight: the one whose answer is being sent, and the next one,
+which was requested together with that answer and has begun to arrive. So a slot has two entries. An
+event ``arrive``s when the head of the reply has been seen, before its bytes are taken from the
+connection: from then on the supervisor answers for it, whatever happens to the worker. ``record``
+makes it the one that is being handled, and ``clear`` forgets that one.
 """
 
 import mmap
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # an event is arriving (1), and two entries, each with how long the ids are (2), the deadline (8)
 # and the ids.
 _SIZE = 2048
-_AT = 4
+_STATE = 4
 _BEATS = 5
 _ARRIVING = 7
 _ENTRIES = 8
@@ -45,13 +45,13 @@ BUSY = 0
 WAITING = 1
 """Waiting for an event."""
 HELPLESS = 2
-"""Over, with something in hand that the worker cannot answer: the supervisor is to do it."""
+"""Over, with an invocation in flight that the worker cannot answer: the supervisor does it."""
 OVER = 3
-"""Over: the worker ends when the other polls have nothing in hand either."""
+"""Over: the worker ends when the other polls have nothing in flight either."""
 
 
-class Board:
-    """Slots for so many invocations at once. Make it before the first fork."""
+class InFlightTable:
+    """A slot for each concurrent invocation. Make it before the first fork."""
 
     def __init__(self, slots: int) -> None:
         self._memory = mmap.mmap(-1, slots * _SIZE)
@@ -64,7 +64,7 @@ class Slot:
     def __init__(self, memory: mmap.mmap, at: int) -> None:
         self._memory = memory
         self._events_at = at
-        self._at_at = at + _AT
+        self._state_at = at + _STATE
         self._beats_at = at + _BEATS
         self._arriving_at = at + _ARRIVING
         self._entries = (at + _ENTRIES, at + _ENTRIES + _ENTRY)
@@ -74,7 +74,10 @@ class Slot:
     # for the worker
 
     def arrive(self, request_id: str, invocation_id: str, deadline_ms: int) -> None:
-        """An event has begun to arrive. Ids without room are left out: nobody answers for them."""
+        """An event has begun to arrive.
+
+        IDs too long for the slot are not recorded, so the supervisor cannot answer for them.
+        """
         ids = request_id, invocation_id
         if self._arriving == ids:
             return
@@ -103,17 +106,17 @@ class Slot:
                 int(deadline) if deadline.isascii() and deadline.isdigit() else 0,
             )
 
-    def take(self, invocation: "Invocation") -> None:
-        """The event is there, and now in hand."""
+    def record(self, invocation: "Invocation") -> None:
+        """The whole event has arrived: it is being handled now."""
         self.arrive(invocation.request_id, invocation.invocation_id or "", invocation.deadline_ms)
         self._arriving = None
         memory = self._memory
         memory[self._arriving_at] = 0
-        memory[self._at_at] = BUSY
+        memory[self._state_at] = BUSY
         self._entry = 1 - self._entry
 
     def clear(self) -> None:
-        """The last event has been answered: it is not in hand any more."""
+        """The last event has been answered: it is in flight no more."""
         _LENGTH.pack_into(self._memory, self._entries[self._entry], 0)
 
     def beat(self) -> None:
@@ -129,13 +132,13 @@ class Slot:
         return beats
 
     @property
-    def at(self) -> int:
+    def state(self) -> int:
         """What the poll is at."""
-        return self._memory[self._at_at]
+        return self._memory[self._state_at]
 
-    @at.setter
-    def at(self, state: int) -> None:
-        self._memory[self._at_at] = state
+    @state.setter
+    def state(self, state: int) -> None:
+        self._memory[self._state_at] = state
 
     @property
     def events(self) -> int:
@@ -144,7 +147,7 @@ class Slot:
         return events
 
     @property
-    def in_hand(self) -> "list[tuple[Ids, int]]":
+    def in_flight(self) -> "list[tuple[Ids, int]]":
         """What is not answered yet, with its deadline: Unix time in milliseconds, 0 for none."""
         return [entry for start in self._entries if (entry := self._read(start)) is not None]
 
@@ -160,7 +163,7 @@ class Slot:
         for start in self._entries:
             _LENGTH.pack_into(self._memory, start, 0)
         self._memory[self._arriving_at] = 0
-        self.at = BUSY
+        self.state = BUSY
 
     def _read(self, start: int) -> "tuple[Ids, int] | None":
         length, deadline = _HEAD.unpack_from(self._memory, start)

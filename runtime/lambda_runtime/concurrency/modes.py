@@ -1,4 +1,4 @@
-"""The ways to have several invocations at once, and which of them a handler can go."""
+"""The modes of concurrency, and which of them a handler can run in."""
 
 from lambda_runtime import handlers
 from lambda_runtime.ground import settings
@@ -18,7 +18,7 @@ ASYNC = "async"
 
 ALL = (AUTO, PROCESSES, PRELOAD, THREADS, ASYNC)
 SHARED = (THREADS, ASYNC)
-"""The ways in which all invocations are in one process."""
+"""The modes in which all invocations are in one process."""
 
 
 def limit() -> int:
@@ -37,25 +37,25 @@ def limit() -> int:
 
 
 def configured() -> str:
-    """The way that the function's configuration names, AUTO if none."""
-    way = settings.get(VARIABLE) or AUTO
-    if way not in ALL:
-        raise _invalid(f"{VARIABLE} is {way!r}: it may be {', '.join(ALL[:-1])} or {ALL[-1]}")
-    return way
+    """The mode that the function's configuration names, AUTO if none."""
+    mode = settings.get(VARIABLE) or AUTO
+    if mode not in ALL:
+        raise _invalid(f"{VARIABLE} is {mode!r}: it may be {', '.join(ALL[:-1])} or {ALL[-1]}")
+    return mode
 
 
-def choose(way: str, handler: "Handler") -> str:
-    """The way to go with this handler, which has to be one that it can go."""
+def choose(mode: str, handler: "Handler") -> str:
+    """The mode for this handler: the given one if the handler can run in it."""
     is_async = handlers.is_async(handler)
-    if way == AUTO:
+    if mode == AUTO:
         return ASYNC if is_async else PROCESSES
-    if is_async and way in (THREADS, PRELOAD):
+    if is_async and mode in (THREADS, PRELOAD):
         raise _invalid(
-            f"{VARIABLE} is {way!r}, but the handler is async: its event loop cannot be "
-            f"{'shared by threads' if way == THREADS else 'taken through a fork'}; leave the "
+            f"{VARIABLE} is {mode!r}, but the handler is async: its event loop cannot be "
+            f"{'shared by threads' if mode == THREADS else 'taken through a fork'}; leave the "
             "variable out, and all invocations share one event loop"
         )
-    return way
+    return mode
 
 
 def _invalid(message: str) -> Exception:

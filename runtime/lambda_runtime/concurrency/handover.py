@@ -25,7 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from lambda_runtime.concurrency.board import Ids
+    from lambda_runtime.concurrency.in_flight import Ids
 
 _FD_SIZE = 4
 _ORDER = sys.byteorder
@@ -36,9 +36,11 @@ _SECONDS = 2.0
 """How long an event may be on its way to a worker that has died."""
 
 
-class Giver:
-    """In the worker: gives connections to the supervisor, through this channel, and hears from it
-    when another process takes over."""
+class Sender:
+    """The worker's side of the channel.
+
+    It gives connections to the supervisor, and hears from it when another process takes over.
+    """
 
     def __init__(self, channel: _socket.socket) -> None:
         self._channel = channel
@@ -64,7 +66,7 @@ class Giver:
             return False
 
 
-class Heir:
+class Receiver:
     """In the supervisor: what one worker has given through this channel."""
 
     def __init__(self, channel: _socket.socket) -> None:
@@ -85,7 +87,7 @@ class Heir:
                 self._replace(int(data), _socket.socket(fileno=fd))
 
     def retire(self) -> None:
-        """Tell the worker that another takes its place: it ends when it has nothing in hand."""
+        """Tell the worker that another takes its place: it ends when it has nothing in flight."""
         try:
             self._channel.send(_RETIRE)
         except OSError:
@@ -109,7 +111,7 @@ class Heir:
         self._connections[number] = connection
 
 
-class Estate:
+class Orphan:
     """One connection of a worker that has died. ``known``: whose answer is somebody else's.
 
     The platform is told that nobody asks any more; what it has sent before is there to be read.

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from lambda_runtime.runtime_api.async_connection import Link
+from lambda_runtime.runtime_api.async_connection import AsyncConnection
 from lambda_runtime.runtime_api.connection import Disconnected, Reply
 from lambda_runtime.runtime_api.http1 import ProtocolError
 from support.peer import LARGE, REFUSALS, REFUSING, Script, answering, peer
@@ -15,24 +15,24 @@ GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 SIZED = b"HTTP/1.1 200 OK\r\nX-A: 1\r\nContent-Length: 5\r\n\r\nhello"
 
 
-def play(use: Callable[[Link], Awaitable[None]], *scripts: Script) -> None:
-    """Run what uses a link to a peer that plays these scripts, one for each connection."""
+def play(use: Callable[[AsyncConnection], Awaitable[None]], *scripts: Script) -> None:
+    """Run what uses a connection to a peer that plays these scripts, one for each connection."""
 
     async def run(address: str) -> None:
-        link = Link(address, asyncio.get_running_loop())
+        connection = AsyncConnection(address, asyncio.get_running_loop())
         try:
             async with asyncio.timeout(20):
-                await use(link)
+                await use(connection)
         finally:
-            link.close()
+            connection.close()
             await asyncio.sleep(0)
 
     with peer(*scripts) as address:
         asyncio.run(run(address))
 
 
-async def ask(link: Link, *messages: bytes) -> Reply:
-    return await (await link.send(*messages))[0]
+async def ask(connection: AsyncConnection, *messages: bytes) -> Reply:
+    return await (await connection.send(*messages))[0]
 
 
 @pytest.mark.parametrize(
@@ -44,10 +44,10 @@ async def ask(link: Link, *messages: bytes) -> Reply:
     ],
 )
 def test_nothing_is_sent_into_a_connection_that_closes(closing: bytes) -> None:
-    async def use(link: Link) -> None:
-        first = await ask(link, GET)
+    async def use(connection: AsyncConnection) -> None:
+        first = await ask(connection, GET)
         assert (first.body, first.closing) == (b"hello", True)
-        second = await ask(link, GET)
+        second = await ask(connection, GET)
         assert (second.body, second.closing) == (b"hello", False)
 
     play(use, answering(closing), answering(SIZED))
@@ -57,21 +57,21 @@ def test_nothing_is_sent_into_a_connection_that_closes(closing: bytes) -> None:
 def test_a_refusal_while_a_request_is_being_sent(refusing: Script) -> None:
     head = b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % LARGE
 
-    async def use(link: Link) -> None:
-        refusal, lost = await link.send(head + bytes(LARGE), GET)
+    async def use(connection: AsyncConnection) -> None:
+        refusal, lost = await connection.send(head + bytes(LARGE), GET)
         assert (await refusal).status == 413
         with pytest.raises((Disconnected, OSError)):
             await lost
-        assert (await ask(link, GET)).body == b"hello"
+        assert (await ask(connection, GET)).body == b"hello"
 
     play(use, refusing, answering(SIZED))
 
 
 @pytest.mark.parametrize("reply", [b"HTTP/1.1 200 OK\nContent-Length: 0\n\n", b"SSH-2.0\r\n"])
 def test_what_is_not_http_is_refused_at_once(reply: bytes) -> None:
-    async def use(link: Link) -> None:
+    async def use(connection: AsyncConnection) -> None:
         with pytest.raises(ProtocolError):
-            await ask(link, GET)
+            await ask(connection, GET)
 
     def script(accepted: socket.socket) -> None:
         answering(reply)(accepted)

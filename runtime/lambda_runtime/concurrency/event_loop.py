@@ -1,0 +1,309 @@
+"""One process, one event loop, a task for each poll: for async handlers and ASGI applications.
+
+Each invocation has a task of its own, in which also its answer is sent; it starts with a copy of
+the context that init has left. No task waits for an event: user code that looks at all tasks, to
+wait for them or to cancel them, finds those of invocations under way, and none that never ends.
+"""
+
+import asyncio
+import posix
+from asyncio import Task
+from contextvars import copy_context
+from functools import partial
+
+from lambda_runtime import aio, deadline, loop, shutdown
+from lambda_runtime.concurrency import shared, watchdog
+from lambda_runtime.concurrency.async_client import AsyncClient, forget, wait_for_answer
+from lambda_runtime.concurrency.client import GRACE_SECONDS, PAUSES
+from lambda_runtime.deadline.tasks import Interrupter
+from lambda_runtime.errors import last_resort
+from lambda_runtime.ground import settings
+from lambda_runtime.ground.invocation import under_way
+from lambda_runtime.ground.process import process
+from lambda_runtime.ground.user_code import guards_user_code
+from lambda_runtime.runtime_api.client import TRANSPORT_ERRORS, Invocation, RuntimeApiError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
+
+    from lambda_runtime.concurrency.handover import Sender
+    from lambda_runtime.concurrency.in_flight import Slot
+    from lambda_runtime.handlers import Handler
+    from lambda_runtime.runtime_api.connection import Reply
+
+    P = ParamSpec("P")
+    T = TypeVar("T")
+
+
+def serve(address: str, slots: "list[Slot]", handler: "Handler", sender: "Sender") -> "NoReturn":
+    """Serve invocations, as many at once as there are slots, until SIGTERM.
+
+    Raises RuntimeApiError.
+    """
+    event_loop = aio.prepare()
+    clients = [
+        AsyncClient(address, slot, partial(sender.give, number), event_loop)
+        for number, slot in enumerate(slots)
+    ]
+    Server(event_loop, clients, handler, sender.is_to_retire).run()
+
+
+class Server:
+    """The polls on the environment's event loop, and when they are to end."""
+
+    def __init__(
+        self,
+        event_loop: asyncio.AbstractEventLoop,
+        clients: list[AsyncClient],
+        handler: "Handler",
+        is_to_retire: "Callable[[], bool]",
+    ) -> None:
+        self._is_to_retire = is_to_retire
+        self.event_loop = event_loop
+        self.handler = handler
+        # What init has set in context variables holds for every invocation, and only that.
+        self.context = copy_context()
+        self._polls = [Poll(self, client) for client in clients]
+        self._draining = False
+        self._failure: BaseException | None = None
+
+    def run(self) -> "NoReturn":
+        """Begin to poll, and run the event loop until the end."""
+        interrupt = None
+        if settings.get("LAMBDA_RUNTIME_TIMEOUT"):
+            interrupt = Interrupter(self.event_loop, self.cancel).interrupt
+        shared.prepare(self._places, interrupt)
+        shutdown.listen(self._drain)
+        self._beat(watchdog.beat_seconds())
+        for poll in self._polls:
+            poll.start()
+        while not self._is_over():
+            self.run_loop()
+        if self._failure is not None:
+            raise self._failure
+        raise shutdown.termination()
+
+    @guards_user_code
+    def run_loop(self) -> None:
+        """Run the event loop until it is stopped, or something stops it."""
+        try:
+            self.event_loop.run_forever()
+        except (SystemExit, KeyboardInterrupt) as leaving:
+            # The loop lets these two through whoever raised them.
+            if process.is_terminated:
+                aio.cancel(self.event_loop, [poll.task for poll in self._polls if poll.task])
+                raise
+            # A task that some handler has started may not end the others' process.
+            last_resort.log(leaving)
+
+    def create_task(self, work: "Coroutine[Any, Any, T]") -> "asyncio.Task[T]":
+        """A task that starts with what init has left in context variables.
+
+        Not from the factory that user code may have set, which may fail: nobody would answer.
+        """
+        return Task(work, loop=self.event_loop, context=self.context.copy())
+
+    def poll_next(self, poll: "Poll") -> None:
+        """The poll has nothing in flight: on with its next event, if there is to be any."""
+        poll.is_open = not self._draining or poll.client.has_pipelined()
+        if poll.is_open:
+            poll.start()
+            if self._draining:
+                self.event_loop.call_later(GRACE_SECONDS, self._end_waiting)
+        else:
+            self.stop_if_over()
+
+    def cancel(self, invocation: Invocation, error: deadline.DeadlineExceeded) -> None:
+        """Cancel the invocation's handler, if it is at work, and answer with this error."""
+        task = under_way.runners.get(invocation)
+        for poll in self._polls:
+            if poll.task is task:
+                poll.cancel(error)
+
+    def fail(self, error: BaseException) -> None:
+        """This process is to be replaced: end what has been begun, and then the process."""
+        self._failure = self._failure or error
+        self._drain()
+
+    def stop_if_over(self) -> None:
+        """Stop the event loop if it has nothing left to do."""
+        if self._is_over():
+            self.event_loop.stop()
+
+    def _beat(self, seconds: float) -> None:
+        """Give a sign of life now and then."""
+        self._polls[0].client.beat()
+        if self._is_to_retire():
+            self._drain()
+        self.event_loop.call_later(seconds, self._beat, seconds, context=self.context)
+
+    def _places(self) -> "set[object]":
+        return {poll.task for poll in self._polls}
+
+    def _is_over(self) -> bool:
+        return self._draining and not any(poll.is_open for poll in self._polls)
+
+    def _drain(self) -> None:
+        # Perhaps in a signal handler, somewhere in the middle of the loop's work.
+        self._draining = True
+        for poll in self._polls:
+            poll.client.drain()
+        self.event_loop.call_soon_threadsafe(
+            self.event_loop.call_later, GRACE_SECONDS, self._end_waiting
+        )
+
+    def _end_waiting(self) -> None:
+        for poll in self._polls:
+            poll.stop_waiting()
+        self.stop_if_over()
+
+
+def _callback(
+    method: "Callable[Concatenate[Poll, P], None]",
+) -> "Callable[Concatenate[Poll, P], None]":
+    """A poll's method that the event loop calls.
+
+    Nobody would handle an exception there, and the poll would be lost: so it ends the process.
+    """
+
+    def call(poll: "Poll", /, *arguments: "P.args", **named: "P.kwargs") -> None:
+        try:
+            method(poll, *arguments, **named)
+        except BaseException as error:
+            if process.is_terminated or process.is_forked():
+                raise
+            poll.break_down(error)
+
+    return call
+
+
+class Poll:
+    """One invocation after the other, each in a task."""
+
+    def __init__(self, server: Server, client: AsyncClient) -> None:
+        self._server = server
+        self.client = client
+        self.task: asyncio.Task[None] | None = None
+        """Of the invocation that is under way."""
+        self.is_open = True
+        """Whether it waits for an event or has one in flight."""
+        self._asking: asyncio.Task[asyncio.Future[Reply]] | None = None
+        self._pauses = iter(PAUSES)
+
+    @_callback
+    def start(self) -> None:
+        """Wait for an event, and then serve it in a task."""
+        self.client.waiting = True
+        reply = self.client.next_reply()
+        if reply is None:
+            self._asking = self._server.create_task(self.client.ask())
+            self._asking.add_done_callback(self._asked, context=self._server.context)
+        else:
+            self._wait_for(reply)
+
+    def stop_waiting(self) -> None:
+        """The process drains: wait for no event, unless one is arriving."""
+        if self.client.waiting and not self.client.is_arriving():
+            self.is_open = self.client.waiting = False
+            if self._asking is not None:
+                self._asking.cancel()
+            self.client.close()  # others may take long yet, and no event is to come here
+
+    def cancel(self, error: deadline.DeadlineExceeded) -> None:
+        """Cancel the handler, if it is at work, and answer with this error."""
+        if self.client.in_user_code and self.task is not None:
+            self.client.interruption = error
+            self.task.cancel()
+
+    def break_down(self, error: BaseException) -> None:
+        """This poll cannot go on: somebody else has to answer for it, and the process to end."""
+        try:
+            self.is_open = False
+            self.client.give_up()
+            self.client.close()
+            self._server.fail(error)
+            self._server.stop_if_over()
+        except BaseException:
+            posix._exit(1)
+
+    @_callback
+    def _asked(self, asking: "asyncio.Future[asyncio.Future[Reply]]") -> None:
+        try:
+            self._wait_for(asking.result())
+        except asyncio.CancelledError:
+            if self.is_open:
+                self._server.poll_next(self)  # user code has cancelled all tasks
+        except TRANSPORT_ERRORS as failure:
+            self._retry_poll(self.client.connection_lost("next", failure))
+
+    def _wait_for(self, reply: "asyncio.Future[Reply]") -> None:
+        reply.add_done_callback(self._receive, context=self._server.context)
+
+    @_callback
+    def _receive(self, reply: "asyncio.Future[Reply]") -> None:
+        if not self.is_open:
+            return forget(reply)
+        try:
+            invocation = self.client.receive(reply)
+        except RuntimeApiError as error:
+            self._retry_poll(error)
+        else:
+            self._pauses = iter(PAUSES)
+            self._serve(invocation)
+
+    def _retry_poll(self, error: RuntimeApiError) -> None:
+        """The poll has failed: try another, after a pause, or end."""
+        self.client.waiting = False
+        try:
+            pause = self.client.pause_polls(self._pauses, error)
+        except RuntimeApiError as last:
+            if not self.client.draining:
+                self.client.give_up()
+                self._server.fail(last)
+            self._server.poll_next(self)
+        else:
+            self._server.event_loop.call_later(pause, self._poll_next, context=self._server.context)
+
+    @_callback
+    def _poll_next(self) -> None:
+        self._server.poll_next(self)
+
+    def _serve(self, invocation: Invocation) -> None:
+        self.task = self._server.create_task(self._handle(self.client, invocation))
+        self.task.add_done_callback(partial(self._served, invocation), context=self._server.context)
+
+    @_callback
+    def _served(self, invocation: Invocation, task: "asyncio.Task[None]") -> None:
+        if invocation.upload is not None:
+            self.client.end_upload(invocation.upload)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            under_way.end(invocation)
+            self.break_down(error)
+        elif under_way.end(invocation) or process.is_terminated:
+            self.task = None
+            self._server.poll_next(self)
+        else:
+            self._serve(invocation)  # it has been cancelled before it could begin
+
+    async def _handle(self, client: AsyncClient, invocation: Invocation) -> None:
+        under_way.begin_beside(invocation, self.task)
+        aio.request_id.set(invocation.request_id)
+        client.pipeline_next = not client.draining
+        client.interruption = None
+        try:
+            await wait_for_answer(
+                loop.handle_event_request(client, self._server.handler, invocation)
+            )
+            client.settle()
+        except BaseException as error:
+            if process.is_forked():
+                shared.end_child(error)
+            if process.is_terminated:
+                raise
+            if error is client.failure:
+                shared.warn(f"The invocation remains without an answer: {error}")
+            else:
+                await wait_for_answer(client.recover(invocation, error))
+                client.settle()
