@@ -63,8 +63,9 @@ class Build:
             raise PackError("--lazy: what cannot be run here cannot show what it uses")
         else:
             self.say(
-                f"{self.options.target.machine} cannot be run here: only what the sources say at "
-                "their top level is packed, and there are no aids"
+                f"{self.options.target.machine} cannot be run here (that takes qemu-user, and a "
+                "Python for it): only what the sources say at their top level is packed, and there "
+                "are no aids"
             )
             answers = None
         lazy = None
@@ -99,7 +100,7 @@ class Build:
     ) -> dict[str, Any]:
         script = [str(_HERE / "record.py"), str(record), str(_HOME), mode]
         plan = {
-            "command": [self.options.target.python, *flags, *script],
+            "command": [*self.options.target.command, *flags, *script],
             "environment": self._environment() | variables,
             "folder": str(self.folder),
             "events": self.options.events,
@@ -214,7 +215,7 @@ class Build:
             "lazy": lazy.by_module if lazy else None,
             "allowance": max(before // 4, _LEAST_GROWTH) if growth is None else int(growth * _MB),
         }
-        command = [self.options.target.python, "-I", "-S", str(_HERE / "write.py"), str(_HOME)]
+        command = [*self.options.target.command, "-I", "-S", str(_HERE / "write.py"), str(_HOME)]
         done = subprocess.run(
             command,
             input=marshal.dumps(plan, 4),
