@@ -14,8 +14,10 @@ def is_the_event(event: Any, answer: bytes, length: int) -> str | None:
 
 
 def seems_the_event(event: Any, answer: bytes, length: int) -> str | None:
-    """As ``is_the_event``; of a long answer sent in chunks, which the stub keeps the beginning of,
-    no more than its size. Peers write JSON with other escapes and in another order."""
+    """As ``is_the_event``, for peers that write JSON with other escapes and in another order.
+
+    Of a long answer that is sent in chunks the stub keeps the beginning: only its size is compared.
+    """
     if len(answer) == length:
         return is_the_event(event, answer, length)
     size = len(json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode())
