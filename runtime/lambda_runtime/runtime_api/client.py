@@ -252,7 +252,10 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
         body = payload.encode(report)
         extra = f"Lambda-Runtime-Function-Error-Type: {field_value(error_type)}\r\n"
         head = self._post_head(path, "application/json", extra, body)
-        reply = self._exchange(path, head, body)
+        try:
+            reply = self._connection.exchange(head, body)
+        except TRANSPORT_ERRORS as error:
+            raise self.connection_lost(path, error) from error
         if reply.status != 202:
             raise self._failed(
                 f"the Runtime API refused the {path}: {_reply_text(reply)}", reply.status
@@ -264,7 +267,10 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
     ) -> "Answer":
         path = f"invocation/{quote(invoke_id)}/{kind}"
         head = self._post_head(path, content_type, extra, body)
-        reply = self._exchange(path, head, body, self._pipelined_request(body))
+        try:
+            reply = self._connection.exchange(head, body, self._pipelined_request(body))
+        except TRANSPORT_ERRORS as error:
+            raise self.connection_lost(path, error) from error
         if reply.status != 202:
             self.check_reply(kind, invoke_id, len(body), reply)
         if self._connection.interruption is not None:
@@ -295,17 +301,13 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
         _log_refusal(kind, invoke_id, size, reply)
 
     def _post_head(self, path: str, content_type: str, extra: str, body: bytes | None) -> bytes:
+        if content_type != "application/json":
+            content_type = field_value(content_type)
         framing = _STREAMING if body is None else f"Content-Length: {len(body)}\r\n\r\n"
         return (
             f"POST /2018-06-01/runtime/{path} HTTP/1.1\r\n{self._common}"
-            f"Content-Type: {field_value(content_type)}\r\n{extra}{framing}"
+            f"Content-Type: {content_type}\r\n{extra}{framing}"
         ).encode()
-
-    def _exchange(self, path: str, head: bytes, body: bytes = b"", following: bytes = b"") -> Reply:
-        try:
-            return self._connection.exchange(head, body, following)
-        except TRANSPORT_ERRORS as error:
-            raise self.connection_lost(path, error) from error
 
     def connection_lost(self, path: str, error: Exception) -> RuntimeApiError:
         """What to raise when the call of this path ended with such an error."""

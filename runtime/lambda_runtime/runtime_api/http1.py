@@ -234,12 +234,14 @@ def body_length(status: int, headers: dict[str, str]) -> int:
             raise ProtocolError(f"unknown Transfer-Encoding {coding[:80]!r}")
         return CHUNKED
     length = headers.get("content-length")
-    return UNTIL_CLOSE if length is None else _content_length(length)
+    if length is None:
+        return UNTIL_CLOSE
+    if len(length) < 8 and length.isascii() and length.isdigit():
+        return int(length)
+    return _content_length(length)
 
 
 def _content_length(value: str) -> int:
-    if len(value) < 8 and value.isascii() and value.isdigit():
-        return int(value)
     # A repeated Content-Length is legal when every copy agrees.
     first, *others = [part.strip(" \t") for part in value.split(",")]
     if not (first.isascii() and first.isdigit()) or any(other != first for other in others):
