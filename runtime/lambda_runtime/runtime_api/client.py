@@ -76,7 +76,9 @@ class Invocation:
         self.request_id = request_id
         self.body = reply.body
         self.content_type = header("content-type")
-        self.deadline_ms = _milliseconds(header("lambda-runtime-deadline-ms"))
+        deadline = header("lambda-runtime-deadline-ms") or ""
+        is_number = deadline.isascii() and deadline.isdigit() and len(deadline) < 18
+        self.deadline_ms = int(deadline) if is_number else 0
         self.function_arn = header("lambda-runtime-invoked-function-arn")
         self.trace_id = header("lambda-runtime-trace-id")
         self.client_context = header("lambda-runtime-client-context")
@@ -84,11 +86,6 @@ class Invocation:
         self.tenant_id = header("lambda-runtime-aws-tenant-id")
         self.invocation_id = header("lambda-runtime-invocation-id")
         self.upload: Upload | None = None
-
-
-def _milliseconds(value: str | None) -> int:
-    known = value and len(value) < 18 and value.isascii() and value.isdigit()
-    return int(value) if value and known else 0
 
 
 class BaseLambdaRuntimeClient:
@@ -167,7 +164,8 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
         itself then. Raises RuntimeApiError when the environment is to end.
         """
         body = result_data if isinstance(result_data, bytes) else result_data.encode()
-        return self._answer("response", invoke_id, body, content_type, _echo(invocation_id))
+        extra = _echo(invocation_id) if invocation_id else ""
+        return self._answer("response", invoke_id, body, content_type, extra)
 
     def open_upload(self, invocation: Invocation, content_type: str, prelude: bytes) -> "Upload":
         """Make ready to stream the invocation's response; nothing is sent as yet.

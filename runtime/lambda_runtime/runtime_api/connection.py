@@ -434,8 +434,9 @@ class Connection:
 
     def _receive_head(self) -> Reply:
         while True:
-            if (found := self._buffer.find(b"\r\n\r\n", self._at)) >= 0:
-                head = self._buffer[self._at : found]
+            start = self._at
+            if (found := self._buffer.find(b"\r\n\r\n", start)) >= 0:
+                head = self._buffer[start:found]
                 self._at = found + 4
             else:
                 head = self._head()

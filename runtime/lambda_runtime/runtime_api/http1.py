@@ -29,6 +29,7 @@ MAX_HEAD = 256 * 1024
 MAX_BODY = 64 * 1024 * 1024
 """Bytes a body may have: ten times the largest event Lambda delivers."""
 
+_BODILESS = (204, 304)
 CHUNKED = -1
 UNTIL_CLOSE = -2
 
@@ -226,15 +227,13 @@ def _check_value(name: str, value: str) -> None:
 
 def body_length(status: int, headers: dict[str, str]) -> int:
     """How many bytes of body follow the head, or CHUNKED, or UNTIL_CLOSE."""
-    if status < 200 or status == 204 or status == 304:
+    if status < 200 or status in _BODILESS:
         return 0
-    coding = headers.get("transfer-encoding")
-    if coding is not None:
+    if (coding := headers.get("transfer-encoding")) is not None:
         if coding.lower() != "chunked":
             raise ProtocolError(f"unknown Transfer-Encoding {coding[:80]!r}")
         return CHUNKED
-    length = headers.get("content-length")
-    if length is None:
+    if (length := headers.get("content-length")) is None:
         return UNTIL_CLOSE
     if len(length) < 8 and length.isascii() and length.isdigit():
         return int(length)
