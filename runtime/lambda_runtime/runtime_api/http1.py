@@ -18,11 +18,6 @@ soon as no further bytes could make it HTTP, for the peer may not send any: a by
 lost its framing cannot be trusted with another invocation.
 """
 
-try:
-    from _operator import itemgetter
-except ImportError:
-    from operator import itemgetter
-
 MAX_HEAD = 256 * 1024
 """Bytes a head or the trailers may have. Client context and X-Ray headers are a few KB each."""
 
@@ -85,6 +80,10 @@ class _Layout:
     def __init__(
         self, block: bytes, parsed: tuple[int, dict[str, str], bool], before: "bytes | _Layout"
     ) -> None:
+        try:
+            from _operator import itemgetter
+        except ImportError:
+            from operator import itemgetter
         self.status, fields, self.closing = parsed
         self.block, self._fields = block, fields.copy()
         known: set[str] = set()
