@@ -52,6 +52,7 @@ _LOOKS = 4
 _LOOK_SECONDS = 0.05
 """How often to look, while the peer takes nothing more of a request, whether it has refused it."""
 _MOST_INTERRUPTIONS = 100
+_CLOSED = "the Runtime API closed the connection in the middle of a reply"
 _DEPTH = 400
 """Frames for which there has to be room."""
 
@@ -136,7 +137,8 @@ class Connection:
         Disconnected when it ends before the reply does, ProtocolError when the reply is not HTTP.
         What others raise meanwhile does not stop it, and is kept in ``interruption``.
         """
-        self.leave_if_inherited()
+        if posix.getpid() != self._owner:
+            sys.exit()
         parts = (head + body + following,) if len(body) < _SMALL else (head, body, following)
         self.interruption = self._polled = self._journal = None
         self._sent = []
@@ -172,7 +174,8 @@ class Connection:
         Raises as ``exchange`` does, and whatever others raise meanwhile; then it may be called
         again for the same reply, and so it may until ``settle``.
         """
-        self.leave_if_inherited()
+        if posix.getpid() != self._owner:
+            sys.exit()
         self._waited_at = -1
         try:
             if not self.following:
@@ -208,8 +211,9 @@ class Connection:
         buffer, start = self._buffer, self._at
         self._journal = [buffer[start:]]
         if start == len(buffer):
-            self._more()
-            buffer, start = self._buffer, self._at
+            self._buffer, self._at = buffer, start = self._received(), 0
+            if not buffer:
+                raise Disconnected(_CLOSED)
         # To an answer the platform says the same every time.
         if self._known is not None:
             known, reply = self._known
@@ -416,7 +420,7 @@ class Connection:
         """Add what has arrived to the buffer, dropping from it what has been read."""
         received = self._received()
         if not received:
-            raise Disconnected("the Runtime API closed the connection in the middle of a reply")
+            raise Disconnected(_CLOSED)
         rest = self._buffer[self._at :]
         self._buffer, self._at = rest + received if rest else received, 0
 
@@ -430,8 +434,9 @@ class Connection:
 
     def _receive_head(self) -> Reply:
         while True:
-            if (found := self._buffer.find(b"\r\n\r\n", self._at)) >= 0:
-                head = self._buffer[self._at : found]
+            start = self._at
+            if (found := self._buffer.find(b"\r\n\r\n", start)) >= 0:
+                head = self._buffer[start:found]
                 self._at = found + 4
             else:
                 head = self._head()

@@ -18,17 +18,13 @@ soon as no further bytes could make it HTTP, for the peer may not send any: a by
 lost its framing cannot be trusted with another invocation.
 """
 
-try:
-    from _operator import itemgetter
-except ImportError:
-    from operator import itemgetter
-
 MAX_HEAD = 256 * 1024
 """Bytes a head or the trailers may have. Client context and X-Ray headers are a few KB each."""
 
 MAX_BODY = 64 * 1024 * 1024
 """Bytes a body may have: ten times the largest event Lambda delivers."""
 
+_BODILESS = (204, 304)
 CHUNKED = -1
 UNTIL_CLOSE = -2
 
@@ -85,6 +81,10 @@ class _Layout:
     def __init__(
         self, block: bytes, parsed: tuple[int, dict[str, str], bool], before: "bytes | _Layout"
     ) -> None:
+        try:
+            from _operator import itemgetter
+        except ImportError:
+            from operator import itemgetter
         self.status, fields, self.closing = parsed
         self.block, self._fields = block, fields.copy()
         known: set[str] = set()
@@ -227,20 +227,20 @@ def _check_value(name: str, value: str) -> None:
 
 def body_length(status: int, headers: dict[str, str]) -> int:
     """How many bytes of body follow the head, or CHUNKED, or UNTIL_CLOSE."""
-    if status < 200 or status == 204 or status == 304:
+    if status < 200 or status in _BODILESS:
         return 0
-    coding = headers.get("transfer-encoding")
-    if coding is not None:
+    if (coding := headers.get("transfer-encoding")) is not None:
         if coding.lower() != "chunked":
             raise ProtocolError(f"unknown Transfer-Encoding {coding[:80]!r}")
         return CHUNKED
-    length = headers.get("content-length")
-    return UNTIL_CLOSE if length is None else _content_length(length)
+    if (length := headers.get("content-length")) is None:
+        return UNTIL_CLOSE
+    if len(length) < 8 and length.isascii() and length.isdigit():
+        return int(length)
+    return _content_length(length)
 
 
 def _content_length(value: str) -> int:
-    if len(value) < 8 and value.isascii() and value.isdigit():
-        return int(value)
     # A repeated Content-Length is legal when every copy agrees.
     first, *others = [part.strip(" \t") for part in value.split(",")]
     if not (first.isascii() and first.isdigit()) or any(other != first for other in others):
