@@ -141,7 +141,7 @@ def _streams(ours: Subject, client: Path) -> list[Subject]:
 
 
 def _stage_web(python: Path, folder: Path, ours: Subject, adapter: Path) -> list[Subject]:
-    """One application, served three ways; each has beside it the packages that its way takes."""
+    """Stage one application in three ways, each with the packages that it needs beside it."""
     served = {
         OURS: ["fastapi"],
         PEER: ["fastapi", "mangum", "awslambdaric"],
