@@ -39,12 +39,12 @@ from lambda_emulator.platform.logs import LogRecord, Logs
 
 # AWS's API endpoints answer 400 when the headers are too large.
 _INVOKE_LIMITS = Limits(too_large=400, idle=60.0, request=30.0, write=60.0, half_close=True)
-# 10 KB of headers, as API Gateway's HTTP APIs take, and 8 KB of path and query.
+# 10 KB of headers, the limit of API Gateway's HTTP APIs, and 8 KB of path and query.
 _URL_LIMITS = Limits(8192, 10_240, idle=60.0, request=30.0, write=60.0, half_close=True)
 
 
 class InitFailed(Exception):
-    """The function cannot be initialised; ``failure`` is what it reported."""
+    """The function cannot be initialised; ``failure`` is the error that it reported."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(f"{failure.error_type}: {failure.payload.decode('utf-8', 'replace')}")
@@ -55,14 +55,14 @@ class Emulator:
     """One function behind Lambda's APIs.
 
     ``concurrency`` is the number of environments; further invocations wait in a queue. With
-    ``on_demand`` there is one environment at first, more are made for calls that come at the same
-    time, and beyond ``concurrency`` calls are refused with Throttled (Events wait). ``host`` is the
-    address that everything listens on. ``api_port`` and ``url_port`` are the ports of the Invoke
-    API and of the function URL (0: a free one), ``runtime_api_port`` is that of the first
-    environment's Runtime API. ``allowed_hosts`` are further names by which clients may call these
-    ports. ``faults`` are planned for the Runtime, Extensions and Telemetry APIs. ``url_mode`` is
-    the function URL's invoke mode, RESPONSE_STREAM or BUFFERED. ``on_log`` is called with every log
-    record. All other arguments are those of ``Function``.
+    ``on_demand`` there is one environment at first, and concurrent calls make more. Calls beyond
+    ``concurrency`` are then refused with Throttled (Events wait). All servers listen on the address
+    ``host``. ``api_port`` and ``url_port`` are the ports of the Invoke API and of the function URL
+    (0: a free one), ``runtime_api_port`` is that of the first environment's Runtime API.
+    ``allowed_hosts`` are further names by which clients may call these ports. ``faults`` strike
+    calls of the Runtime, Extensions and Telemetry APIs. ``url_mode`` is the function URL's invoke
+    mode, RESPONSE_STREAM or BUFFERED. ``on_log`` is called with every log record. All other
+    arguments are those of ``Function``.
 
     Raises ValueError for impossible values.
     """
@@ -184,7 +184,7 @@ class Emulator:
     # invoking
 
     async def start(self) -> None:
-        """Initialise every environment now instead of at its first invocation.
+        """Initialise every environment now and not at its first invocation.
 
         Raises InitFailed.
         """
@@ -197,7 +197,7 @@ class Emulator:
         """Invoke and wait for the whole answer.
 
         ``event`` is sent unchanged if it is bytes, otherwise as JSON. The options are those of
-        ``Invocation``. Without a trace id one is made up ("" for none).
+        ``Invocation``. If no trace id is given, the emulator makes one ("" for none).
         """
         return await self.submit(event, **options).outcome
 
@@ -212,7 +212,7 @@ class Emulator:
             invocation.stream.abandon()
 
     def send(self, event: object, **options: Any) -> None:
-        """Invoke and wait for nothing, as the invocation type Event does."""
+        """Invoke and return at once, as with the invocation type Event."""
         outcome = self._submit(event, options).outcome
         self._events.add(outcome)
         outcome.add_done_callback(self._events.discard)
@@ -249,7 +249,7 @@ class Emulator:
             environment.assign(self._queue.popleft())
 
     def _grow(self) -> None:
-        """Add an environment if there are more calls than those that there are can take."""
+        """Add an environment if the present ones cannot take all unanswered calls."""
         number = len(self.environments) + self._opening
         room = number * (self.function.max_concurrency or 1)
         if self._on_demand and number < self._concurrency and room < self._unanswered:
@@ -278,9 +278,9 @@ class Emulator:
     # new code
 
     async def reload(self, **changes: Unpack[FunctionArguments]) -> None:
-        """Answer with new environments from now on; what has begun ends in the old ones.
+        """Answer with new environments from now on; the old ones finish their invocations.
 
-        ``changes`` are to the function's configuration. Raises InitFailed.
+        ``changes`` are new values of the function's configuration. Raises InitFailed.
         """
         self.function = replace(self.function, **changes)
         fresh = await self._open_environment()
@@ -302,7 +302,7 @@ class Emulator:
     # the end
 
     async def restart(self, reason: str = "spindown") -> None:
-        """Run every environment's shutdown sequence; the next invocations find cold ones."""
+        """Run every environment's shutdown sequence; the next invocations are cold starts."""
         await asyncio.gather(*(environment.shutdown(reason) for environment in self.environments))
         self._dispatch()
 
@@ -324,7 +324,7 @@ class Emulator:
 
 
 class EmulatorArguments(FunctionArguments, total=False):
-    """The arguments of ``Emulator``, for those who pass them on."""
+    """The arguments of ``Emulator``, for callers that pass them on."""
 
     concurrency: int
     on_demand: bool

@@ -1,4 +1,4 @@
-"""A function's configuration: what Lambda keeps about it, and how to run it."""
+"""A function's configuration: its settings in Lambda, and how to run it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MANAGED_INIT_SECONDS = 900.0
 class SnapStart:
     """Initialise an environment, freeze it, and restore it at its first invocation.
 
-    At least ``pause`` seconds lie between snapshot and restore. The processes are stopped
+    At least ``pause`` seconds pass between snapshot and restore. The processes are stopped
     meanwhile, so their clocks jump. ``drop_connections`` closes the idle connections to the Runtime
     API.
     """
@@ -29,15 +29,15 @@ class SnapStart:
 class Function:
     """A function's configuration.
 
-    ``command`` starts the runtime; if it is empty, nothing is started and a client connects by
-    itself. Times are in seconds, ``memory_size`` in MB. ``environment`` has the function's own
-    variables; ``inherit`` adds the emulator's own, or those in it if it is a mapping, except those
-    that Lambda sets. ``freeze`` stops the processes between invocations. ``enforce_memory`` kills
-    an environment whose resident memory exceeds ``memory_size``. ``log_fd`` gives the runtime the
-    framed log descriptor. A ``max_concurrency`` above 0 makes a managed instance, with that many
-    invocations at once in one environment. ``report_lines`` passes the lines START, END and REPORT
-    of each invocation to ``on_log``. Events of more than ``chunked_from`` bytes are sent with
-    chunked transfer encoding.
+    ``command`` starts the runtime. If it is empty, the emulator starts nothing and waits for a
+    runtime that is started by hand. Times are in seconds, ``memory_size`` in MB. ``environment``
+    has the function's own variables. ``inherit`` adds the emulator's variables, or those of the
+    mapping, except those that Lambda sets. ``freeze`` stops the processes between invocations.
+    ``enforce_memory`` kills an environment whose resident memory exceeds ``memory_size``.
+    ``log_fd`` gives the runtime the framed log descriptor. A ``max_concurrency`` above 0 makes a
+    managed instance, with that many invocations at once in one environment. ``report_lines`` passes
+    the lines START, END and REPORT of each invocation to ``on_log``. Events of more than
+    ``chunked_from`` bytes are sent with chunked transfer encoding.
 
     Raises ValueError for impossible values, and TypeError for values of another type.
     """
@@ -85,7 +85,7 @@ class Function:
 
     @property
     def init_limit(self) -> float | None:
-        """Seconds that init may take; None for a runtime that is started by hand."""
+        """The seconds that init may take; None for a runtime that is started by hand."""
         if not self.command:
             return None
         return _MANAGED_INIT_SECONDS if self.max_concurrency else self.init_timeout
@@ -121,7 +121,7 @@ class Function:
         return variables
 
     def extension_environment(self, address: str) -> dict[str, str]:
-        """The variables of an extension: the function's own are among them."""
+        """The variables of an extension, including the function's own."""
         return {**self._shared_environment(address), **self.environment}
 
     def _shared_environment(self, address: str) -> dict[str, str]:
@@ -152,7 +152,7 @@ class Function:
 
 
 class FunctionArguments(TypedDict, total=False):
-    """The arguments of ``Function``, for those who pass them on."""
+    """The arguments of ``Function``, for callers that pass them on."""
 
     command: Sequence[str]
     handler: str

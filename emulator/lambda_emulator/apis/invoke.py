@@ -30,7 +30,7 @@ _NAME = re.compile(r"(?:arn:[^:]+:lambda:[^:]*:\d*:function:|\d+:function:)?([^:
 
 
 class ApiError(Exception):
-    """An error of the service itself: its HTTP status, its name, and str()."""
+    """An error of the service itself: its HTTP status, its name, and its message (str())."""
 
     def __init__(self, status: int, name: str, message: str) -> None:
         super().__init__(message)
@@ -122,7 +122,7 @@ class InvokeApi:
                 await response.write(_completion(reply))
                 await response.finish()
             except Disconnected:
-                # The end of this block tells the runtime that nobody reads any more.
+                # The end of this block tells the runtime that the caller no longer reads.
                 return
 
     def _stream_headers(self, reply: StreamReply) -> list[tuple[str, str]]:

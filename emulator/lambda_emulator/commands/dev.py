@@ -17,8 +17,8 @@ from lambda_emulator.emulator import EmulatorArguments
 from lambda_emulator.project import debugger
 from lambda_emulator.project.errors import RunError, UsageError
 
-# A save is often several changes: it is over when nothing follows for so many milliseconds. The
-# other limit is for what never rests.
+# A save often makes several changes: it is over after this many milliseconds without a change. The
+# second limit, also in milliseconds, is for a folder that never comes to rest.
 _SAVE_MS = 10
 _LONGEST_SAVE_MS = 100
 WATCHED = (
@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _attach(settings: EmulatorArguments, port: int) -> EmulatorArguments:
-    """The same function under a debugger: one environment, whose calls wait for each other."""
+    """The same function under a debugger: one environment, which takes one call after another."""
     path = os.pathsep.join([str(debugger.library()), settings["environment"].get("PYTHONPATH", "")])
     environment = {**settings["environment"], "PYTHONPATH": path.rstrip(os.pathsep)}
     environment.pop("PYTHONBREAKPOINT", None)
@@ -113,7 +113,7 @@ async def _watch(running: Session, arguments: argparse.Namespace) -> None:
             for _, path in changes:
                 _forget_byte_code(Path(path))
             reason = _names((path for _, path in changes), arguments.task_root)
-            # The init of older code may still be under way; this one takes its place.
+            # The init of older code may still be under way; this reload replaces it.
             task = asyncio.create_task(_reload(running, arguments, reason, turn))
             reloads.add(task)
             task.add_done_callback(reloads.discard)
@@ -126,7 +126,7 @@ async def _watch(running: Session, arguments: argparse.Namespace) -> None:
 
 
 def is_watched(path: Path, root: Path, patterns: Iterable[str]) -> bool:
-    """Whether a change of this file is a reason to reload."""
+    """Whether a change of this file must reload the function."""
     try:
         *folders, name = path.relative_to(root).parts
     except ValueError:
@@ -137,10 +137,10 @@ def is_watched(path: Path, root: Path, patterns: Iterable[str]) -> bool:
 
 
 def _forget_byte_code(source: Path) -> None:
-    """Remove what was compiled of a file.
+    """Remove a source file's byte-code.
 
-    Python takes byte-code for current when the source's second and size are the same, and a save
-    may come in the second in which the code before it was compiled.
+    Python treats byte-code as current if the source has the recorded size and time, in whole
+    seconds. A save may come in the same second as the compilation of the code before it.
     """
     for compiled in (source.parent / "__pycache__").glob(f"{glob.escape(source.stem)}.*.pyc"):
         with contextlib.suppress(OSError):
@@ -157,15 +157,15 @@ async def _reload(
 ) -> None:
     emulator = running.emulator
     try:
-        async with turn:  # one after the other: the last one has read the newest files
-            # Packages may have to be installed; the old code answers meanwhile.
+        async with turn:  # one reload after another: the last one reads the newest files
+            # This may install packages; the old code answers meanwhile.
             fresh = await asyncio.to_thread(options.emulator_arguments, arguments)
     except (RunError, UsageError) as error:
         options.say(f"lambda-emulator: not reloaded: {error}")
         return
     if arguments.debug is not None:
         fresh = _attach(fresh, arguments.debug)
-        await emulator.restart()  # the debugger's port is free when the process has ended
+        await emulator.restart()  # the debugger's port is free after the process has ended
     with contextlib.suppress(asyncio.CancelledError):
         await running.reload(
             reason,

@@ -1,9 +1,9 @@
-"""Check a request's head before anything is done for it: its size, its target and its origin.
+"""Checks a request's head before its handler runs: its size, its target and its origin.
 
 A page in a browser can send requests to any address of this machine. It can even read the answers
-if its own name is made to point here (DNS rebinding). Only a foreign ``Host`` or ``Origin`` betrays
-such requests. A check of ``Content-Type`` would protect nothing: pages may send ``text/plain``
-without asking.
+if the name of its site points to this machine (DNS rebinding). Only a foreign ``Host`` or
+``Origin`` betrays such requests. A check of ``Content-Type`` would not help: browsers let every
+page send ``text/plain``.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(?::\d*)?")
 
 @dataclass(frozen=True)
 class Limits:
-    """What a client may ask of a server.
+    """The limits that a server sets its clients.
 
     ``target`` is the largest size of path and query in bytes, ``headers`` that of all headers, and
-    ``too_large`` the status beyond it. ``idle``, ``request`` and ``write`` are the seconds that a
-    client may take to begin a request, to complete it, and to read what is ready for it (None: no
-    limit). With ``half_close`` a client may close its side and still gets its answer.
+    ``too_large`` the status of the answer to larger headers. ``idle``, ``request`` and ``write``
+    are the seconds that a client may take to begin a request, to complete it, and to read its
+    answer (None: no limit). With ``half_close`` a client may close its side and still gets its
+    answer.
     """
 
     target: int = 64 * 1024
@@ -41,7 +42,7 @@ class Limits:
 
 
 class Rejected(Exception):
-    """A request that is answered with ``status`` and nothing else; str() says why."""
+    """A request that must be answered with ``status`` at once; str() says why."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -52,8 +53,8 @@ class Hosts:
     """The names by which clients may call a server.
 
     These are the loopback names, the address it listens on (any address if it listens on all), and
-    ``more``. ``single_label`` also allows names without a dot, which nobody on the internet can
-    own: some runtimes put such a name into ``Host``.
+    ``more``. ``single_label`` also allows names without a dot: no site on the internet can have
+    one, and some runtimes put such a name into ``Host``.
     """
 
     def __init__(self, more: Collection[str] = (), *, single_label: bool = False) -> None:
@@ -68,7 +69,7 @@ class Hosts:
         self._any_address |= address in ("0.0.0.0", "::")
 
     def allow(self, authority: str) -> bool:
-        """Whether ``name``, ``name:port`` or ``[v6]:port`` is this server."""
+        """Whether ``authority`` (``name``, ``name:port`` or ``[v6]:port``) names this server."""
         if authority in self._allowed:
             return True
         if len(self._allowed) < _MOST_REMEMBERED and self._is_ours(authority):
@@ -91,7 +92,7 @@ class Hosts:
 
 
 def screen(request: h11.Request, limits: Limits, hosts: Hosts) -> str:
-    """The path and query of a request. Raises Rejected."""
+    """Check a request's head; return its path and query. Raises Rejected."""
     size = sum(len(name) + len(value) + 4 for name, value in request.headers)
     if size > limits.headers:
         raise Rejected(limits.too_large, f"the headers are longer than {limits.headers} bytes")
