@@ -30,7 +30,7 @@ PRELOAD = "preload"
 THREADS = "threads"
 ASYNC = "async"
 WAYS = (PROCESSES, PRELOAD, THREADS, ASYNC)
-"""The concurrency modes for several invocations at once. Each is a task of its own."""
+"""The concurrency modes for several invocations at once. Each is a separate task."""
 
 FUNCTION = Path(__file__).parent / "function"
 APPLICATION = Path(__file__).parent / "web"

@@ -222,7 +222,7 @@ class _Packed:
         return folder
 
 
-# What was made before
+# The record of earlier builds
 
 
 def _kept(key: str, output: Path) -> list[Made]:

@@ -220,7 +220,7 @@ def _plain(value: object) -> str:
 
 
 def _proxy_response(payload: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
-    """A buffered response as HTTP; without a ``statusCode`` it is the body itself."""
+    """A buffered response as HTTP; without a ``statusCode`` the whole payload is the body."""
     answer = _decode(payload)
     if not isinstance(answer, dict) or "statusCode" not in answer:
         body = _encode(answer) if isinstance(answer, str) else payload

@@ -73,7 +73,7 @@ class Environment:
         self._tasks: set[asyncio.Task[object]] = set()
         self.server = serve(self)
 
-    # what the emulator asks
+    # the emulator's side
 
     @property
     def available(self) -> bool:
@@ -292,7 +292,7 @@ class Environment:
         if not self.function.command:
             self._finish_init(failure)
 
-    # what happens between calls
+    # changes of the state between calls
 
     def _advance(self) -> None:
         """Do everything that is possible now: end init, deliver events, finish invocations."""
@@ -346,7 +346,7 @@ class Environment:
         loop = asyncio.get_running_loop()
         invocation.timer = loop.call_later(self.function.timeout, self._timed_out, invocation)
 
-    # what goes wrong
+    # faults
 
     def _timed_out(self, invocation: Invocation) -> None:
         text = f"Task timed out after {self.function.timeout:.2f} seconds"
