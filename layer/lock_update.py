@@ -88,7 +88,7 @@ def obtainable(lock: Lock, *names: str) -> Lock:
         except Gone as gone:
             lock = _with_current(lock, name, gone)
             print(
-                f"layer: {gone}. Until then, this is made of what Debian has now", file=sys.stderr
+                f"layer: {gone}. Until then, builds use Debian's current packages", file=sys.stderr
             )
     return lock
 

@@ -74,7 +74,7 @@ class Function:
         if self.memory_size < 1:
             raise ValueError(f"memory_size={self.memory_size}: a number of MB above 0")
         if self.max_concurrency < 0:
-            raise ValueError(f"max_concurrency={self.max_concurrency}: 0 (none), or how many")
+            raise ValueError(f"max_concurrency={self.max_concurrency}: must be 0 or above")
         if self.snap_start is not None and self.max_concurrency:
             raise ValueError("snap_start: managed instances (max_concurrency) have no SnapStart")
         if self.log_format.lower() not in ("text", "json"):

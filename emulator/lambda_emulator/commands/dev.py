@@ -55,8 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
     settings = options.all_arguments(arguments)
     if arguments.debug is not None:
         if arguments.command or arguments.max_concurrency or arguments.snap_start:
-            raise UsageError("--debug: for functions on the runtime, without --max-concurrency, "
-                             "--snap-start and -- COMMAND")  # fmt: skip
+            raise UsageError("--debug: works only for functions on the runtime, without "
+                             "--max-concurrency, --snap-start and -- COMMAND")  # fmt: skip
         settings = _attach(settings, arguments.debug)
     return asyncio.run(_develop(arguments, settings))
 

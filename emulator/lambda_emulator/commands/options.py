@@ -46,7 +46,7 @@ def add_function_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-concurrency",
         type=values.number(int, 1, 10_000),
         default=0,
-        help="a managed instance: so many invocations at once in one environment",
+        help="a managed instance: this many invocations at once in one environment",
     )
     add("--freeze", action="store_true", help="stop the processes between invocations")
     add(
@@ -90,11 +90,11 @@ def add_port_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="name that requests may call it by, besides loopback and --host (repeatable)",
+        help="name by which clients may call, besides loopback and --host (repeatable)",
     )
     port = values.port
     add("--port", type=port, default=9000, help="port of the invoke API (default: %(default)s)")
-    add("--url-port", type=port, default=9001, help="that of the function URL (default: 9001)")
+    add("--url-port", type=port, default=9001, help="port of the function URL (default: 9001)")
     add("--buffered", action="store_true", help="the function URL collects streams")
 
 

@@ -99,7 +99,7 @@ def screen(request: h11.Request, limits: Limits, hosts: Hosts) -> str:
     if len(request.target) > limits.target:
         raise Rejected(414, f"path and query are longer than {limits.target} bytes")
     if request.method == b"CONNECT":
-        raise Rejected(405, "this is no proxy")
+        raise Rejected(405, "this server is not a proxy")
     _check_source(request, hosts)
     return _path(request.target.decode("latin-1"), hosts)
 
@@ -114,7 +114,7 @@ def _check_source(request: h11.Request, hosts: Hosts) -> None:
         if not hosts.allow(source):
             raise Rejected(403, f"pages of {origin} may not call this emulator: {_advice(source)}")
     elif _is_embedded(values):
-        raise Rejected(403, "a page of another site asked for this without saying which one it is")
+        raise Rejected(403, "a page of another site sent this request without naming its origin")
 
 
 def _is_embedded(values: dict[bytes, str]) -> bool:
