@@ -1,3 +1,1 @@
 """Lambda's part on a developer's machine: its APIs, and the processes of a function."""
-
-__version__ = "0.1.0"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 from support.paths import ROOT
 from support.process import Outcome, run_function
 
+MACHINE = platform.machine()
 # A module that no distribution builds into the interpreter, unlike many others.
 EXTENSION = "_lsprof"
 """The name of one of the interpreter's extension modules, in a separate file."""
