@@ -1,9 +1,8 @@
-"""The environment variable that gets a new value with every invocation, in one piece of memory.
+"""A buffer for an environment variable that gets a new value with every invocation.
 
-``setenv`` of glibc keeps every value that a variable was ever given: a few hundred bytes for each
-trace id, for as long as the process lives. ``putenv`` takes the memory that it is given as it is,
-and here that is written over for every value. It is never freed, as others may still read it when
-the interpreter is gone.
+``setenv`` of glibc keeps every value of a variable for ever: a few hundred bytes for each trace id.
+``putenv`` uses the caller's memory instead, and this module writes every value into that memory. It
+never frees the memory: C code may still read it after the interpreter's end.
 """
 
 import ctypes
@@ -20,7 +19,7 @@ _libc.putenv.argtypes = [ctypes.c_void_p]
 
 
 class EnvBuffer:
-    """``name=value`` where the C library looks for it. Raises MemoryError."""
+    """Holds ``name=value`` for the C library. Raises MemoryError."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -33,14 +32,14 @@ class EnvBuffer:
         self._put = _libc.putenv
 
     def put(self, value: str) -> None:
-        """Set the variable, as ``settings.put`` does, and keep nothing of the value before."""
+        """Set the variable, as ``settings.put`` does, but overwrite the previous value."""
         raw = value.encode("utf-8", "surrogateescape")
         text = self._start + raw + b"\0"
         data = _known_data(os.environ)
         if len(text) > _SIZE or b"\0" in raw or data is None:
             return settings.put(self._name, value)
         self._memory[: len(text)] = text
-        # Every time: whoever has set or unset the variable since has taken the line out.
+        # Every time: code that has set or unset the variable meanwhile has removed the buffer.
         self._put(self._address)
         data[self._key] = raw
 
@@ -48,8 +47,7 @@ class EnvBuffer:
 def _known_data(environ: object) -> "dict[bytes, bytes] | None":
     """The dict in which ``os.environ`` keeps the variables.
 
-    None where ``os.environ`` has been replaced, or is made otherwise: then each value is assigned
-    to it.
+    None if user code has replaced ``os.environ``, or this version of Python keeps it elsewhere.
     """
     data = getattr(environ, "_data", None)
     kind = getattr(os, "_Environ", None)
