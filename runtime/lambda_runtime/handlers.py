@@ -1,6 +1,6 @@
-"""Finds the function that ``_HANDLER`` names, and says what kind it is.
+"""Finds the function that ``_HANDLER`` names, and tells what kind of function it is.
 
-The errors and their types are awslambdaric's, each with what to do next.
+Errors have the texts and types of awslambdaric, and also say what to do next.
 """
 
 import sys
@@ -22,11 +22,11 @@ _ASYNC_GENERATOR = 0x200
 
 _MAX_WRAPPINGS = 8
 
-# What the parameters of ASGI and WSGI applications are called: always, or nearly so.
+# Names of parameters that nearly all ASGI and WSGI applications have.
 _WEB_PARAMETERS = frozenset(("scope", "receive", "start_response"))
 
 PLAIN = frozenset((dict, list, str, type(None), int, float, bool, bytes, tuple))
-"""The types of results that need no second look."""
+"""Types of results that are neither awaitables nor streams."""
 
 
 def resolve(name: str) -> "Handler":
@@ -53,10 +53,10 @@ def resolve(name: str) -> "Handler":
 
 
 def adapt(handler: "Handler") -> "Handler":
-    """What the loop is to call for this handler, with all that its kind needs made in init.
+    """The function that the loop calls for this handler. Prepares what its kind needs, in init.
 
-    Raises ValueError when the response mode of a handler that streams is not one, and for a web
-    application what its start-up raises.
+    Raises ValueError if a handler streams and the response mode is invalid, and what a web
+    application's start-up raises.
     """
     code = code_of(handler)
     if _may_be_web(handler, code):
@@ -78,7 +78,7 @@ def adapt(handler: "Handler") -> "Handler":
 
 
 def code_of(handler: object) -> "CodeType | None":
-    """The code that a call of the handler runs: of a function, a method, a partial, an object."""
+    """The code that runs when this function, method, partial or callable object is called."""
     for _ in range(_MAX_WRAPPINGS):
         code: CodeType | None = getattr(handler, "__code__", None)
         if code is not None or not callable(handler):
@@ -89,10 +89,10 @@ def code_of(handler: object) -> "CodeType | None":
 
 
 def _may_be_web(handler: object, code: "CodeType | None") -> bool:
-    """Whether to load ``web`` for a closer look: cheap, and no web application escapes it."""
+    """Whether ``web`` must take a closer look. A cheap check that misses no web application."""
     for _ in range(_MAX_WRAPPINGS):
         if code is None:
-            return callable(handler)  # a class, or nothing of Python's
+            return callable(handler)  # a class, or not written in Python
         wrapped = getattr(handler, "__wrapped__", None)
         if wrapped is None or not code.co_flags & _VARIADIC:
             break
@@ -105,7 +105,7 @@ def _may_be_web(handler: object, code: "CodeType | None") -> bool:
 
 
 def is_async(handler: object) -> bool:
-    """Whether calls of the handler are for an event loop: it says so itself, or it is ``async``."""
+    """Whether the handler must run on an event loop: it is ``async``, or says so itself."""
     if getattr(handler, "is_async", False) is True:
         return True
     code = code_of(handler)
@@ -113,7 +113,7 @@ def is_async(handler: object) -> bool:
 
 
 def is_awaitable(response: object) -> bool:
-    """Whether the response is still to be awaited."""
+    """Whether the response must be awaited."""
     return hasattr(type(response), "__await__")
 
 
@@ -133,7 +133,7 @@ def _import(module_name: str) -> "ModuleType":
 
         raise handler_errors.conflict(module_name)
     try:
-        trusted.usual_import()(dotted)  # called from here: its frames are in recursion's way
+        trusted.usual_import()(dotted)  # right here: each frame of ours costs recursion depth
     except ImportError as error:
         from lambda_runtime.errors import handler_errors
 
