@@ -1,6 +1,6 @@
-"""``python -m lambda_runtime app.handler`` and the command ``lambda-runtime``: an image's entry.
+"""Runs ``python -m lambda_runtime app.handler``, and the command ``lambda-runtime`` of an image.
 
-``lambda-runtime pack …`` makes a function's imports ready, see ``pack.packer``.
+``lambda-runtime pack …`` prepares a function's imports: see ``pack.packer``.
 """
 
 import sys
@@ -9,7 +9,7 @@ from lambda_runtime.ground import trusted
 
 
 def main() -> None:
-    """Run the function, as ``bootstrap`` does; or pack one."""
+    """Run the function as ``bootstrap`` does, or pack one."""
     if sys.argv[1:2] == ["pack"]:
         trusted.load("lambda_runtime.pack.packer.cli").run()
     trusted.load("lambda_runtime.entry").main(sys.modules["__main__"].__file__ or sys.argv[0])
