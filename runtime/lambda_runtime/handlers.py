@@ -52,19 +52,12 @@ def resolve(name: str) -> "Handler":
     return handler
 
 
-def adapt(handler: "Handler") -> "Handler":
-    """The function that the loop calls for this handler. Prepares what its kind needs, in init.
+def prepare(handler: "Handler") -> "Handler":
+    """Make what the handler's kind needs, in init, and return the handler.
 
-    Raises ValueError if a handler streams and the response mode is invalid, and what a web
-    application's start-up raises.
+    Raises ValueError if the handler streams and the response mode is invalid.
     """
     code = code_of(handler)
-    if _may_be_web(handler, code):
-        from lambda_runtime import web
-
-        adapted = web.adapt(handler)
-        if adapted is not handler:
-            return adapted
     flags = code.co_flags if code is not None else 0
     if flags & (_COROUTINE | _ASYNC_GENERATOR):
         from lambda_runtime import aio
@@ -88,8 +81,9 @@ def code_of(handler: object) -> "CodeType | None":
     return None
 
 
-def _may_be_web(handler: object, code: "CodeType | None") -> bool:
+def may_be_web(handler: object) -> bool:
     """Whether ``web`` must take a closer look. A cheap check that misses no web application."""
+    code = code_of(handler)
     for _ in range(_MAX_WRAPPINGS):
         if code is None:
             return callable(handler)  # a class, or not written in Python

@@ -125,7 +125,7 @@ class ManagedClient(PersistentClient):
         self._slot.state = WAITING if value else BUSY
 
     @property
-    def has_in_hand(self) -> bool:
+    def has_in_flight(self) -> bool:
         """Whether an event has arrived, or begun to arrive, and has no answer yet."""
         return bool(self._slot.in_flight)
 
