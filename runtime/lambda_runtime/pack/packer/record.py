@@ -20,7 +20,7 @@ TEXT_FUNCTIONS = {"inspect": "cleandoc", "textwrap": "dedent"}  # as in pack.aid
 
 
 class Spy:
-    """What is recorded: one finder that knows of every import, and the makers of aids."""
+    """Records every import, as the first finder, and the inputs and results for aids."""
 
     def __init__(self, output: str) -> None:
         self.output = output
@@ -39,7 +39,7 @@ class Spy:
         self._searching = False
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> "Any":
-        """The spec that the others find, with a loader that lets this one look on."""
+        """The spec of the other finders, with a loader that this object observes."""
         if self._searching:
             return None
         self._searching = True
@@ -48,7 +48,7 @@ class Spy:
         finally:
             self._searching = False
         if spec is not None and spec.origin:
-            # As it is now: a module may change its own spec.
+            # Copy it now: a module may change its own spec.
             places = spec.submodule_search_locations
             self.found.setdefault(name, (spec.origin, None if places is None else list(places)))
         if spec is not None and type(spec.loader).__name__ == "SourceFileLoader":
@@ -61,7 +61,7 @@ class Spy:
             self.opened.add(arguments[0])
 
     def run(self, module: "ModuleType", code: "CodeType") -> None:
-        """Execute the module's code, its time taken."""
+        """Execute the module's code, and measure the time."""
         name = module.__name__
         self._inject(module, code)
         self._stack.append(0.0)
@@ -164,7 +164,7 @@ class Spy:
         module.Loader.list_available_services = spy_list
 
     def write(self) -> None:
-        """Write down what was seen so far."""
+        """Write down everything seen so far."""
         import marshal
         import os
 
@@ -193,7 +193,7 @@ class Spy:
 
 
 class _Observed:
-    """The loader found, but for who runs the code; everything else is asked of it."""
+    """The found loader, except that the spy executes the code."""
 
     def __init__(self, loader: "Any", spy: Spy) -> None:
         self._loader = loader
@@ -229,7 +229,7 @@ def _names(code: "CodeType") -> set[str]:
 
 
 def _refuse_network() -> None:
-    """Let no connection be made but to the Runtime API, and say how one would be."""
+    """Refuse every connection except to the Runtime API; the error names ``--allow-network``."""
     import posix
 
     own = posix.environ[b"AWS_LAMBDA_RUNTIME_API"].decode()

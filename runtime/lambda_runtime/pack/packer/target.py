@@ -1,4 +1,4 @@
-"""The Python that the function will run on, found on this machine."""
+"""Finds on this machine the Python that the function will run on."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from pathlib import Path
 from lambda_runtime.pack.packer.errors import PackError
 
 ARCHITECTURES = {"x86_64": "x86_64", "arm64": "aarch64", "aarch64": "aarch64"}
-"""As Lambda and as the kernel name them."""
+"""The kernel's names of architectures, by Lambda's names and its own."""
 
 _SECONDS = 60
 _ASK = (
@@ -32,7 +32,7 @@ class Target:
 
     @property
     def cache_tag(self) -> str:
-        """What the interpreter puts into the names of its byte-code files."""
+        """The interpreter's tag in the names of its byte-code files."""
         return f"cpython-{self.version.replace('.', '')}"
 
     @property
