@@ -9,7 +9,7 @@ from lambda_runtime.ground import trusted
 
 
 def main() -> None:
-    """Run the function as ``bootstrap`` does, or pack one."""
+    """Run the function, as ``bootstrap`` does; or pack one."""
     if sys.argv[1:2] == ["pack"]:
         trusted.load("lambda_runtime.pack.packer.cli").run()
     trusted.load("lambda_runtime.entry").main(sys.modules["__main__"].__file__ or sys.argv[0])

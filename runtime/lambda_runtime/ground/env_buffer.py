@@ -39,7 +39,7 @@ class EnvBuffer:
         if len(text) > _SIZE or b"\0" in raw or data is None:
             return settings.put(self._name, value)
         self._memory[: len(text)] = text
-        # Every time: code that has set or unset the variable meanwhile has removed the buffer.
+        # Every time: whoever has set or unset the variable since has taken the line out.
         self._put(self._address)
         data[self._key] = raw
 

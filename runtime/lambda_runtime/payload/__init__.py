@@ -180,8 +180,8 @@ def decode(document: bytes | bytearray | str) -> object:
 def _loads(document: bytes | bytearray) -> object:
     if len(document) < _MANY_OBJECTS:
         return _orjson.loads(document)
-    # A large document would start many garbage collections, and they would find nothing in objects
-    # that are all in use.
+    # A collection finds nothing in objects that are only just being made, and a large document
+    # would set off many.
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -247,7 +247,7 @@ def _adopt_orjson() -> None:
 
 
 def _fits_orjson(document: bytes | bytearray) -> bool:
-    """Whether all integers fit into 64 bits: orjson would read larger ones as floats."""
+    """Whether no integer in it can be beyond 64 bits, which orjson would read as a float."""
     return _LONG_NUMBER not in document.translate(_DIGITS)
 
 
