@@ -34,7 +34,7 @@ def resolve(name: str) -> "Handler":
 
     The module may be a path (``dir/module``) or dotted. Raises FaultException with one of the types
     ``Runtime.MalformedHandlerName``, ``BuiltInModuleConflict``, ``ImportModuleError``,
-    ``UserCodeSyntaxError`` and ``HandlerNotFound``; whatever else the module raises goes through.
+    ``UserCodeSyntaxError`` and ``HandlerNotFound``, and every other exception of the module.
     """
     module_name, _, function = name.rpartition(".")
     if not (function and all(module_name.replace("/", ".").split("."))):

@@ -1,7 +1,7 @@
-"""From exec to the last invocation: init once, then next, run, answer.
+"""Initialises the function once, then serves its invocations: next, run, answer.
 
 Libraries that monitor functions replace ``handle_event_request`` in this module and methods of
-``LambdaRuntimeClient``; both are looked up anew for every invocation.
+``LambdaRuntimeClient``; the loop looks up both again for every invocation.
 """
 
 import _thread

@@ -24,7 +24,7 @@ _MB = 1_000_000
 
 @dataclass(frozen=True)
 class Options:
-    """What the user asked for."""
+    """The user's options."""
 
     target: Target
     handler: str | None

@@ -18,7 +18,7 @@ _SECONDS = 1800
 _NOT_DEPLOYED = shutil.ignore_patterns(
     "__pycache__", ".git", ".venv", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".aws-sam"
 )
-# What Amazon Linux 2023 with its glibc 2.34 can load.
+# The platforms that Amazon Linux 2023 with its glibc 2.34 can load.
 _PLATFORMS = ("2_17", "2_24", "2_26", "2_27", "2_28", "2_31", "2_34")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
