@@ -159,10 +159,11 @@ def decode(document: bytes | bytearray | str) -> object:
 
     Raises ValueError if it is not JSON, RecursionError if it is nested too deeply.
     """
-    _weigh(len(document))
+    if _orjson is None:
+        _weigh(len(document))
     if _orjson is not None and not isinstance(document, str) and _fits_orjson(document):
         try:
-            return _loads(document)
+            return _orjson.loads(document) if len(document) < _MANY_OBJECTS else _loads(document)
         except ValueError:
             pass  # a lone surrogate, a float too large, or no JSON: the code below decides
     try:
@@ -178,8 +179,6 @@ def decode(document: bytes | bytearray | str) -> object:
 
 
 def _loads(document: bytes | bytearray) -> object:
-    if len(document) < _MANY_OBJECTS:
-        return _orjson.loads(document)
     # A collection finds nothing in objects that are only just being made, and a large document
     # would set off many.
     enabled = gc.isenabled()
@@ -216,7 +215,8 @@ def encode(value: "Any") -> bytes:
         text = exact.encode(value)
     # UTF-8 cannot hold a lone surrogate; JSON writes it with a backslash.
     document = text.encode("utf-8", "backslashreplace")
-    _weigh(len(document))
+    if _orjson is None:
+        _weigh(len(document))
     return document
 
 
@@ -224,7 +224,7 @@ def _weigh(size: int) -> None:
     """Count the bytes of the interpreter's engine, and change to orjson once that pays off."""
     global _handled
     _handled += size
-    if _orjson is None and (_handled > _WORTH_ORJSON or "orjson" in _modules):
+    if _handled > _WORTH_ORJSON or "orjson" in _modules:
         _adopt_orjson()
 
 
@@ -248,7 +248,8 @@ def _adopt_orjson() -> None:
 
 def _fits_orjson(document: bytes | bytearray) -> bool:
     """Whether no integer in it can be beyond 64 bits, which orjson would read as a float."""
-    return _LONG_NUMBER not in document.translate(_DIGITS)
+    # find, as "in" takes twice as long for bytes.
+    return document.translate(_DIGITS).find(_LONG_NUMBER) < 0
 
 
 def _decode_slowly(document: bytes | bytearray | str) -> object:
