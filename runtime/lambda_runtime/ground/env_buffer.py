@@ -56,14 +56,14 @@ class EnvBuffer:
         ):
             return settings.put(self._name, value)
         self._memory[: len(text)] = text
-        # Whoever has set or unset the variable since has taken the line out of the C library's
-        # table; whoever has set another may have moved the table.
+        # Code that has set or unset the variable meanwhile has removed our line from the C
+        # library's table; code that has set another variable may have moved the table.
         if _table.value != self._known_table or self._line.value != self._address:
             self._enter()
         data[self._key] = raw
 
     def _enter(self) -> None:
-        """Put the line into the table, and remember where."""
+        """Put the line into the table, and remember its place."""
         _libc.putenv(self._address)
         self._known_table = place = _table.value or 0
         size = ctypes.sizeof(ctypes.c_void_p)

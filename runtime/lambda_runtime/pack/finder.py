@@ -65,7 +65,7 @@ class PackLoader(SourceFileLoader):
 
 
 class MakerLoader(PackLoader):
-    """The loader of a module that is to be told of its results, or what it imports lazily."""
+    """The loader of a module that gets results from the pack, or that imports names lazily."""
 
     name: str
 
@@ -119,7 +119,7 @@ class PackFinder:
             return None
         file, kind, section, source = entry
         if name in self._lazy and not self._is_lazy and self._lazy[name][0]:
-            return None  # its code in the pack is not what is wanted
+            return None  # its code in the pack imports lazily, and imports must be eager
         base = self._stdlib if kind & STDLIB else self.root
         if base is None:  # another standard library than the one that was packed
             return self._find_usual(name, path)
@@ -146,7 +146,7 @@ class PackFinder:
         return spec
 
     def _find_usual(self, name: str, path: "Sequence[str] | None") -> "ModuleSpec | None":
-        """For a package out of which lazy imports have left modules: its spec, from elsewhere."""
+        """The spec from the path, for a package in which lazy imports have left out modules."""
         if not self._is_lazy or not any(self._lazy.get(name, ())):
             return None
         from _frozen_importlib_external import PathFinder
@@ -160,25 +160,25 @@ class PackFinder:
         return spec
 
     def import_eagerly(self) -> None:
-        """Leave the modules whose code in the pack imports lazily to the ordinary import."""
+        """From now on, import modules whose code in the pack imports lazily in the usual way."""
         self._is_lazy = False
 
     def make_lazy(self, module: "ModuleType") -> None:
-        """Tell the module what of it is imported when it is asked for; nothing for most."""
+        """Tell the module which names it imports on access; most modules have none."""
         if self._is_lazy and (state := self._lazy.get(module.__name__)) is not None:
             from lambda_runtime.pack import lazy
 
             lazy.make_lazy(module, *state)
 
     def settle(self, module: "ModuleType") -> None:
-        """Have the module be a plain one if nothing of it is lazy after all."""
+        """Make the module a plain one if nothing in it is lazy."""
         if self._is_lazy and module.__name__ in self._lazy:
             from lambda_runtime.pack import lazy
 
             lazy.settle(module)
 
     def make_loaded_lazy(self) -> None:
-        """Do so for those that are loaded already: packages of the standard library."""
+        """Do this for modules that are loaded already: packages of the standard library."""
         for name in self._lazy:
             if name in sys.modules:
                 self.make_lazy(sys.modules[name])

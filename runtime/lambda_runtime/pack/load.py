@@ -91,13 +91,13 @@ def _open(entry: str, names: "Iterable[str]", path: str) -> PackFinder:
 
 
 def _turn_lazy(finder: PackFinder) -> None:
-    """Import lazily, as the pack was made for, unless the environment says not to."""
+    """Turn the pack's lazy imports on, unless the environment forbids it."""
     from lambda_runtime.start import lazy_imports
 
     value = settings.get(lazy_imports.VARIABLE)
     if hasattr(sys, "set_lazy_imports"):
         if not value:
-            settings.put(lazy_imports.VARIABLE, "1")  # what is to stay eager is in its list
+            settings.put(lazy_imports.VARIABLE, "1")  # eager-imports.txt lists the eager ones
     elif value == "0" or lazy_imports.imports_before_init_ends():
         finder.import_eagerly()
     else:

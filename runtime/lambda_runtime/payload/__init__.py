@@ -179,8 +179,8 @@ def decode(document: bytes | bytearray | str) -> object:
 
 
 def _loads(document: bytes | bytearray) -> object:
-    # A collection finds nothing in objects that are only just being made, and a large document
-    # would set off many.
+    # A large document would start many garbage collections, and they would find nothing in objects
+    # that are all in use.
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -247,7 +247,7 @@ def _adopt_orjson() -> None:
 
 
 def _fits_orjson(document: bytes | bytearray) -> bool:
-    """Whether no integer in it can be beyond 64 bits, which orjson would read as a float."""
+    """Whether all integers fit into 64 bits: orjson would read larger ones as floats."""
     # find, as "in" takes twice as long for bytes.
     return document.translate(_DIGITS).find(_LONG_NUMBER) < 0
 

@@ -188,7 +188,7 @@ def make_filter(
             return False
         if imported not in loaded:
             return is_found(imported)
-        # Of a module that is there it can be told whether it has the names.
+        # A loaded module shows whether it has the names.
         return bool(names) and all(_has(loaded[imported], name) for name in names or ())
 
     return may_be_lazy
@@ -217,7 +217,7 @@ def _names(folder: str) -> list[str]:
 
 def _has(module: "ModuleType", name: str) -> bool:
     """Whether the module has it, or it is a module in it."""
-    # Read as an attribute, the dictionary would have each lazy name in it imported.
+    # Read as an attribute, the dictionary would import every lazy name in it.
     namespace = _dictionary["__dict__"].__get__(module)
     return (
         name in namespace
@@ -235,13 +235,13 @@ _found: "dict[str, Sequence[str] | None]" = {}
 
 
 def is_found(name: str) -> bool:
-    """Whether there is such a module, as far as can be told without executing one."""
+    """Whether the import system finds the module without executing any module."""
     if name in _found:
         return True
     try:
         spec = _find(name)
     except Exception:
-        return False  # a finder of somebody's: the import itself will say
+        return False  # user code's finder has failed: the import itself shows the error
     if spec is None:
         return False
     _found[name] = spec.submodule_search_locations

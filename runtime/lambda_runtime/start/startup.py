@@ -247,7 +247,7 @@ class CompatFinder:
 
 
 class PostImportLoader:
-    """A loader that calls something when its module has been executed, and then steps aside."""
+    """A loader that calls an action after its module was executed, and then removes itself."""
 
     def __init__(self, loader: "Any", action: "Callable[[], None]") -> None:
         self._loader = loader

@@ -92,7 +92,7 @@ class Build:
     def observe(
         self, record: Path, mode: str, variables: dict[str, str] | None = None
     ) -> dict[str, Any]:
-        """One run of init and all events, written down in ``record``; what came of it."""
+        """Run init and all events once, recorded in ``record``, and return the result."""
         return self._run(["-S"], record, mode, variables or {})
 
     def _run(
@@ -199,7 +199,7 @@ class Build:
     def _write(
         self, record: Path, before: int, lazy: laziness.Lazy | None, *, is_static: bool
     ) -> dict[str, Any]:
-        """Have the target's Python write byte-code and pack; what it says of them."""
+        """Let the target's Python write byte-code and pack, and return its report."""
         self.say("writing byte-code and pack")
         growth = self.options.max_growth
         plan = {

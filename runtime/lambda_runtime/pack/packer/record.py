@@ -65,7 +65,7 @@ class Spy:
         """Execute the module's code, and measure the time."""
         name = module.__name__
         if name in self.found:
-            self.found[name] = self.found.pop(name)  # looked for is not yet imported
+            self.found[name] = self.found.pop(name)  # in the order of imports, not of searches
         self._inject(module, code)
         self._stack.append(0.0)
         began = time.process_time()
@@ -190,7 +190,7 @@ class Spy:
             "libraries": list(dict.fromkeys(mapped)),
             "opened": sorted(self.opened),
         }
-        # What the packer itself reads, whatever Python it runs on.
+        # The packer itself reads this, perhaps with another Python.
         summary = {
             "loaded": {name: self.found[name] for name in self.found if name in sys.modules},
             "lazy": self.lazily.states() if self.lazily else {},
@@ -227,7 +227,7 @@ class _Observed:
 
 
 class Lazily:
-    """Gives modules the code in which what may be lazy is lazy, below Python 3.15."""
+    """Gives modules their code with lazy imports, before Python 3.15."""
 
     def __init__(self, handler: str, root: str, plan: "dict[str, Any]") -> None:
         before = set(sys.modules)
@@ -235,7 +235,7 @@ class Lazily:
         from lambda_runtime.pack.packer.lazy import compile_lazily
         from lambda_runtime.start import lazy_imports
 
-        # The function is to find of the standard library what it always does: nothing.
+        # The function must find no more of the standard library loaded than usual.
         for name in [name for name in sys.modules if name not in before]:
             if not name.startswith("lambda_runtime"):
                 del sys.modules[name]
@@ -253,7 +253,7 @@ class Lazily:
             self._make_lazy(sys.modules[name], (), self._modules[name])
 
     def code(self, module: "ModuleType", loader: "Any") -> "CodeType":
-        """The module's code; the module is told of what is lazy in it."""
+        """The module's code; also tells the module which of its names are lazy."""
         code, names = self._lazy_code(module, loader) or (loader.get_code(module.__name__), [])
         modules = self._modules.get(module.__name__, [])
         if names or modules:
@@ -272,7 +272,7 @@ class Lazily:
             return self._may_be_lazy(module, imported, names)
 
         def choose(own: str) -> bool:
-            # The import of a module puts it into its package, under its own name.
+            # The import of a submodule sets this name in the package.
             return own not in eager and not (is_package and self._is_found(f"{name}.{own}"))
 
         is_package = hasattr(module, "__path__")
@@ -288,7 +288,7 @@ class Lazily:
         if there is not None and names:
             namespace = self._namespace(there)
             if all(name in namespace for name in names):
-                return False  # there is nothing to save
+                return False  # the names exist, so lazy import would save nothing
         return self._may(module.__name__, imported, names)
 
 
@@ -328,7 +328,7 @@ def _refuse_network() -> None:
 
 
 def main(output: str, home: str, mode: str) -> None:
-    """Run the function: under observation, with lazy imports or without, or with its pack."""
+    """Run the function: observed, with or without lazy imports, or with its pack."""
     import posix
 
     packed = mode == "packed"

@@ -106,7 +106,7 @@ class Writer:
     def write(
         self, output: str, machine: str, aids: dict[str, Any], lazy: dict[str, Any] | None
     ) -> dict[str, Any]:
-        """Write the pack; what is to be said about it."""
+        """Write the pack, and return a report about it."""
         from lambda_runtime.pack import format
 
         init = self.seen["init"] or list(self.seen["modules"])
