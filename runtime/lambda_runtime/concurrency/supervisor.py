@@ -3,9 +3,9 @@
 Theory of operation
 -------------------
 The supervisor starts the first worker alone. When its init is over, the worker reports its mode and
-waits. If the worker has shutdown hooks, the supervisor registers the extension that SIGTERM needs.
-Then it lets the worker go on, and starts the other workers of the mode. The worker waits because
-its first ``next`` ends the init for the platform.
+waits. If the worker needs SIGTERM, the supervisor registers the extension that brings it. Then it
+lets the worker go on, and starts the other workers of the mode. The worker waits because its first
+``next`` ends the init for the platform.
 
 If the first worker dies in its init, the environment ends for the same reason. The supervisor
 replaces every other worker that dies, after a pause if the worker had no event since its start. If
