@@ -1,9 +1,9 @@
 """Ends a process in good order: hooks, ``atexit``, the last log lines.
 
 Lambda ends an environment with SIGKILL at once, unless an extension is registered in it: then the
-runtime first gets SIGTERM, and a moment to end. So the runtime registers an internal extension that
-does nothing, for a function with a hook. Source: "Shutdown phase" in "Understanding the Lambda
-execution environment lifecycle", AWS Lambda Developer Guide.
+runtime first gets SIGTERM, and a moment to end. So for a function with a hook, the runtime
+registers an internal extension that does nothing. Source: "Shutdown phase" in "Understanding the
+Lambda execution environment lifecycle", AWS Lambda Developer Guide.
 
 Theory of operation
 -------------------
