@@ -1,7 +1,7 @@
-"""Loads the runtime out of the bundle that ``bundle`` wrote.
+"""Loads the runtime from the bundle that ``bundle`` wrote.
 
-Never imported: ``bundle`` puts its byte-code first in the file, and ``bootstrap`` executes it with
-``home``, the folder of the package, and ``modules``, byte-code by module name.
+No code imports this module. ``bundle`` puts its byte-code first in the file, and ``bootstrap``
+executes it with ``home``, the package's folder, and ``modules``, byte-code by module name.
 """
 
 import sys
@@ -20,7 +20,7 @@ modules: "dict[str, CodeType]" = globals()["modules"]
 
 
 class ColdFinder:
-    """Finder and loader in one, for the package and for ``trusted``, which takes over then."""
+    """Finder and loader for the first modules, until ``trusted`` is loaded and takes over."""
 
     def find_spec(
         self, name: str, path: object = None, target: object = None
@@ -48,7 +48,7 @@ class ColdFinder:
 
 
 def _moved(code: "CodeType", file: "str | None") -> "CodeType":
-    """The code, functions and all, as compiled from this file."""
+    """The code and its functions, with this file as their source file."""
     try:
         from _imp import _fix_co_filename  # type: ignore[attr-defined]
     except ImportError:
