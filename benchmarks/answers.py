@@ -14,8 +14,11 @@ def is_the_event(event: Any, answer: bytes, length: int) -> str | None:
 
 
 def seems_the_event(event: Any, answer: bytes, length: int) -> str | None:
-    """As ``is_the_event``; of a long answer sent in chunks, which the stub keeps the beginning of,
-    no more than its size. Peers write JSON with other escapes and in another order."""
+    """Check an answer as ``is_the_event``; of a long one in chunks, only its size.
+
+    Of such an answer the stub keeps the beginning, and peers write JSON with other escapes and in
+    another order.
+    """
     if len(answer) == length:
         return is_the_event(event, answer, length)
     size = len(json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode())

@@ -543,8 +543,10 @@ def unsent(message: tuple[bytes, ...], sent: int) -> "Iterator[memoryview]":
 
 
 def _look_at(connection: _socket.socket) -> "Callable[[int], list[tuple[int, int]]] | None":
-    """What tells, without an exception, that nothing has happened on the connection; None if this
-    cannot be had, or user code has put something else in its place."""
+    """What tells, without an exception, that nothing has happened on the connection.
+
+    None if this cannot be had, or user code has put something else in its place.
+    """
     try:
         import select
 
