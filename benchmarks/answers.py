@@ -14,10 +14,9 @@ def is_the_event(event: Any, answer: bytes, length: int) -> str | None:
 
 
 def seems_the_event(event: Any, answer: bytes, length: int) -> str | None:
-    """Check an answer as ``is_the_event``; of a long one in chunks, only its size.
+    """As ``is_the_event``, for peers that write JSON with other escapes and in another order.
 
-    Of such an answer the stub keeps the beginning, and peers write JSON with other escapes and in
-    another order.
+    Of a long answer that is sent in chunks the stub keeps the beginning: only its size is compared.
     """
     if len(answer) == length:
         return is_the_event(event, answer, length)

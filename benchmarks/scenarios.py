@@ -225,7 +225,7 @@ ROWS = (
 PEER_SCENARIOS = (
     Scenario("warm", events.message, 5000, 21, settle=2500, subjects=LANGUAGES),
     Scenario("first 1500", events.message, 1500, 21, settle=1, subjects=LANGUAGES),
-    Scenario("pause", events.message, 250, 21, settle=50, subjects=LANGUAGES, pause_ms=2),
+    Scenario("pause", events.message, 150, 21, settle=50, subjects=LANGUAGES, pause_ms=2),
     Scenario(
         "100 KB",
         lambda: events.orders(100_000),

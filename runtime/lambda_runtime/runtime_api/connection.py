@@ -543,9 +543,9 @@ def unsent(message: tuple[bytes, ...], sent: int) -> "Iterator[memoryview]":
 
 
 def _look_at(connection: _socket.socket) -> "Callable[[int], list[tuple[int, int]]] | None":
-    """What tells, without an exception, that nothing has happened on the connection.
+    """A function that tells, without an exception, whether something has happened on it.
 
-    None if this cannot be had, or user code has put something else in its place.
+    None where there is no such function, or user code has replaced it.
     """
     try:
         import select
