@@ -104,7 +104,7 @@ _loading: "dict[str, ModuleType]" = {}
 _finders: "dict[str, FileFinder]" = {}
 _covering = False
 
-bundled: "dict[str, CodeType | bytes]" = {}
+bundled: "dict[str, CodeType | memoryview]" = {}
 """The code of the runtime's modules that are not loaded yet, by module name. Modules outside the
 cold path are marshalled."""
 
@@ -154,7 +154,7 @@ def find_own(name: str) -> "ModuleSpec | None":
     """The spec of the runtime's module of this name, for ordinary imports of it."""
     path = f"{_HOME}/{name.replace('.', '/')}"
     code = bundled.get(name)
-    if isinstance(code, bytes):
+    if isinstance(code, memoryview):
         code = bundled[name] = marshal.loads(code)
     if code is not None:
         is_package = code.co_filename.endswith("/__init__.py")
@@ -200,7 +200,7 @@ class BundleLoader(_OwnLoader):
 
     def get_code(self, fullname: str) -> "CodeType | None":
         code = bundled.pop(fullname)
-        return moved(marshal.loads(code) if isinstance(code, bytes) else code, self.path)
+        return moved(marshal.loads(code) if isinstance(code, memoryview) else code, self.path)
 
 
 def moved(code: "CodeType", file: str) -> "CodeType":

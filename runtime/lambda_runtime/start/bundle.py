@@ -60,7 +60,8 @@ LATE = (
     "lambda_runtime.streaming",
 )
 """Modules that an invocation may need later. The bundle keeps them in memory, for functions that
-use up all descriptors or change the root folder. As bytes they cost the start next to nothing."""
+use up all descriptors or change the root folder. They are the end of the file, and cost the start
+no more than to be read."""
 
 
 def write(root: str) -> str:
@@ -69,12 +70,14 @@ def write(root: str) -> str:
     The same sources and the same interpreter give the same bytes. Raises OSError for a root that
     has no such package or cannot be written to.
     """
-    modules: dict[str, CodeType | bytes] = {name: _compile(root, name) for name in COLD}
-    modules |= {name: marshal.dumps(_compile(root, name)) for name in LATE}
+    modules = {name: _compile(root, name) for name in COLD}
+    late = {name: marshal.dumps(_compile(root, name)) for name in LATE}
+    sizes = {name: len(code) for name, code in late.items()}
     loader = _compile(root, "lambda_runtime.start.cold_loader")
     path = os.path.join(root, "lambda_runtime", f"cold.{sys.implementation.cache_tag}")
     with open(f"{path}.part", "wb") as file:
-        file.write(MAGIC_NUMBER + marshal.dumps((loader, modules)))
+        file.write(MAGIC_NUMBER + marshal.dumps((loader, modules, sizes)))
+        file.writelines(late.values())
     os.replace(f"{path}.part", path)
     return path
 
@@ -86,6 +89,7 @@ def _compile(root: str, name: str) -> CodeType:
     with open(os.path.join(root, f"{path}.py"), "rb") as file:
         tree = ast.parse(file.read())
     _drop_docstrings(tree)
+    tree = _WithoutAnnotations().visit(tree)
     # Assertions tell the type checker what holds; at run time they would cost a few per cent.
     return compile(tree, f"{path}.py", "exec", dont_inherit=True, optimize=1)
 
@@ -97,6 +101,31 @@ def _drop_docstrings(tree: ast.Module) -> None:
         if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
             # A body needs a statement, and the next statement keeps its line number.
             node.body[0] = ast.copy_location(ast.Pass(), node.body[0])
+
+
+class _WithoutAnnotations(ast.NodeTransformer):
+    """Annotations are for the type checker, and evaluated whenever a function is defined."""
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.returns = None
+        return self.generic_visit(node)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
+        node.returns = None
+        return self.generic_visit(node)
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        node.annotation = None
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        self.generic_visit(node)
+        if node.value is None:
+            # Even without a value it says whose the name is.
+            return (
+                node if isinstance(node.target, ast.Name) else ast.copy_location(ast.Pass(), node)
+            )
+        return ast.copy_location(ast.Assign([node.target], node.value), node)
 
 
 def main(arguments: list[str]) -> int:
