@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import sys
 import threading
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any
 _CONNECT_SECONDS = 3.0
 _READ_SECONDS = 15.0
 _WORKERS = 32
+_LOCK = threading.Lock()
 
 
 class Unreachable(Exception):
@@ -51,7 +53,6 @@ class Services:
         self._endpoint_url = endpoint_url
         self.tell = tell
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="aws")
-        self._lock = threading.Lock()
         self._clients: dict[tuple[str, str], Any] = {}
         self._away: set[str] = set()
 
@@ -95,16 +96,15 @@ class Services:
             raise Unreachable(str(error) or type(error).__name__) from None
 
     def _client(self, service: str, region: str) -> Any:
-        with self._lock:
+        with _LOCK:
             if (service, region) not in self._clients:
                 self._clients[service, region] = self._make_client(service, region)
             return self._clients[service, region]
 
     def _make_client(self, service: str, region: str) -> Any:
-        import boto3  # type: ignore[import-untyped]
         from botocore.config import Config  # type: ignore[import-untyped]
 
-        session = boto3.Session(region_name=region)
+        session = _session()
         invented = {"aws_access_key_id": "emulator", "aws_secret_access_key": "emulator"}
         known = self._endpoint_url is None or session.get_credentials() is not None
         config = Config(
@@ -116,6 +116,7 @@ class Services:
         )
         return session.client(
             service,
+            region,
             endpoint_url=self._endpoint_url,
             config=config,
             **({} if known else invented),
@@ -124,6 +125,14 @@ class Services:
     def close(self) -> None:
         """Let the threads end; calls under way end by their own limits."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+@functools.cache
+def _session() -> Any:
+    """The one session, which has read the services' models; it is used under the lock."""
+    import boto3  # type: ignore[import-untyped]
+
+    return boto3.Session()
 
 
 _BUSY = {

@@ -7,8 +7,10 @@ Streams event source in Lambda' (kinesis-on-failure-destination) for those of ma
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from lambda_emulator.ground.clients import Refused, Services
@@ -141,3 +143,9 @@ def _attributes(parcel: Parcel) -> dict[str, Any]:
         name: {"DataType": _TYPES[type(value).__name__], "StringValue": str(value)}
         for name, value in parcel.attributes.items()
     }
+
+
+def object_key(folder: str, moment: float) -> str:
+    """The key of a record in a bucket, as Lambda makes them."""
+    when = datetime.fromtimestamp(moment, UTC)
+    return f"aws/lambda/{folder}/{when:%Y/%m/%d}/{when:%Y-%m-%dT%H.%M.%S}-{uuid.uuid4()}"

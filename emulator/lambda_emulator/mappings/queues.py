@@ -201,7 +201,9 @@ class QueueMapping:
         """Invoke; after a throttle again, for as long as the messages are ours."""
         number = 0
         while True:
-            outcome = await self._tools.invoke(self._configuration, {"Records": records}, trace_id)
+            outcome = await self._tools.invoke(
+                self._configuration, {"Records": records}, trace_id=trace_id
+            )
             if not outcome.temporary:
                 return outcome
             self._scaling.note_throttle()
