@@ -168,17 +168,44 @@ def test_mappings_that_are_refused(
     assert api.list_event_source_mappings(FunctionName=name)["EventSourceMappings"] == []
 
 
+def test_streams(services: str, api: Any, name: str, tmp_path: Path) -> None:
+    kinesis, dynamodb = client("kinesis", services), client("dynamodb", services)
+    kinesis.create_stream(StreamName=name, ShardCount=1)
+    stream = kinesis.describe_stream(StreamName=name)["StreamDescription"]["StreamARN"]
+    key = {"AttributeName": "id"}
+    table = dynamodb.create_table(
+        TableName=name,
+        KeySchema=[{**key, "KeyType": "HASH"}],
+        AttributeDefinitions=[{**key, "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
+    )["TableDescription"]
+    create(api, name, _KEEP, Environment={"Variables": {"FOLDER": str(tmp_path)}})
+    with pytest.raises(api.exceptions.InvalidParameterValueException, match="StartingPosition"):
+        api.create_event_source_mapping(FunctionName=name, EventSourceArn=stream)
+    for arn in (stream, table["LatestStreamArn"]):
+        made = api.create_event_source_mapping(
+            FunctionName=name, EventSourceArn=arn, StartingPosition="TRIM_HORIZON"
+        )
+        assert made["MaximumRetryAttempts"] == -1
+    kinesis.put_record(StreamName=name, Data=b"one", PartitionKey="a")
+    dynamodb.put_item(TableName=name, Item={"id": {"S": "two"}})
+    wait_until(lambda: len(kept(tmp_path)) == 2, seconds=30)
+    sources = {event["Records"][0]["eventSource"] for event, _ in kept(tmp_path)}
+    assert sources == {"aws:kinesis", "aws:dynamodb"}
+
+
 def test_events_and_mappings_survive_a_kill(services: str, name: str, tmp_path: Path) -> None:
     sqs, url, arn = queue(services, name)
     folder = tmp_path / "events"
     folder.mkdir()
     state = ["--state", str(tmp_path / "state")]
-    with Served(*state, AWS_ENDPOINT_URL=services) as served:
+    with Served(*state, "--time-scale", "30", AWS_ENDPOINT_URL=services) as served:
         api = served.client()
         create(api, name, _KEEP, Environment={"Variables": {"FOLDER": str(folder)}})
         api.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=1)
         api.create_event_source_mapping(FunctionName=name, EventSourceArn=arn, BatchSize=1)
-        api.invoke(FunctionName=name, InvocationType="Event", Payload=b'"fail"')  # again in 60 s
+        api.invoke(FunctionName=name, InvocationType="Event", Payload=b'"fail"')  # again in 2 s
         wait_until(lambda: len(kept(folder)) == 1)
         served.kill()
     sqs.send_message(QueueUrl=url, MessageBody="meanwhile")
