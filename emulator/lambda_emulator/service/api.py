@@ -81,8 +81,7 @@ class ServiceApi:
         if path == "counts":
             await response.send(200, [_JSON], json.dumps(self._counts(), indent=1).encode())
         elif path.startswith("logs/"):
-            follow = "follow" in parse_qs(request.query, keep_blank_values=True)
-            await self._send_log(response, unquote(path[len("logs/") :]), follow)
+            await self._send_log(request, response, unquote(path[len("logs/") :]))
         elif match := _ARCHIVE.fullmatch(path):
             await self._send_archive(response, match[1])
         else:
@@ -102,11 +101,16 @@ class ServiceApi:
             },
         }
 
-    async def _send_log(self, response: Response, name: str, follow: bool) -> None:
+    async def _send_log(self, request: Request, response: Response, name: str) -> None:
         document, _ = self._service.document(name)
+        follow = "follow" in parse_qs(request.query, keep_blank_values=True)
+        connection = request.connection
+        records = self._logs.read(
+            document["name"], follow=follow, wanted=lambda: not connection.closed
+        )
         await response.start(200, [_TEXT])
         try:
-            async for record in self._logs.read(document["name"], follow=follow):
+            async for record in records:
                 text = readable(record)
                 if text:
                     await response.write(f"{text}\n".encode())
