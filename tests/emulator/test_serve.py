@@ -25,7 +25,7 @@ import httpx
 import pytest
 from botocore.loaders import Loader  # type: ignore[import-untyped]
 
-from lambda_emulator.service.operations.table import NOT_EMULATED, OPERATIONS
+from lambda_emulator.service.operations.table import DURABLE, OPERATIONS
 from support.leftovers import processes_with
 from support.paths import ROOT
 from support.served import PYTHON, ROLE, Served, archive, create
@@ -73,7 +73,7 @@ def error_of(raised: pytest.ExceptionInfo[Any]) -> tuple[str, str]:
 def test_every_operation_is_known() -> None:
     model = Loader().load_service_model("lambda", "service-2")
     invoking = {"Invoke", "InvokeAsync", "InvokeWithResponseStream"}
-    assert set(model["operations"]) == {*OPERATIONS, *NOT_EMULATED, *invoking}
+    assert set(model["operations"]) == {*OPERATIONS, *DURABLE, *invoking}
 
 
 # a function's life
@@ -526,7 +526,7 @@ def test_functions_that_are_refused(
         ("GET", "/2015-03-31/functions?Marker=x", b"", 400, "marker"),
         ("POST", "/2015-03-31/functions/none/invocations", b"{}", 404, "Function not found"),
         ("GET", "/_emulator/nothing", b"", 404, "none of counts"),
-        ("GET", "/2025-12-01/durable-executions/x", b"", 501, "not emulated"),
+        ("GET", "/2025-12-01/durable-executions/x", b"", 501, "--durable"),
     ],
 )
 def test_requests_that_are_refused(
