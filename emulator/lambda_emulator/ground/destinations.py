@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from lambda_emulator.ground.clients import Refused, Services
+from lambda_emulator.ground.clients import Refused, Services, Unreachable
 
 
 class Enqueue(Protocol):
@@ -85,7 +85,10 @@ class Destinations:
         if arn.service not in self._senders or arn.resource.endswith(".fifo"):
             # Source: the page above, on DestinationDeliveryFailures: FIFO queues are unsupported.
             raise Refused("UnsupportedDestination", f"Lambda sends nothing to {destination}")
-        await self._senders[arn.service](arn, parcel)
+        try:
+            await self._senders[arn.service](arn, parcel)
+        except KeyError as error:
+            raise Unreachable(f"an answer of {arn.service} has no {error}") from None
 
     async def queue_url(self, arn: Arn) -> str:
         """The URL of a queue. Raises Unreachable and Refused."""
