@@ -510,6 +510,16 @@ def test_a_chain_of_two_functions_counts_each() -> None:
     assert not recursion.next_hop(trace_id, "third").stopped
 
 
+def test_a_function_that_is_its_own_destination_is_stopped() -> None:
+    async def run() -> None:
+        async with room(lambda event: "done", on_success=FUNCTION) as place:
+            place.queue.put("name", None, b"{}")
+            await place.done()
+            assert len(place.functions.calls) == 16
+
+    asyncio.run(run())
+
+
 # what survives
 
 

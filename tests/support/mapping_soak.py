@@ -122,7 +122,7 @@ class Ledger:
         )
 
 
-def run(messages: int, kills: int, crash_rate: float, seed: int, visibility: int = 4) -> Ledger:
+def run(messages: int, kills: int, crash_rate: float, seed: int, visibility: int = 5) -> Ledger:
     """Send so many messages through the mapping; what became of them.
 
     ``crash_rate`` is the share of batches at which the function crashes or fails; ``visibility``
@@ -205,10 +205,12 @@ class _Soak:
             await asyncio.sleep(0.01)
 
     def _entries(self) -> Iterator[dict[str, str]]:
-        for number in range(self._ledger.length):
-            for group in range(self._ledger.groups):
+        """Three of a group, then three of the next, so that batches have several of one."""
+        for first in range(0, self._ledger.length, 3):
+            last = min(first + 3, self._ledger.length)
+            for group, number in itertools.product(range(self._ledger.groups), range(first, last)):
                 yield {
-                    "Id": str(group),
+                    "Id": "",
                     "MessageBody": json.dumps([group, number]),
                     "MessageGroupId": f"group {group}",
                     "MessageDeduplicationId": f"{group}-{number}",

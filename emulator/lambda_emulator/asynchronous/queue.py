@@ -113,8 +113,9 @@ class EventQueue:
         """
         identity = request_id or str(uuid.uuid4())
         now = self._clock.now()
-        who = (identity, function, qualifier, payload)
-        self._store.put(Event(*who, client_context, trace_id, tenant_id, received=now, due=now))
+        hop = recursion.next_hop(trace_id, function)
+        what = (identity, function, qualifier, payload, client_context)
+        self._store.put(Event(*what, hop.trace_id, hop.count, tenant_id, received=now, due=now))
         self._counts.add(function, "AsyncEventsReceived")
         self._changed.set()
         return identity
@@ -185,8 +186,7 @@ class EventQueue:
             self._counts.add(event.function, "AsyncEventsDropped")
             self._store.finish(event, self._clock.now(), ())
             return
-        hop = recursion.next_hop(event.trace_id, event.function)
-        if hop.stopped and configuration.recursive_loop != "Allow":
+        if event.hop > recursion.LIMIT and configuration.recursive_loop != "Allow":
             self._counts.add(event.function, "RecursiveInvocationsDropped")
             refusal = Outcome(b"", 400, message=recursion.MESSAGE)
             self._drop(event, configuration, records.RETRIES_EXHAUSTED, refusal)
@@ -196,17 +196,17 @@ class EventQueue:
             # Source: the page on records: no retries while a function is turned off.
             self._drop(event, configuration, records.RETRIES_EXHAUSTED, Outcome.throttle())
         else:
-            await self._invoke(event, configuration, hop.trace_id)
+            await self._invoke(event, configuration)
 
-    async def _invoke(self, event: Event, configuration: EventConfiguration, trace_id: str) -> None:
+    async def _invoke(self, event: Event, configuration: EventConfiguration) -> None:
         age = self._clock.since(event.received) * 1000
         self._counts.measure(event.function, "AsyncEventAge", age)
-        event.last = outcome = await self._ask(event, trace_id)
+        event.last = outcome = await self._ask(event)
         event.invocations += 1
         self._paces[event.function].note(outcome)
         self._judge(event, configuration, outcome)
 
-    async def _ask(self, event: Event, trace_id: str) -> Outcome:
+    async def _ask(self, event: Event) -> Outcome:
         try:
             return await self._invoker.invoke(
                 event.function,
@@ -214,7 +214,7 @@ class EventQueue:
                 event.payload,
                 client_context=event.client_context,
                 request_id=event.request_id,
-                trace_id=trace_id,
+                trace_id=event.trace_id,
                 tenant_id=event.tenant_id,
             )
         except Exception as error:

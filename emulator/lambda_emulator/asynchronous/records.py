@@ -45,7 +45,8 @@ def invocation_record(
         document["responseContext"] = outcome.context()
         document["responsePayload"] = _json(outcome.payload)
     body = json.dumps(document, ensure_ascii=False)
-    return Parcel(body, source, condition == SUCCESS, object_key(f"async/{event.function}", moment))
+    key = object_key(f"async/{event.function}", moment)
+    return Parcel(body, source, condition == SUCCESS, key, event.trace_id)
 
 
 def dead_letter(event: Event, outcome: Outcome | None, condition: str) -> Parcel:
@@ -57,6 +58,7 @@ def dead_letter(event: Event, outcome: Outcome | None, condition: str) -> Parcel
     status = 200 if outcome is None else outcome.status
     return Parcel(
         event.payload.decode("utf-8", "replace"),
+        trace_id=event.trace_id,
         attributes={
             "RequestID": event.request_id,
             "ErrorCode": status,

@@ -69,7 +69,7 @@ class QueueMapping:
                 await self._give_back(batch)
             elif batch:
                 self._begin(batch)
-            elif not self._tools.long_poll:
+            else:
                 await self._stopping.wait(_NAP)
 
     async def stop(self) -> None:
@@ -191,7 +191,7 @@ class QueueMapping:
             if hop is None:
                 continue
             followed[name] = record
-            if header is not None and hop.count > longest:
+            if hop.count > longest:
                 longest, trace_id = hop.count, hop.trace_id
         return followed, trace_id
 

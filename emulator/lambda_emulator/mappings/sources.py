@@ -52,7 +52,7 @@ class Source(Protocol):
     async def iterator(self, shard: str, position: Mapping[str, Any]) -> str:
         """An iterator; ``position`` is the arguments of GetShardIterator for it."""
 
-    async def read(self, iterator: str, limit: int, shard: str) -> tuple[list[Record], str | None]:
+    async def read(self, iterator: str, shard: str) -> tuple[list[Record], str | None]:
         """Records, and the next iterator: None at the end of a closed shard."""
 
 
@@ -95,9 +95,9 @@ class KinesisStream:
         )
         return str(answer["ShardIterator"])
 
-    async def read(self, iterator: str, limit: int, shard: str) -> tuple[list[Record], str | None]:
+    async def read(self, iterator: str, shard: str) -> tuple[list[Record], str | None]:
         """Records."""
-        answer = await self._call("get_records", ShardIterator=iterator, Limit=min(limit, 10_000))
+        answer = await self._call("get_records", ShardIterator=iterator)
         records = [self._record(one, shard) for one in answer["Records"]]
         return records, answer.get("NextShardIterator")
 
@@ -157,9 +157,9 @@ class DynamoStream:
         )
         return str(answer["ShardIterator"])
 
-    async def read(self, iterator: str, limit: int, shard: str) -> tuple[list[Record], str | None]:
+    async def read(self, iterator: str, shard: str) -> tuple[list[Record], str | None]:
         """Records."""
-        answer = await self._call("get_records", ShardIterator=iterator, Limit=min(limit, 1000))
+        answer = await self._call("get_records", ShardIterator=iterator)
         records = [self._record(one) for one in answer["Records"]]
         return records, answer.get("NextShardIterator")
 

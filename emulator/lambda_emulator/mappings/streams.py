@@ -175,8 +175,7 @@ class ShardReader:
 
     async def _read(self, iterator: str) -> tuple[str | None, float]:
         moment = self._tools.clock.now()
-        limit = self._configuration.batch_size * len(self._lanes)
-        records, following = await self._source.read(iterator, limit, self._shard)
+        records, following = await self._source.read(iterator, self._shard)
         for record in records:
             self._progress.begin(record.sequence)
             self._last = record.sequence
