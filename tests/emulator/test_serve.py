@@ -790,3 +790,60 @@ def handler(event, context):
         follow.communicate()
     gone = subprocess.run([*command, "none"], env=environment, capture_output=True, text=True)
     assert (gone.returncode, "404 ResourceNotFoundException" in gone.stderr) == (1, True)
+
+
+def _made_up(shape: Any, known: dict[str, Any]) -> Any:
+    """The least that the model takes for a shape; ``known`` are values that there are."""
+    kind = shape.type_name
+    if kind == "structure":
+        return {
+            name: known.get(name) or _made_up(member, known)
+            for name, member in shape.members.items()
+            if name in shape.required_members
+        }
+    if kind == "list":
+        return [_made_up(shape.member, known)] * shape.metadata.get("min", 0)
+    if kind == "string":
+        return (shape.enum or ["x" * max(1, shape.metadata.get("min", 1))])[0]
+    least = shape.metadata.get("min", 1)
+    return {"map": {}, "boolean": True, "blob": b"{}", "timestamp": 0}.get(kind, least)
+
+
+def test_every_operation_answers(api: Any, name: str) -> None:
+    """With made-up values, for a function that there is and for one that there is not."""
+    names = [*OPERATIONS, *DURABLE, "Invoke", "InvokeAsync"]
+    names.sort(key=lambda one: (one.startswith("Delete"), one))
+    arn = create(api, name, "def handler(e, c): pass")["FunctionArn"]
+    there = {"FunctionName": name, "Qualifier": "$LATEST", "Resource": arn, "ResourceArn": arn}
+    answered = set()
+    for known in ({}, there):
+        for operation in names:
+            model = api.meta.service_model.operation_model(operation)
+            shape = model.input_shape
+            values = _made_up(shape, known) if shape is not None else {}
+            method = api.meta.method_to_api_mapping
+            (call_it,) = (one for one, called in method.items() if called == operation)
+            try:
+                getattr(api, call_it)(**values)
+                answered.add(operation)
+            except botocore.exceptions.ClientError as error:
+                status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+                expected = status == 501 if operation in DURABLE else 400 <= status < 500
+                assert expected, (operation, values, error)
+                assert error.response["Error"]["Message"], operation
+    assert {"GetFunction", "ListTags", "GetAccountSettings", "ListLayers", "Invoke"} <= answered
+
+
+@pytest.mark.parametrize("subcommand", ["serve", "up"])
+def test_packages_that_are_missing(tmp_path: Path, subcommand: str) -> None:
+    for package in ("botocore", "samtranslator"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text("raise ModuleNotFoundError('not here')")
+    (tmp_path / "template.yaml").write_text("Resources: {A: {Type: AWS::SQS::Queue}}")
+    more = [str(tmp_path / "template.yaml")] if subcommand == "up" else []
+    served = Served(*more, subcommand=subcommand)
+    served.environment["PYTHONPATH"] += f":{tmp_path}"
+    done = subprocess.run(
+        served.command, env=served.environment, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, "lambda-emulator[serve]" in done.stderr) == (1, True), done.stderr

@@ -94,8 +94,9 @@ def test_an_event_is_retried_and_its_destination_told(
     api.put_function_event_invoke_config(
         FunctionName=name, MaximumRetryAttempts=1, DestinationConfig=destinations
     )
-    assert api.invoke(FunctionName=name, InvocationType="Event", Payload=b'"fail"')["StatusCode"]
+    begun = api.invoke(FunctionName=name, InvocationType="Event", Payload=b'"fail"')
     (record,) = (json.loads(one["Body"]) for one in received(sqs, url))
+    assert record["requestContext"]["requestId"] == begun["ResponseMetadata"]["RequestId"]
     assert record["requestContext"]["condition"] == "RetriesExhausted"
     assert record["requestContext"]["approximateInvokeCount"] == 2
     assert record["responsePayload"]["errorMessage"] == "as told"

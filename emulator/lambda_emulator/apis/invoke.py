@@ -9,6 +9,7 @@ import base64
 import binascii
 import json
 import re
+import uuid
 from urllib.parse import parse_qs, unquote
 
 from lambda_emulator import strict_json
@@ -71,8 +72,9 @@ class InvokeApi:
             await response.send(204, [], b"")
             return
         if kind == "Event":
-            invoker.send(event, **options)
-            await response.send(202, [], b"")
+            request_id = str(uuid.uuid4())
+            invoker.send(event, request_id=request_id, **options)
+            await response.send(202, [("x-amzn-requestid", request_id)], b"")
             return
         reply = await invoker.invoke(event, **options)
         await response.send(200, _headers(reply, invoker), reply.payload)
