@@ -11,10 +11,9 @@ from pathlib import Path
 import aws_durable_execution_sdk_python  # type: ignore[import-not-found,import-untyped,unused-ignore]
 import pytest
 
-from support.served import Served, create
-from support.waiting import wait_until
+from support.served import Served, create, eventually
 
-pytestmark = pytest.mark.xdist_group("serve")
+pytestmark = pytest.mark.xdist_group("durable")
 
 _STEPS = """
 from aws_durable_execution_sdk_python import DurableContext, durable_execution, durable_step
@@ -70,7 +69,7 @@ def test_an_execution_waits_and_is_replayed(served: Served, name: str) -> None:
     ]
     assert {"StepSucceeded", "WaitSucceeded", "ExecutionSucceeded"} <= set(kinds)
     # The function was invoked a second time after the wait, and the step was not run again.
-    wait_until(lambda: sum("REPORT" in line for line in served.lines if name in line) == 2)
+    eventually(lambda: sum("REPORT" in line for line in served.lines if name in line) == 2)
     assert sum(line == f"{name}: doubled 4" for line in served.lines) == 1
 
 
@@ -89,7 +88,7 @@ def test_executions_that_fail_and_that_nobody_waits_for(served: Served, name: st
     assert begun["StatusCode"] == 202
     arn = {"DurableExecutionArn": begun["DurableExecutionArn"]}
     assert api.get_durable_execution(**arn)["DurableExecutionName"] == "mine"
-    wait_until(lambda: api.get_durable_execution(**arn)["Status"] == "SUCCEEDED")
+    eventually(lambda: api.get_durable_execution(**arn)["Status"] == "SUCCEEDED")
     with pytest.raises(api.exceptions.InvalidParameterValueException, match="unqualified"):
         api.invoke(FunctionName=name, Payload=b'{"number": 1}')
 
