@@ -565,8 +565,8 @@ def test_events_survive_a_kill(tmp_path: Path) -> None:
             await place.done()
             again = {str(call.event) for call in place.functions.calls}
             assert put <= again | set(invoked)
-            # Only those that were under way come a second time: no more than are run at once.
-            assert len(again & set(invoked)) <= 100
+            # Between the function's line and the note that the event is done nothing else is run.
+            assert len(again & set(invoked)) <= 1
 
     asyncio.run(run())
 
@@ -581,7 +581,7 @@ async def _put_until_killed(folder: Path) -> None:
         for number in range(1_000_000):
             place.queue.put("name", None, str(number).encode())
             print(f"put {number}", flush=True)
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
 
 
 @pytest.mark.parametrize(
