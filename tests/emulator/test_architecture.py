@@ -20,6 +20,7 @@ PACKAGES = {name: ROOT / "emulator" / name for name in ("lambda_emulator", "lamb
 FLOORS = {
     # what is configured, what is passed around, and what knows nothing of Lambda
     "function": 1,
+    "names": 1,
     "invocation": 1,
     "strict_json": 1,
     "http": 1,
@@ -38,18 +39,21 @@ FLOORS = {
     # what clients may ask
     "apis": 4,
     # all of it together, and the ways in
-    "emulator": 5,
-    "threaded": 6,
-    "commands": 6,
-    "pytest_plugin": 7,
-    "__main__": 7,
+    "fleet": 5,
+    "emulator": 6,
+    "service": 6,
+    "templates": 7,
+    "threaded": 7,
+    "commands": 8,
+    "pytest_plugin": 9,
+    "__main__": 9,
 }
 """The floor of each room of ``lambda_emulator``: it imports rooms of lower floors only."""
 
 LIBRARIES = {
     "lambda_emulator": {
-        *("debugpy", "dotenv", "h11", "httpx", "pydevd_tracing", "pytest", "watchfiles"),
-        *("boto3", "botocore", "moto"),  # for what speaks to other services, and filters
+        *("botocore", "debugpy", "dotenv", "h11", "httpx", "pydevd_tracing", "pytest"),
+        *("boto3", "moto", "samtranslator", "watchfiles", "yaml"),
         "lambda_runtime",  # for the context that tests get from the pytest plugin, nowhere else
     },
     "lambda_rie": {"httpx", "lambda_emulator"},
