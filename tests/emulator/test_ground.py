@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -142,3 +143,17 @@ def test_statements_together_happen_all_or_not_at_all(tmp_path: Path) -> None:
         state.together([(insert, (1,)), (insert, (1,))])
     assert state.rows("SELECT * FROM one") == []
     state.close()
+
+
+def test_a_folder_is_one_emulators(tmp_path: Path) -> None:
+    state = State(tmp_path)
+    with pytest.raises(OSError, match="another emulator uses it"):
+        State(tmp_path)
+    state.close()
+    State(tmp_path).close()
+
+
+def test_a_file_that_is_no_database_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "events.sqlite3").write_bytes(b"nonsense" * 1000)
+    with pytest.raises(sqlite3.Error):
+        State(tmp_path)

@@ -22,7 +22,7 @@ from lambda_emulator.asynchronous import records
 from lambda_emulator.asynchronous.configuration import MAXIMUM_AGE, EventConfiguration
 from lambda_emulator.asynchronous.store import Delivery, Event, Store
 from lambda_emulator.ground import recursion
-from lambda_emulator.ground.clients import Refused, Services, Unreachable
+from lambda_emulator.ground.clients import Refused, Services
 from lambda_emulator.ground.clock import Clock
 from lambda_emulator.ground.counts import Counts
 from lambda_emulator.ground.destinations import Destinations, Parcel
@@ -167,8 +167,8 @@ class EventQueue:
     def _note_end(self, task: asyncio.Task[None]) -> None:
         self._work.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            # It stays in the state, and is tried again at the next start.
-            self._tell(f"an event is put aside: {type(error).__name__}: {error}")
+            # The state could not be written: what it has is done again at the next start.
+            self._tell(f"the event queue cannot be written: {type(error).__name__}: {error}")
         self._changed.set()
 
     # events
@@ -176,6 +176,11 @@ class EventQueue:
     async def _handle(self, event: Event) -> None:
         try:
             await self._attempt(event)
+        except Exception as error:
+            # An event is not lost to what nobody has thought of.
+            self._tell(f"an event of {event.function} is put off: {type(error).__name__}: {error}")
+            event.due = self._clock.after(_LONGEST_DELAY)
+            self._store.postpone(event)
         finally:
             self._paces[event.function].running -= 1
 
@@ -275,7 +280,8 @@ class EventQueue:
             await self._destinations.send(delivery.arn, delivery.parcel)
         except Refused:
             self._counts.add(delivery.function, delivery.metric)
-        except Unreachable:
+        except Exception:
+            # Unreachable, or what nobody has thought of.
             if self._clock.since(delivery.since) < MAXIMUM_AGE:
                 self._put_delivery_off(delivery)
                 return
