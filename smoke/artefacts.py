@@ -23,6 +23,7 @@ class Artefacts:
 
     def __init__(self, work: Path) -> None:
         self._work = work
+        self._tools = Toolchain(Lock.read(), work / "toolchain")
         self._layers: dict[str, Path] = {}
         self._zips: dict[tuple[str, bool, str], Path] = {}
 
@@ -68,7 +69,7 @@ class Artefacts:
 
     def _pack(self, folder: Path, architecture: str) -> None:
         # The layer's own interpreter: byte-code for another cannot be used.
-        python = Toolchain(Lock.read(), self._work / "toolchain").native(PYTHON)
+        python = self._tools.native(PYTHON)
         pack = ["env", f"PYTHONPATH={ROOT / 'runtime'}", python, "-m", "lambda_runtime", "pack"]
         _run([*pack, str(folder), "--handler", "app.handler", "--arch", architecture, "--in-place"])
 
