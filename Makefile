@@ -76,7 +76,7 @@ test: setup ## all tests, under the real Runtime Interface Emulator too, and on 
 	@$(PYTEST) --durations=25
 
 test-all: setup ## the same with the long forms, before a release: an hour or more
-	@$(PYTEST) -m "" --durations=50
+	@FUZZ=10 $(PYTEST) -m "" --durations=50
 	@$(MAKE) soak
 
 soak: setup ## faults at random bytes, then a million invocations (shorter: make soak ARGS="--batches 5 --managed 4 --mixed 2000 --memory 100000")

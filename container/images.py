@@ -59,8 +59,9 @@ def tag(python: str, variant: str = BASE, architecture: str = "") -> str:
 
 
 def tags(python: str, variant: str, architecture: str) -> tuple[str, ...]:
-    """All tags of an image: this machine's has one without its architecture, and the default
-    Python's base image is `latest`.
+    """All tags of an image.
+
+    This machine's image has one without an architecture; the default Python's base is `latest`.
     """
     if variant == BUILD:
         return (tag(python, BUILD),)

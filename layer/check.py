@@ -39,8 +39,9 @@ def check_limits(paths: Iterable[Path]) -> None:
 
 
 def check_zip(path: Path, arch: Arch, pythons: Iterable[str]) -> None:
-    """Look whether Lambda can unpack a zip, and whether the shared objects in it load on `arch`, on
-    the target's glibc and Pythons.
+    """Check that Lambda can unpack a zip, and that the shared objects in it load there.
+
+    There means: on `arch`, with the target's glibc and Pythons.
 
     Raises:
         LayerError: the first thing that does not, with what to do.

@@ -78,8 +78,9 @@ def elf_files(target: Path) -> Iterator[Path]:
 
 
 def missing(target: Path, arch: Arch) -> dict[str, str]:
-    """What neither `target` nor the host has, each with a file that needs it: libraries, versions
-    of symbols that a library here lacks, and symbols that none has.
+    """What neither `target` nor the host has, each with a file that needs it.
+
+    These are libraries, versions of symbols that a library here lacks, and symbols that none has.
     """
     files = {path.name: elf.Elf.read(path) for path in elf_files(target)}
     host = _HOST_LIBRARIES | {arch.loader}
@@ -174,8 +175,9 @@ def _copy_data(root: Path, target: Path) -> None:
 
 
 def licence_of(root: Path, package: str) -> str:
-    """The package whose folder has the licence of `package`: itself or, as binary packages of one
-    source have the same, the first with the same text; empty if there is none.
+    """The package whose folder holds the licence of `package`; empty if there is none.
+
+    Binary packages of one source share their licence: it is the first one with the same text.
     """
     documents = root / "usr/share/doc"
     own = documents / package / "copyright"

@@ -72,8 +72,9 @@ def fetch(wheel: Wheel) -> Path:
 
 
 def unpack(wheel: Path, target: Path) -> None:
-    """Unpack a wheel's modules below `target`; of its metadata, what it says of itself: licences
-    and bills of materials.
+    """Unpack a wheel's modules below `target`.
+
+    Of its metadata only the licences and the bills of materials are unpacked.
     """
     with zipfile.ZipFile(wheel) as archive:
         for name in archive.namelist():

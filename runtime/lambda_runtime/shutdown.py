@@ -99,8 +99,10 @@ class _Shutdown:
         """Whether the next SIGTERM is the process's own."""
 
     def is_ours(self) -> bool:
-        """Whether signals and the end are this process's, and not those of one that user code has
-        forked from it."""
+        """Whether this process handles signals and the end of the environment.
+
+        A process that user code has forked does not.
+        """
         return self.is_listening and not process.is_forked()
 
 

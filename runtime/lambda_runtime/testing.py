@@ -1,5 +1,6 @@
-"""For tests of a function, and for developing it: a context made by hand, and what to do instead of
-``breakpoint()``. Nothing of this is loaded in Lambda.
+"""Helps to test and develop a function: a context made by hand, and a way to debug.
+
+Nothing of this is loaded in Lambda.
 """
 
 import time

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import pytest
 
 from container import __main__ as image
@@ -13,7 +10,7 @@ from container.engine import ARCHITECTURES, Engine, choose, native
 from container.images import BASE, DEBUG, SLIM, Made
 from layer.target import DEFAULT_PYTHON, PYTHONS
 from support import machine as abilities
-from support.containers import unpack
+from support.containers import Unpacked
 
 
 @pytest.fixture(
@@ -51,18 +48,6 @@ def toolbox(engine: Engine, python: str, base: str) -> str:
     """The image with pip and compilers."""
     image.provide(engine, images.make_toolbox(python))
     return images.tag(python, images.BUILD)
-
-
-class Unpacked:
-    """An image's files on disk, with its configuration and what was measured of its archive."""
-
-    def __init__(self, made: Made, folder: Path) -> None:
-        self.made = made
-        self.architecture = made.architecture
-        self.python = made.python
-        self.root = folder / "root"
-        self.configuration: dict[str, Any] = unpack(made.path, self.root)
-        self.layer_sizes = made.layer_bytes
 
 
 @pytest.fixture(scope="session", params=ARCHITECTURES)

@@ -12,12 +12,11 @@ from container import images
 from container.engine import Engine
 from container.run import BOOTSTRAP, TASK_ROOT, inside
 from support.arm64 import Arm64Root, need_emulation
+from support.containers import Unpacked
 from support.contract import check
 from support.contract.cases import all_cases
 from support.contract.session import Case, Session
 from support.runtimes import Runtime
-
-from .conftest import Unpacked
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300, func_only=True)]
 HANDLERS = (Path(__file__).parent / "handlers.py").read_text()

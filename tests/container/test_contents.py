@@ -22,8 +22,7 @@ from layer.lock import Lock
 from layer.sbom import LICENCE_FILE
 from layer.target import digits
 from layer.toolchain import ROOT, version
-
-from .conftest import Unpacked
+from support.containers import Unpacked
 
 # Fixtures build images, which has its own bounds.
 pytestmark = pytest.mark.timeout(120, func_only=True)

@@ -1,5 +1,6 @@
-"""The walls of the emulator, read from its imports wherever they stand: in a module, in a function
-or for type checkers only.
+"""The walls of the emulator, read from its imports.
+
+Imports count wherever they stand: in a module, in a function, or for type checkers only.
 """
 
 from __future__ import annotations

@@ -17,8 +17,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from layer.toolchain import version
-
-from .conftest import REPOSITORY, run
+from support.releases import REPOSITORY, run
 
 pytestmark = [pytest.mark.xdist_group("release"), pytest.mark.timeout(120, func_only=True)]
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from container.archive import Archive
 from container.engine import Build, Engine
+from container.images import Made
 
 SECONDS = 60.0
 
@@ -183,3 +184,15 @@ def unpack(path: Path, into: Path) -> dict[str, Any]:
             with archive.open(layer) as file, tarfile.open(fileobj=file) as files:
                 files.extractall(into, filter="fully_trusted")
         return archive.configuration
+
+
+class Unpacked:
+    """An image's files on disk, with its configuration and what was measured of its archive."""
+
+    def __init__(self, made: Made, folder: Path) -> None:
+        self.made = made
+        self.architecture = made.architecture
+        self.python = made.python
+        self.root = folder / "root"
+        self.configuration: dict[str, Any] = unpack(made.path, self.root)
+        self.layer_sizes = made.layer_bytes

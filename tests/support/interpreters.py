@@ -126,8 +126,10 @@ def _install(python: str, version: str, requirements: Path) -> None:
 
 
 def _pip() -> Path:
-    """A pip that knows every Python here, as a wheel; the virtual environment's own may be older
-    than they are. Raises NotFound."""
+    """A pip that knows every Python here, as a wheel. Raises NotFound.
+
+    The virtual environment's own may be older than these Pythons.
+    """
     found = _cache() / "pip-26.3-py3-none-any.whl"
     if not found.exists():
         with tempfile.TemporaryDirectory(dir=_cache()) as made:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 
-from .http_events import HttpAnswer, HttpRequest
+from support.http_events import HttpAnswer, HttpRequest
 
 _SERVER = Path(__file__).with_name("reference_server.py")
 

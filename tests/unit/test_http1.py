@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lambda_runtime.runtime_api import http1
+from support.fuzz import examples
 
 NAMES = st.text("!#$%&'*+-.^_`|~0123456789abcxyzABCXYZ", min_size=1, max_size=20)
 VALUES = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=40)
@@ -38,7 +39,7 @@ def test_heads_read_as_h11_reads_them(status: int, fields: list[tuple[str, str]]
 
 
 @given(st.binary(max_size=120))
-@settings(max_examples=500)
+@settings(max_examples=examples(150))
 def test_arbitrary_bytes_are_parsed_or_refused(block: bytes) -> None:
     block = block.replace(b"\r\n\r\n", b"")
     try:

@@ -1,5 +1,6 @@
-"""A function URL: turns an HTTP request into an event of payload format 2.0, and the function's
-response, streamed or whole, into an HTTP response.
+"""A function URL turns HTTP requests into events, and responses into HTTP responses.
+
+Events have payload format 2.0. A response may be whole or streamed.
 
 Source: AWS, 'Invoking Lambda function URLs' and 'Response streaming for Lambda functions'.
 """

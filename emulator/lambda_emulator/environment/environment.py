@@ -1,5 +1,4 @@
-"""An execution environment: its processes, the Runtime API that they talk to, and the phases of its
-life.
+"""An execution environment: its processes, their Runtime API, and the phases of its life.
 
 An environment is COLD until an invocation is assigned to it (or ``start`` is called), then INIT,
 then READY. Invocations wait until the runtime polls and all extensions are ready, and are then

@@ -1,5 +1,6 @@
-"""What the function and its extensions write: stdout and stderr as lines, the framed log descriptor
-as records.
+"""Reads what the function and its extensions write.
+
+Standard output and standard error come as lines, the framed log descriptor as records.
 
 A frame (``_LAMBDA_TELEMETRY_LOG_FD``) is a 16-byte big-endian header of type, length and
 microseconds, followed by the message. A message may have newlines and is one record.

@@ -157,8 +157,10 @@ class AsyncClient(ManagedClient):
 async def _undisturbed(
     work: "Callable[P, Awaitable[T]]", *arguments: "P.args", **named: "P.kwargs"
 ) -> "T":
-    """What the work comes to; it is begun again when user code, for which it is too late, cancels
-    it: an answer is to be given."""
+    """The result of the work, which is repeated when user code cancels it.
+
+    It is too late to cancel: the invocation must be answered.
+    """
     while True:
         try:
             return await work(*arguments, **named)

@@ -102,8 +102,11 @@ class SupervisorClient(PersistentClient):
 
 
 class ManagedClient(PersistentClient):
-    """One poll's client. ``slot`` is where the supervisor sees what it has brought, ``share`` is
-    told of its connections, if the process has several."""
+    """One poll's client.
+
+    The supervisor sees in ``slot`` which invocations are in flight. ``share``, if the process has
+    several polls, is called with each connection.
+    """
 
     def __init__(self, address: str, slot: "Slot", share: "Share | None" = None) -> None:
         super().__init__(address)
@@ -122,7 +125,7 @@ class ManagedClient(PersistentClient):
         self._slot.state = WAITING if value else BUSY
 
     @property
-    def has_in_hand(self) -> bool:
+    def has_in_flight(self) -> bool:
         """Whether an event has come, or begun to come, that is not answered yet."""
         return bool(self._slot.in_flight)
 
@@ -131,8 +134,11 @@ class ManagedClient(PersistentClient):
         self._slot.beat()
 
     def give_up(self) -> None:
-        """This poll is over, and its process ends when the others are: have the supervisor start
-        another now, and answer at once what is in flight here, which nobody else can."""
+        """End this poll, and this process when its other polls are over.
+
+        The supervisor starts another worker now. It also answers what is in flight here, as nobody
+        else can.
+        """
         self._slot.state = HELPLESS if self._slot.in_flight else OVER
         # It wakes for this signal, and looks.
         posix.kill(posix.getppid(), _signal.SIGCHLD)

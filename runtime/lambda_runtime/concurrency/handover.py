@@ -37,8 +37,10 @@ _SECONDS = 2.0
 
 
 class Sender:
-    """In the worker: gives connections to the supervisor, through this channel, and hears from it
-    when another process takes over."""
+    """The worker's side of the channel.
+
+    It gives connections to the supervisor, and hears from it when another process takes over.
+    """
 
     def __init__(self, channel: _socket.socket) -> None:
         self._channel = channel

@@ -34,8 +34,10 @@ def interrupt(invocation: "Invocation", left_ms: float) -> None:
 
 
 def end(invocation: "Invocation") -> None:
-    """The invocation is over. Call it in the invocation's own thread, in which no DeadlineExceeded
-    is raised afterwards."""
+    """End the invocation. Call it on the invocation's own thread.
+
+    No DeadlineExceeded is raised in that thread afterwards.
+    """
     while True:
         try:
             with _lock:

@@ -65,8 +65,11 @@ class LeadTime:
         self._timeout_ms = 0.0
 
     def wait_ms(self, left_ms: float, fraction: float = 1.0) -> float:
-        """How long until that, for an invocation with so many milliseconds left: 0 or less if it is
-        time. ``fraction`` is for what is done when only that part of the time is left."""
+        """Milliseconds until the lead time of an invocation begins; 0 or less if it has begun.
+
+        ``left_ms`` is what the invocation has left. ``fraction`` is for an action that waits until
+        only that part of the lead time is left.
+        """
         self._timeout_ms = max(self._timeout_ms, left_ms)
         lead_ms = self._configured_ms or min(_LEAD_MS, self._timeout_ms * _LEAD_SHARE)
         return left_ms - lead_ms * fraction
@@ -85,8 +88,10 @@ def _configured_lead() -> float:
 
 
 def _actions() -> "list[tuple[float, Action]]":
-    """What is done about an invocation whose time is nearly up, each with the fraction of that last
-    time that is left then."""
+    """The actions for an invocation whose time is nearly up.
+
+    Each has the fraction of the lead time that is left when it is taken.
+    """
     actions: list[tuple[float, Action]] = []
     if under_way.interrupt is not None:
         actions.append((1.0, under_way.interrupt))

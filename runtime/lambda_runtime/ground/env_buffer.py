@@ -46,8 +46,11 @@ class EnvBuffer:
 
 
 def _known_data(environ: object) -> "dict[bytes, bytes] | None":
-    """What ``os.environ`` keeps the variables in; None where it has been replaced, or is made
-    otherwise: then it has to be told of each value."""
+    """The dict in which ``os.environ`` keeps the variables.
+
+    None where ``os.environ`` has been replaced, or is made otherwise: then each value is assigned
+    to it.
+    """
     data = getattr(environ, "_data", None)
     kind = getattr(os, "_Environ", None)
     return data if type(environ) is kind and type(data) is dict else None

@@ -81,8 +81,10 @@ class UnderWay:
 
     @property
     def owner(self) -> "ContextVar[Invocation | None]":
-        """The variable that tells for which invocation a thread or a task works, if it was started
-        for one."""
+        """The context variable that holds the invocation of a thread or a task.
+
+        It holds None if the thread or the task was started for no invocation.
+        """
         if self._owner is None:
             from contextvars import ContextVar
 
@@ -90,9 +92,16 @@ class UnderWay:
         return self._owner
 
     def of_context(self) -> "Invocation | None":
-        """The invocation for which this thread or task was started, where several may be told
-        apart."""
+        """The invocation for which this thread or task was started.
+
+        None where only one invocation can be under way.
+        """
         return None if self._owner is None else self._owner.get()
+
+    def is_in_thread(self) -> bool:
+        """Whether this thread's invocation is one of several, each in a thread of its own."""
+        invocation = self.of_context()
+        return invocation is not None and type(self.runners.get(invocation)) is int
 
     def of_caller(self) -> "Invocation | None":
         """The invocation that the code at work here belongs to, as far as can be told."""

@@ -33,8 +33,9 @@ _TRIAL = '{"é": [1.5, null, true, "b\'\'", {"1": "\\n"}]}'
 
 
 def _find_encoder() -> "Callable[[object], str]":
-    """What ``json.dumps(…, ensure_ascii=False, default=str)`` does; but NaN, which is no JSON, is
-    refused. Without ``json`` where the interpreter's own encoder, which is private, does its part.
+    """Write what ``json.dumps(…, ensure_ascii=False, default=str)`` writes; but refuse NaN.
+
+    NaN is no JSON. ``json`` is loaded only where the interpreter's private encoder is missing.
     """
     try:
         from _json import encode_basestring, make_encoder

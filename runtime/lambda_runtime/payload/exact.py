@@ -289,8 +289,10 @@ def _fields(value: object, inside: set[int]) -> str:
 
 
 def _field_names(value: object) -> list[str]:
-    """The fields that ``attrs.asdict`` writes, or of a dataclass those that orjson does: all that
-    do not begin with an underscore."""
+    """The fields that ``attrs.asdict`` writes, or for a dataclass those that orjson writes.
+
+    orjson writes all that do not begin with an underscore.
+    """
     kind = type(value)
     if _is_attrs(value):
         return [field.name for field in kind.__attrs_attrs__]  # type: ignore[attr-defined]

@@ -160,8 +160,10 @@ class _Protocol(asyncio.Protocol):
         self._end(exc or Disconnected(_CLOSED))
 
     def _receive_refusal(self) -> None:
-        """Take what a peer has said that closed before it had read everything: when sending fails,
-        the event loop reads no more."""
+        """Read the reply of a peer that has closed before it had read the whole request.
+
+        The event loop does not: when sending fails, it reads no more.
+        """
         try:
             while data := self._socket.recv(_RECEIVE, socket.MSG_DONTWAIT):
                 self.data_received(data)

@@ -42,8 +42,9 @@ class ProtocolError(Exception):
 
 
 def parse_head(block: bytes) -> tuple[int, dict[str, str], bool]:
-    """The status and the headers of a head, given without its final blank line; and whether the
-    peer closes the connection after this reply.
+    """The status, the headers, and whether the peer closes the connection after this reply.
+
+    The head is given without its final blank line.
 
     Header names are in lower case. A header that is repeated has its values joined by a comma, as
     RFC 9110, section 5.3 reads it.

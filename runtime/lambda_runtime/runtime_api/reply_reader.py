@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 
 class ReplyReader(MessageReader):
-    """The replies of one connection, one after the other. ``expectant``, if there is one, hears of
-    each when its head has come."""
+    """The replies of one connection, one after the other.
+
+    ``expectant``, if there is one, hears of each reply as soon as its head has come.
+    """
 
     start = b"HTTP/1."
 
