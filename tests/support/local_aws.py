@@ -22,7 +22,7 @@ def local_aws() -> Iterator[dict[str, str]]:
     _, port = server.get_host_and_port()
     endpoint = f"http://127.0.0.1:{port}"
     try:
-        httpx.post(f"{endpoint}/moto-api/reset", trust_env=False).raise_for_status()
+        httpx.post(f"{endpoint}/moto-api/reset", trust_env=False, timeout=60).raise_for_status()
         yield {
             "AWS_ENDPOINT_URL": endpoint,
             "AWS_DEFAULT_REGION": "eu-central-1",
