@@ -1,4 +1,4 @@
-"""Runs the release command in another checkout."""
+"""The release command, run in another checkout."""
 
 from __future__ import annotations
 
