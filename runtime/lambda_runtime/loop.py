@@ -270,8 +270,6 @@ def handle_event_request(
             raise
         return None
     logs.flush()
-    if process.is_forked():
-        sys.exit()
     return client.post_invocation_result(
         invocation.request_id, result, content_type, invocation.invocation_id
     )

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -17,7 +15,8 @@ from typing import Any
 import httpx
 import pytest
 
-from lambda_emulator.commands import dev
+from lambda_emulator.project import watching
+from support.debugger import Debugger, connect, free_port
 from support.paths import ROOT
 from support.waiting import wait_until
 
@@ -142,7 +141,7 @@ def test_variables_are_read_again(tmp_path: Path, start: Callable[..., Developer
 )
 def test_what_is_watched(tmp_path: Path, name: str, watched: bool) -> None:
     path = Path(os.path.normpath(tmp_path / name))
-    assert dev.is_watched(path, tmp_path, (*dev.WATCHED, "*.md")) is watched
+    assert watching.is_watched(path, tmp_path, (*watching.WATCHED, "*.md")) is watched
 
 
 def test_breakpoint_says_how_to(tmp_path: Path, start: Callable[..., Developer]) -> None:
@@ -150,48 +149,6 @@ def test_breakpoint_says_how_to(tmp_path: Path, start: Callable[..., Developer])
     answer = start("dev", "app.handler").invoke()
     assert "lambda-emulator dev HANDLER --debug" in answer["errorMessage"]
     assert "app.py" in answer["stackTrace"][0]
-
-
-class Debugger:
-    """A client of the debug adapter protocol, as editors are."""
-
-    def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port))
-        self._socket.settimeout(30)
-        self._file = self._socket.makefile("rwb")
-        self._number = 0
-
-    def send(self, command: str, **arguments: Any) -> None:
-        self._number += 1
-        message = {"seq": self._number, "type": "request", "command": command}
-        body = json.dumps({**message, "arguments": arguments}).encode()
-        self._file.write(b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
-        self._file.flush()
-
-    def wait_for(self, **wanted: object) -> Any:
-        """The next message with these members."""
-        while True:
-            length = 0
-            while line := self._file.readline().strip():
-                length = int(line.split()[1])
-            message = json.loads(self._file.read(length))
-            if wanted.items() <= message.items():
-                return message
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def connect(port: int, clients: list[Debugger]) -> bool:
-    """Whether there is a debugger to talk to, which is added to the clients."""
-    try:
-        clients.append(Debugger(port))
-    except OSError:
-        return False
-    return True
 
 
 def test_debug(tmp_path: Path, start: Callable[..., Developer]) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from lambda_emulator.threaded import ThreadedEmulator
 from lambda_runtime.start import lazy_imports
-from support import interpreters
+from support import interpreters, packs
 from support.documents import blocks
 from support.interpreters import Interpreter
 from support.paths import ROOT
@@ -398,6 +398,34 @@ def test_the_page_names_the_packages_that_are_never_lazy() -> None:
     page = (ROOT / "docs" / "lazy-imports.md").read_text()
     named = {name for row in page.splitlines() if row[:2] == "| " for name in NAME.findall(row)}
     assert {*lazy_imports.ALWAYS_EAGER, *lazy_imports.EAGER_WITHIN} <= named
+
+
+def test_pack_writes_the_list(python: str, tmp_path: Path) -> None:
+    files = {
+        "app.py": "import sys, wave, own\n"
+        "def handler(event, context):\n"
+        "    event == 3 and wave\n"
+        "    loaded = ['wave' in sys.modules, 'own' in sys.modules]\n"
+        "    return own.VALUE, loaded if event in (1, 2) else None\n",
+        "own.py": "VALUE = 1\n",
+        "eager-imports.txt": "# mine\njson\n",
+    }
+    packs.write_files(tmp_path, files)
+    for _ in range(2):  # the second one begins with what the first one wrote
+        command = [python, "-m", "lambda_runtime", "pack", str(tmp_path), "--lazy", "--in-place"]
+        done = subprocess.run(
+            [*command, "--handler", "app.handler", "--root", str(tmp_path)],
+            env={"PYTHONPATH": str(ROOT / "runtime")},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+        lines = (tmp_path / "eager-imports.txt").read_text().splitlines()
+        assert lines[:2] == ["# mine", "json"]
+        assert lines.count("own") == 1 and "wave" not in lines
+    assert run(python, tmp_path, {}, "").answer == [1, [False, True]]
+    assert run(python, tmp_path, {}, "0").answer == [1, [True, True]]
 
 
 @pytest.mark.long

@@ -84,12 +84,12 @@ Lock = dict[str, list[Deb]]
 """The packages by Python and Debian's architecture, ``3.15-amd64``."""
 
 
-def python(version: str) -> Path:
-    """The executable of this minor version for this machine, fetched if need be.
+def python(version: str, arch: Arch | None = None) -> Path:
+    """The executable of this minor version for a machine, by default this one; fetched if need be.
 
     Raises LayerError, with a message of one line: it cannot be had here.
     """
-    arch = _own_arch()
+    arch = arch or _own_arch()
     folder = download.cache_dir() / "pythons"
     folder.mkdir(exist_ok=True)
     with _alone(folder / f"{version}.lock"):
@@ -129,7 +129,8 @@ def _unpacked(version: str, packages: list[Deb], folder: Path, arch: Arch) -> Pa
         deb.unpack(cast("list[Package]", packages), root)
         _make_at_home(root, target, version, arch)
         root.replace(target)
-    _compile(executable, target)
+    if arch == _own_arch():
+        _compile(executable, target)
     return executable
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 from support.paths import ROOT
 from support.process import Outcome, run_function
 
+MACHINE = platform.machine()
 # Distributions build others into the interpreter.
 EXTENSION = "_lsprof"
 """The name of an extension module of the interpreter's own."""

@@ -48,10 +48,10 @@ def test_each_package_of_the_lists_has_a_reason() -> None:
 
 
 def test_names_of_modules_are_found_without_executing_anything() -> None:
-    assert lazy_imports._is_found("wsgiref.simple_server")
-    assert not lazy_imports._is_found("wsgiref.nothing")
-    assert not lazy_imports._is_found("nothing.at_all")
-    assert not lazy_imports._is_found("this.is.no.package")
+    assert lazy_imports.is_found("wsgiref.simple_server")
+    assert not lazy_imports.is_found("wsgiref.nothing")
+    assert not lazy_imports.is_found("nothing.at_all")
+    assert not lazy_imports.is_found("this.is.no.package")
     assert "wsgiref.simple_server" not in sys.modules
     assert "this" not in sys.modules
 
@@ -62,7 +62,7 @@ def test_a_finder_that_raises_has_the_import_made_at_once(monkeypatch: pytest.Mo
             raise RuntimeError
 
     monkeypatch.setattr(sys, "meta_path", [Finder(), *sys.meta_path])
-    assert not lazy_imports._is_found("plistlib")
+    assert not lazy_imports.is_found("plistlib")
 
 
 def test_packages_without_a_path_are_no_problem() -> None:

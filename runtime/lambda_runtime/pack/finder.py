@@ -65,16 +65,18 @@ class PackLoader(SourceFileLoader):
 
 
 class MakerLoader(PackLoader):
-    """The loader of a module whose results the pack knows; the module is told of them."""
+    """The loader of a module that is to be told of its results, or what it imports lazily."""
 
     name: str
 
     def exec_module(self, module: "ModuleType") -> None:
         pack = self.pack
         code = self.get_code(module.__name__)
+        pack.make_lazy(module)
         pack.give_aids(module, pack.before)
         _call_with_frames_removed(exec, code, module.__dict__)
         pack.give_aids(module, pack.after)
+        pack.settle(module)
 
     # For whoever looks at the stack this is the method that it takes the place of.
     exec_module.__code__ = exec_module.__code__.replace(
@@ -100,6 +102,8 @@ class PackFinder:
         self.before: Aids = {}
         self.after: Aids = {}
         self._aids: dict[str, int] = index["aids"]
+        self._lazy: dict[str, tuple[Sequence[str], Sequence[str]]] = index["lazy"] or {}
+        self._is_lazy = True
         self._injected: list[tuple[ModuleType, Iterable[str]]] = []
         self._texts: list[dict[str, str]] = []
         self._set_aids(index["makers"])
@@ -114,9 +118,11 @@ class PackFinder:
         if entry is None:
             return None
         file, kind, section, source = entry
+        if name in self._lazy and not self._is_lazy and self._lazy[name][0]:
+            return None  # its code in the pack is not what is wanted
         base = self._stdlib if kind & STDLIB else self.root
-        if base is None:
-            return None  # another standard library than the one that was packed
+        if base is None:  # another standard library than the one that was packed
+            return self._find_usual(name, path)
         file = f"{base}/{file}"
         folder, _, last = file.rpartition("/")
         home = folder.rpartition("/")[0] if kind & PACKAGE else folder
@@ -128,8 +134,8 @@ class PackFinder:
         if kind & EXTENSION:
             return _located(name, ExtensionFileLoader(name, file), file)
         if not self._has_code(name, file, section, source):
-            return None
-        is_maker = name in self.before or name in self.after
+            return self._find_usual(name, path)
+        is_maker = name in self.before or name in self.after or name in self._lazy
         loader = MakerLoader(name, file) if is_maker else PackLoader(name, file)
         loader.pack = self
         spec = _located(name, loader, file)
@@ -138,6 +144,44 @@ class PackFinder:
         if sys.pycache_prefix is None:
             spec.cached = f"{folder}/__pycache__/{last[:-3]}{_SUFFIX}"
         return spec
+
+    def _find_usual(self, name: str, path: "Sequence[str] | None") -> "ModuleSpec | None":
+        """For a package out of which lazy imports have left modules: its spec, from elsewhere."""
+        if not self._is_lazy or not any(self._lazy.get(name, ())):
+            return None
+        from _frozen_importlib_external import PathFinder
+
+        from lambda_runtime.start.startup import PostImportLoader
+
+        spec = PathFinder.find_spec(name, path)
+        if spec is not None and spec.loader is not None:
+            act = PostImportLoader(spec.loader, lambda: self.make_lazy(sys.modules[name]))
+            spec.loader = act  # type: ignore[assignment]
+        return spec
+
+    def import_eagerly(self) -> None:
+        """Leave the modules whose code in the pack imports lazily to the ordinary import."""
+        self._is_lazy = False
+
+    def make_lazy(self, module: "ModuleType") -> None:
+        """Tell the module what of it is imported when it is asked for; nothing for most."""
+        if self._is_lazy and (state := self._lazy.get(module.__name__)) is not None:
+            from lambda_runtime.pack import lazy
+
+            lazy.make_lazy(module, *state)
+
+    def settle(self, module: "ModuleType") -> None:
+        """Have the module be a plain one if nothing of it is lazy after all."""
+        if self._is_lazy and module.__name__ in self._lazy:
+            from lambda_runtime.pack import lazy
+
+            lazy.settle(module)
+
+    def make_loaded_lazy(self) -> None:
+        """Do so for those that are loaded already: packages of the standard library."""
+        for name in self._lazy:
+            if name in sys.modules:
+                self.make_lazy(sys.modules[name])
 
     def invalidate_caches(self) -> None:
         """Look anew at what lies in the entries of ``sys.path``."""

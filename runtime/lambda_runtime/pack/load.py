@@ -84,8 +84,24 @@ def _open(entry: str, names: "Iterable[str]", path: str) -> PackFinder:
     index = loads(index_bytes)
     _check_distributions(entry, names, index["distributions"])
     finder = PackFinder(entry, path, index)
+    if index["lazy"] is not None:
+        _turn_lazy(finder)
     finder.read_ahead(index["read_ahead"])
     return finder
+
+
+def _turn_lazy(finder: PackFinder) -> None:
+    """Import lazily, as the pack was made for, unless the environment says not to."""
+    from lambda_runtime.start import lazy_imports
+
+    value = settings.get(lazy_imports.VARIABLE)
+    if hasattr(sys, "set_lazy_imports"):
+        if not value:
+            settings.put(lazy_imports.VARIABLE, "1")  # what is to stay eager is in its list
+    elif value == "0" or lazy_imports.imports_before_init_ends():
+        finder.import_eagerly()
+    else:
+        finder.make_loaded_lazy()
 
 
 def _check_distributions(

@@ -73,6 +73,7 @@ they are imported, and take stand-ins for what they stand for.
 """
 
 _COMPILED = ".so"
+_dictionary: "Any" = type(sys).__dict__
 _EAGER_INITS = ("provisioned-concurrency", "snap-start", "lambda-managed-instances")
 
 
@@ -91,16 +92,17 @@ def turn_on(handler: str) -> None:
         )
         return
     packages = None if value == "1" else _packages(value)
-    if _imports_before_init_ends():
+    if imports_before_init_ends():
         return
     eager = _read_eager(settings.get("LAMBDA_TASK_ROOT") or ".")
     module, _, function = handler.rpartition(".")
     switch: Any = sys  # newer than what type checkers know
-    switch.set_lazy_imports_filter(_filter(module.replace("/", "."), function, packages, eager))
+    switch.set_lazy_imports_filter(make_filter(module.replace("/", "."), function, packages, eager))
     switch.set_lazy_imports("all")
 
 
-def _imports_before_init_ends() -> bool:
+def imports_before_init_ends() -> bool:
+    """Whether nobody waits for init, so that nothing is lazy."""
     return (
         settings.get("AWS_LAMBDA_INITIALIZATION_TYPE") in _EAGER_INITS
         or settings.get("AWS_LAMBDA_MAX_CONCURRENCY") is not None
@@ -111,7 +113,7 @@ def _packages(value: str) -> tuple[str, ...]:
     """The packages whose import may be lazy."""
     names = tuple(name.strip() for name in value.split(","))
     for name in names:
-        if not all(part.isidentifier() for part in name.split(".")) or not _is_found(name):
+        if not all(part.isidentifier() for part in name.split(".")) or not is_found(name):
             raise _invalid(
                 f"{VARIABLE} is {value!r}: there is no package {name!r} here; it may be 1 (all "
                 "imports), 0 (none) or the names of packages, as in 'boto3, pandas'"
@@ -150,7 +152,7 @@ def _invalid(message: str) -> Exception:
     return FaultException("Runtime.InvalidSetting", message)
 
 
-def _filter(
+def make_filter(
     handler_module: str,
     function: str,
     packages: "tuple[str, ...] | None",
@@ -168,7 +170,7 @@ def _filter(
             return True
         if imported not in eager and not _is_in(imported, eager_packages):
             return False
-        return not any(_is_found(name) for name in whole[1:])
+        return not any(is_found(name) for name in whole[1:])
 
     def may_be_lazy(importing: str | None, imported: str, names: "tuple[str, ...] | None") -> bool:
         if importing is None or imported.partition(".")[0] in ALWAYS_EAGER:
@@ -185,7 +187,7 @@ def _filter(
         if (eager or eager_packages) and is_eager(imported, names):
             return False
         if imported not in loaded:
-            return _is_found(imported)
+            return is_found(imported)
         # Of a module that is there it can be told whether it has the names.
         return bool(names) and all(_has(loaded[imported], name) for name in names or ())
 
@@ -216,8 +218,11 @@ def _names(folder: str) -> list[str]:
 def _has(module: "ModuleType", name: str) -> bool:
     """Whether the module has it, or it is a module in it."""
     # Read as an attribute, the dictionary would have each lazy name in it imported.
-    return name in object.__getattribute__(module, "__dict__") or _is_found(
-        f"{module.__name__}.{name}"
+    namespace = _dictionary["__dict__"].__get__(module)
+    return (
+        name in namespace
+        or f"__lazy_{name}__" in namespace  # made lazy by lambda-runtime pack
+        or is_found(f"{module.__name__}.{name}")
     )
 
 
@@ -229,7 +234,7 @@ def _is_in(name: str, packages: "Iterable[str]") -> bool:
 _found: "dict[str, Sequence[str] | None]" = {}
 
 
-def _is_found(name: str) -> bool:
+def is_found(name: str) -> bool:
     """Whether there is such a module, as far as can be told without executing one."""
     if name in _found:
         return True
@@ -250,7 +255,7 @@ def _find(name: str) -> "ModuleSpec | None":
     package = name.rpartition(".")[0]
     path: Sequence[str] | None = None
     if package:
-        if not _is_found(package):
+        if not is_found(package):
             return None
         # A package may have changed its path when it was executed.
         path = getattr(sys.modules.get(package), "__path__", _found[package])

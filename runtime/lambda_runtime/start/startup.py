@@ -223,7 +223,7 @@ class ImportHooks:
     def _find_equipped(self, name: str, path: "Sequence[str] | None") -> "ModuleSpec | None":
         for finder in sys.meta_path:
             if finder is not self and (spec := finder.find_spec(name, path)) is not None:
-                spec.loader = _PostImportLoader(spec.loader, self._equip[name])  # type: ignore[assignment]
+                spec.loader = PostImportLoader(spec.loader, self._equip[name])  # type: ignore[assignment]
                 return spec
         return None
 
@@ -245,7 +245,7 @@ class CompatFinder:
         return compat.alias_spec(name, f"lambda_runtime.{home}")
 
 
-class _PostImportLoader:
+class PostImportLoader:
     """A loader that calls something when its module has been executed, and then steps aside."""
 
     def __init__(self, loader: "Any", action: "Callable[[], None]") -> None:

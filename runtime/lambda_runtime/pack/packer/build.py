@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lambda_runtime.pack import FOLDER
-from lambda_runtime.pack.packer import report, stage
+from lambda_runtime.pack.packer import laziness, report, stage
 from lambda_runtime.pack.packer.errors import PackError
 from lambda_runtime.pack.packer.target import Target
 
@@ -36,6 +36,7 @@ class Options:
     seconds: float
     root: str
     max_growth: float | None
+    lazy: bool
 
 
 class Build:
@@ -58,13 +59,19 @@ class Build:
         record = self.work / "record"
         if self.options.target.runs_here:
             answers = self._rehearse(record, packed=False)
+        elif self.options.lazy:
+            raise PackError("--lazy: what cannot be run here cannot show what it uses")
         else:
             self.say(
-                f"{self.options.target.machine} cannot be run here: only what the sources say at "
-                "their top level is packed, and there are no aids"
+                f"{self.options.target.machine} cannot be run here (that takes qemu-user, and a "
+                "Python for it): only what the sources say at their top level is packed, and there "
+                "are no aids"
             )
             answers = None
-        written = self._write(record, before, is_static=answers is None)
+        lazy = None
+        if answers is not None and self.options.lazy:
+            record, lazy = laziness.settle(self, record, answers)
+        written = self._write(record, before, lazy, is_static=answers is None)
         if answers is not None:
             self._compare(answers)
             self.touched = written["touched"]
@@ -77,17 +84,23 @@ class Build:
         events = len(self.options.events)
         what = "with the pack" if packed else f"init and {events} event{'s' * (events != 1)}"
         self.say(f"running {what}")
-        result = self._run(["-S"], record, "packed" * packed, {})
+        result = self.observe(record, "packed" if packed else "")
         self._judge(result, record, packed)
         answers: list[dict[str, Any]] = result["answers"]
         return answers
+
+    def observe(
+        self, record: Path, mode: str, variables: dict[str, str] | None = None
+    ) -> dict[str, Any]:
+        """One run of init and all events, written down in ``record``; what came of it."""
+        return self._run(["-S"], record, mode, variables or {})
 
     def _run(
         self, flags: list[str], record: Path, mode: str, variables: dict[str, str]
     ) -> dict[str, Any]:
         script = [str(_HERE / "record.py"), str(record), str(_HOME), mode]
         plan = {
-            "command": [self.options.target.python, *flags, *script],
+            "command": [*self.options.target.command, *flags, *script],
             "environment": self._environment() | variables,
             "folder": str(self.folder),
             "events": self.options.events,
@@ -183,7 +196,9 @@ class Build:
             **self.options.variables,
         }
 
-    def _write(self, record: Path, before: int, *, is_static: bool) -> dict[str, Any]:
+    def _write(
+        self, record: Path, before: int, lazy: laziness.Lazy | None, *, is_static: bool
+    ) -> dict[str, Any]:
         """Have the target's Python write byte-code and pack; what it says of them."""
         self.say("writing byte-code and pack")
         growth = self.options.max_growth
@@ -196,9 +211,11 @@ class Build:
             "output": str(self.folder / FOLDER),
             "machine": self.options.target.machine,
             "secrets": list(self.options.variables.values()),
+            "modules": lazy.deferred if lazy else {},
+            "lazy": lazy.by_module if lazy else None,
             "allowance": max(before // 4, _LEAST_GROWTH) if growth is None else int(growth * _MB),
         }
-        command = [self.options.target.python, "-I", "-S", str(_HERE / "write.py"), str(_HOME)]
+        command = [*self.options.target.command, "-I", "-S", str(_HERE / "write.py"), str(_HOME)]
         done = subprocess.run(
             command,
             input=marshal.dumps(plan, 4),

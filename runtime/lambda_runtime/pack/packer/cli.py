@@ -72,6 +72,11 @@ def parser() -> argparse.ArgumentParser:
         metavar="MB",
         help="what may be added (a quarter of the function's size, or 16 if that is more)",
     )
+    add(
+        "--lazy",
+        action="store_true",
+        help="import what neither init nor the events use when it is first used (docs/pack.md)",
+    )
     add("--report", type=Path, metavar="FILE.html", help="draw what init's imports take")
     add(
         "--explain",
@@ -161,6 +166,8 @@ def _options(given: argparse.Namespace) -> Options:
         raise PackError(f"{given.task} is not a folder; give the one that holds the function")
     if bool(given.handler) == bool(given.imports):
         raise PackError("say what init is: --handler module.function, or --import for a layer")
+    if given.lazy and not given.handler:
+        raise PackError("--lazy needs a --handler: what is not used shows when a function is run")
     if given.out is not None and given.out.exists() and given.out.is_dir():
         raise PackError(f"--out {given.out}: it is there already; remove it or give another")
     for path in (*given.event, *given.layer, *filter(None, [given.requirements])):
@@ -177,6 +184,7 @@ def _options(given: argparse.Namespace) -> Options:
         seconds=given.timeout,
         root=given.root or ("/var/task" if given.handler else "/opt/python"),
         max_growth=given.max_growth,
+        lazy=given.lazy,
     )
 
 

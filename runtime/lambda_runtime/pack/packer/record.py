@@ -1,6 +1,6 @@
 """Runs in the target's Python, as the function would, and writes down what init does.
 
-    python -S record.py OUTPUT RUNTIME_HOME
+    python -S record.py OUTPUT RUNTIME_HOME [packed | lazy]
 
 The environment is that of a function, with the Runtime API of ``rehearsal`` in it. What was seen is
 written, marshalled, after init and after every event: so it outlives a function that dies.
@@ -37,6 +37,7 @@ class Spy:
         self.unfit: set[str] = set()
         self._stack: list[float] = []
         self._searching = False
+        self.lazily: Lazily | None = None
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> "Any":
         """The spec that the others find, with a loader that lets this one look on."""
@@ -63,6 +64,8 @@ class Spy:
     def run(self, module: "ModuleType", code: "CodeType") -> None:
         """Execute the module's code, its time taken."""
         name = module.__name__
+        if name in self.found:
+            self.found[name] = self.found.pop(name)  # looked for is not yet imported
         self._inject(module, code)
         self._stack.append(0.0)
         began = time.process_time()
@@ -187,9 +190,19 @@ class Spy:
             "libraries": list(dict.fromkeys(mapped)),
             "opened": sorted(self.opened),
         }
-        with open(f"{self.output}.part", "wb") as file:
-            file.write(marshal.dumps(seen))
-        os.replace(f"{self.output}.part", self.output)
+        # What the packer itself reads, whatever Python it runs on.
+        summary = {
+            "loaded": {name: self.found[name] for name in self.found if name in sys.modules},
+            "lazy": self.lazily.states() if self.lazily else {},
+            "asked_for": sorted(self.lazily.asked_for) if self.lazily else [],
+        }
+        for path, data in (
+            (f"{self.output}.summary", marshal.dumps(summary, 4)),
+            (self.output, marshal.dumps(seen)),
+        ):
+            with open(f"{path}.part", "wb") as file:
+                file.write(data)
+            os.replace(f"{path}.part", path)
 
 
 class _Observed:
@@ -208,7 +221,75 @@ class _Observed:
     def exec_module(self, module: "ModuleType") -> None:
         assert module.__spec__ is not None
         module.__loader__ = module.__spec__.loader = self._loader
+        if lazily := self._spy.lazily:
+            return self._spy.run(module, lazily.code(module, self._loader))
         self._spy.run(module, self._loader.get_code(module.__name__))
+
+
+class Lazily:
+    """Gives modules the code in which what may be lazy is lazy, below Python 3.15."""
+
+    def __init__(self, handler: str, root: str, plan: "dict[str, Any]") -> None:
+        before = set(sys.modules)
+        from lambda_runtime.pack import lazy
+        from lambda_runtime.pack.packer.lazy import compile_lazily
+        from lambda_runtime.start import lazy_imports
+
+        # The function is to find of the standard library what it always does: nothing.
+        for name in [name for name in sys.modules if name not in before]:
+            if not name.startswith("lambda_runtime"):
+                del sys.modules[name]
+        module, _, function = handler.rpartition(".")
+        self.states, self.asked_for = lazy.lazy_modules, lazy.asked_for
+        self._compile, self._make_lazy = compile_lazily, lazy.make_lazy
+        self._namespace = lazy.namespace_of
+        self._is_found = lazy_imports.is_found
+        self._may = lazy_imports.make_filter(module.replace("/", "."), function, None, ())
+        self._root = f"{root}/"
+        self._eager: dict[str, list[str]] = plan["eager"]
+        self._packages = frozenset(plan["packages"])
+        self._modules: dict[str, list[str]] = plan["modules"]
+        for name in self._modules.keys() & sys.modules.keys():
+            self._make_lazy(sys.modules[name], (), self._modules[name])
+
+    def code(self, module: "ModuleType", loader: "Any") -> "CodeType":
+        """The module's code; the module is told of what is lazy in it."""
+        code, names = self._lazy_code(module, loader) or (loader.get_code(module.__name__), [])
+        modules = self._modules.get(module.__name__, [])
+        if names or modules:
+            self._make_lazy(module, names, modules)
+        return code
+
+    def _lazy_code(
+        self, module: "ModuleType", loader: "Any"
+    ) -> "tuple[CodeType, list[str]] | None":
+        name = module.__name__
+        if not loader.path.startswith(self._root) or name.partition(".")[0] in self._packages:
+            return None
+        eager = self._eager.get(name, ())
+
+        def may_be_lazy(imported: str, names: "tuple[str, ...] | None") -> bool:
+            return self._may_be_lazy(module, imported, names)
+
+        def choose(own: str) -> bool:
+            # The import of a module puts it into its package, under its own name.
+            return own not in eager and not (is_package and self._is_found(f"{name}.{own}"))
+
+        is_package = hasattr(module, "__path__")
+        source = loader.get_data(loader.path)
+        return self._compile(source, loader.path, choose, may_be_lazy)
+
+    def _may_be_lazy(self, module: "Any", imported: str, names: "tuple[str, ...] | None") -> bool:
+        name = imported.lstrip(".")
+        if level := len(imported) - len(name):
+            base = module.__spec__.parent.rsplit(".", level - 1)[0]
+            imported = f"{base}.{name}" if name else base
+        there = sys.modules.get(imported)
+        if there is not None and names:
+            namespace = self._namespace(there)
+            if all(name in namespace for name in names):
+                return False  # there is nothing to save
+        return self._may(module.__name__, imported, names)
 
 
 def _ask_others(own: object, name: str, path: object, target: object) -> "Any":
@@ -246,9 +327,11 @@ def _refuse_network() -> None:
     sys.addaudithook(refuse)
 
 
-def main(output: str, home: str, packed: str) -> None:
-    """Run the function: under observation, or with its pack."""
+def main(output: str, home: str, mode: str) -> None:
+    """Run the function: under observation, with lazy imports or without, or with its pack."""
     import posix
+
+    packed = mode == "packed"
 
     if posix.environ.get(b"LAMBDA_RUNTIME_PACK_NETWORK") == b"0":
         _refuse_network()
@@ -263,6 +346,8 @@ def main(output: str, home: str, packed: str) -> None:
     if packed:
         spy.write()  # it got this far
         entry.main(f"{home}/bootstrap")
+    if mode == "lazy" and not hasattr(sys, "set_lazy_imports"):
+        _import_lazily(spy)
     hook_imports, handle = startup.hook_imports, loop.handle_event_request
 
     def hook_and_watch(*arguments: "Any") -> None:
@@ -271,7 +356,7 @@ def main(output: str, home: str, packed: str) -> None:
 
     def handle_and_write(*arguments: "Any") -> object:
         if spy.init is None:
-            spy.init = list(spy.found)
+            spy.init = [name for name in spy.found if name in sys.modules or not spy.lazily]
             spy.write()
         answer = handle(*arguments)
         spy.answers += 1
@@ -281,6 +366,24 @@ def main(output: str, home: str, packed: str) -> None:
     startup.hook_imports = hook_and_watch  # type: ignore[assignment]
     loop.handle_event_request = handle_and_write  # type: ignore[assignment]
     entry.main(f"{home}/bootstrap")
+
+
+def _import_lazily(spy: Spy) -> None:
+    import marshal
+    import posix
+
+    from lambda_runtime.errors import last_resort
+
+    handler, root = (posix.environ[name].decode() for name in (b"_HANDLER", b"LAMBDA_TASK_ROOT"))
+    with open(f"{spy.output}.plan", "rb") as file:
+        spy.lazily = Lazily(handler, root, marshal.load(file))
+    fail = last_resort.fail_init
+
+    def write_and_fail(*arguments: "Any") -> None:
+        spy.write()
+        fail(*arguments)
+
+    last_resort.fail_init = write_and_fail  # type: ignore[assignment]
 
 
 if __name__ == "__main__":

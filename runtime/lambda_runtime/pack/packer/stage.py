@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -54,7 +55,8 @@ def _uv(uv: str, target: Target) -> list[str]:
 
 
 def _pip(target: Target) -> list[str]:
-    command = [target.python, "-m", "pip", "install", "--quiet", "--no-compile", "--upgrade"]
+    python = sys.executable if target.emulator else target.python
+    command = [python, "-m", "pip", "install", "--quiet", "--no-compile", "--upgrade"]
     command += ["--disable-pip-version-check", "--root-user-action=ignore"]
     command += ["--implementation", "cp", "--python-version", target.version]
     for version in _PLATFORMS:

@@ -15,10 +15,11 @@ from lambda_runtime.pack.packer.errors import PackError
 ARCHITECTURES = {"x86_64": "x86_64", "arm64": "aarch64", "aarch64": "aarch64"}
 """As Lambda and as the kernel name them."""
 
+_ELF_MACHINES = {b"\x3e\0": "x86_64", b"\xb7\0": "aarch64"}
 _SECONDS = 60
 _ASK = (
-    "import json, sys; print(json.dumps([sys.executable, list(sys.version_info[:2]),"
-    " sys.implementation.name]))"
+    "import json, os, sys; print(json.dumps([sys.executable, list(sys.version_info[:2]),"
+    " sys.implementation.name, os.uname().machine]))"
 )
 
 
@@ -29,16 +30,20 @@ class Target:
     python: str
     version: str
     machine: str
+    runs_here: bool = True
+    """Whether code for the target can be run on this machine."""
+    emulator: tuple[str, ...] = ()
+    """The command that runs a program of the target's machine; none where the kernel does it."""
+
+    @property
+    def command(self) -> list[str]:
+        """What starts the interpreter."""
+        return [*self.emulator, self.python]
 
     @property
     def cache_tag(self) -> str:
         """What the interpreter puts into the names of its byte-code files."""
         return f"cpython-{self.version.replace('.', '')}"
-
-    @property
-    def runs_here(self) -> bool:
-        """Whether extension modules for the target can be loaded on this machine."""
-        return self.machine == platform.machine()
 
 
 def find(version: str | None, arch: str | None) -> Target:
@@ -53,38 +58,69 @@ def find(version: str | None, arch: str | None) -> Target:
     machine = ARCHITECTURES.get(arch or platform.machine())
     if machine is None:
         raise PackError(f"--arch {arch}: Lambda has x86_64 and arm64")
-    if version == own:
-        return Target(sys.executable, version, machine)
+    if machine != platform.machine():
+        return _find_emulated(version, machine) or Target(
+            _find_own(version), version, machine, runs_here=False
+        )
+    return Target(_find_own(version), version, machine)
+
+
+def _find_own(version: str) -> str:
+    """The path of an interpreter of this version for this machine. Raises PackError."""
+    if version == f"{sys.version_info[0]}.{sys.version_info[1]}":
+        return sys.executable
     for candidate in _candidates(version):
-        if (found := _ask(candidate)) is not None and found[1] == version:
-            return Target(found[0], version, machine)
+        if (found := _ask([candidate])) is not None and found[1:] == (version, platform.machine()):
+            return found[0]
     raise PackError(
         f"--python {version}: there is no such interpreter on this machine, and only it can make "
         f"its byte-code; install it (uv python install {version}) or run the command where it is"
     )
 
 
-def _candidates(version: str) -> Iterator[str]:
+def _find_emulated(version: str, machine: str) -> Target | None:
+    """An interpreter for another machine that an emulator, or the kernel with one, runs here."""
+    emulators = [shutil.which(f"qemu-{machine}{suffix}") for suffix in ("-static", "")]
+    for candidate in _candidates(version, f"cpython-{version}-linux-{machine}"):
+        if _machine_of(candidate) != machine:
+            continue
+        for emulator in [(), *((path,) for path in emulators if path)]:
+            if (found := _ask([*emulator, candidate])) and found[1:] == (version, machine):
+                return Target(candidate, version, machine, emulator=emulator)
+    return None
+
+
+def _machine_of(path: str) -> str | None:
+    """The machine that an executable is for, if its header says one of Lambda's."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(20)
+    except OSError:
+        return None
+    return _ELF_MACHINES.get(head[18:20]) if head[:4] == b"\x7fELF" else None
+
+
+def _candidates(version: str, request: str | None = None) -> Iterator[str]:
     for folder in os.environ.get("PATH", "").split(os.pathsep):
         yield f"{folder}/python{version}"
     for path in sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python{version}")):
         yield str(path)
     if uv := shutil.which("uv"):
-        command = [uv, "python", "find", "--no-project", version]
+        command = [uv, "python", "find", "--no-project", request or version]
         found = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS)
         if found.returncode == 0:
             yield found.stdout.strip()
 
 
-def _ask(python: str) -> tuple[str, str] | None:
-    """The path and the version of the interpreter; None for what is none."""
-    if not os.access(python, os.X_OK):
+def _ask(command: list[str]) -> tuple[str, str, str] | None:
+    """The path, version and machine of the interpreter; None for what is none."""
+    if not os.access(command[-1], os.X_OK):
         return None
     try:
         answer = subprocess.run(
-            [python, "-c", _ASK], capture_output=True, text=True, timeout=_SECONDS
+            [*command, "-c", _ASK], capture_output=True, text=True, timeout=_SECONDS
         )
-        path, (major, minor), name = json.loads(answer.stdout)
+        path, (major, minor), name, machine = json.loads(answer.stdout)
     except (OSError, ValueError, subprocess.TimeoutExpired):
         return None  # a launcher of a version manager's, for a version that is not installed
-    return (path, f"{major}.{minor}") if name == "cpython" else None
+    return (path, f"{major}.{minor}", machine) if name == "cpython" else None

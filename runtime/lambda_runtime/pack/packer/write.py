@@ -24,6 +24,8 @@ class Writer:
         self.root = root
         self.deployed = deployed
         self.seen = seen
+        self.lazy: dict[str, list[str]] = {}
+        """The names that are to be lazy, by module."""
         self.modules: dict[str, tuple[str, int, int, bytes | None]] = {}
         self.left_out: dict[str, str] = {}
         self.distributions = Distributions(root, self._entries())
@@ -87,12 +89,23 @@ class Writer:
             source = source_file.read()
         trusted = kind & finder.STDLIB or self.distributions.is_genuine(file, source)
         path = origin if kind & finder.STDLIB else f"{self.deployed}/{file}"
-        self._codes[name] = _compile(source, path)
+        self._codes[name] = self._compile(name, source, path)
         self._sources[name] = source
         self.modules[name] = (file, kind, 0, None if trusted else format.hash_source(source))
         return ""
 
-    def write(self, output: str, machine: str, aids: dict[str, Any]) -> dict[str, Any]:
+    def _compile(self, name: str, source: bytes, path: str) -> CodeType:
+        from lambda_runtime.pack.packer.lazy import compile_lazily
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if wanted := self.lazy.get(name):
+                return compile_lazily(source, path, wanted.__contains__, lambda *_: True)[0]
+            return compile(source, path, "exec", dont_inherit=True)
+
+    def write(
+        self, output: str, machine: str, aids: dict[str, Any], lazy: dict[str, Any] | None
+    ) -> dict[str, Any]:
         """Write the pack; what is to be said about it."""
         from lambda_runtime.pack import format
 
@@ -118,6 +131,7 @@ class Writer:
             "aids": {name: aid_at + n for n, name in enumerate(aids)},
             "makers": list(aids.get("sources", ())),
             "read_ahead": self._libraries(),
+            "lazy": lazy,
         }
         # marshal gives all numbers below 2 ** 31 the same length: the second run fits the first.
         at = start = format.HEAD + len(dumps(index))
@@ -237,12 +251,6 @@ def _is_usual(name: str, origin: str, places: list[str] | None) -> bool:
     return last.partition(".")[0] == tail
 
 
-def _compile(source: bytes, path: str) -> CodeType:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return compile(source, path, "exec", dont_inherit=True)
-
-
 def _magic() -> bytes:
     from importlib.util import MAGIC_NUMBER
 
@@ -260,10 +268,13 @@ def main(home: str) -> None:
     else:
         with open(plan["record"], "rb") as file:
             seen = load(file)
+    if plan["lazy"]:
+        seen["modules"] = plan["modules"] | seen["modules"]
     writer = Writer(plan["root"], plan["deployed"], seen)
+    writer.lazy = {name: names for name, (names, _) in (plan["lazy"] or {}).items()}
     writer.collect()
     aids = writer.aids(plan["secrets"])
-    result = writer.write(plan["output"], plan["machine"], aids)
+    result = writer.write(plan["output"], plan["machine"], aids, plan["lazy"])
     from lambda_runtime.pack.packer import bytecode
 
     packed = {file for file, kind, *_ in writer.modules.values() if not kind & 4}

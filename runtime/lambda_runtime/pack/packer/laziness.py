@@ -1,0 +1,167 @@
+"""Finds out which imports may be lazy: those that neither init nor the events come to use.
+
+The function is run with all imports lazy that can be. What is used is made eager, in init, and it
+is run again, until nothing more is used and the answers are those that it gave at first.
+"""
+
+import marshal
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lambda_runtime.pack.packer.errors import PackError
+from lambda_runtime.start.lazy_imports import EAGER_FILE, VARIABLE
+
+if TYPE_CHECKING:
+    from lambda_runtime.pack.packer.build import Build
+
+    Answers = list[dict[str, Any]]
+
+_ROUNDS = 20
+_BEGIN = "# What init and the events used, as lambda-runtime pack --lazy found it:"
+
+
+@dataclass
+class Lazy:
+    """What is lazy in a pack."""
+
+    by_module: dict[str, tuple[list[str], list[str]]] = field(default_factory=dict)
+    """By module: its lazy names, and the modules in it that may be missing. None on 3.15."""
+    deferred: dict[str, tuple[str, list[str] | None]] = field(default_factory=dict)
+    """The modules that are not imported any more: where they are."""
+
+
+def settle(build: "Build", eager_record: Path, answers: "Answers") -> tuple[Path, Lazy]:
+    """The record of the run that the pack is to be made for, and what is lazy in it.
+
+    Raises PackError when the function does not work with lazy imports.
+    """
+    if int(build.options.target.version.partition(".")[2]) >= 15:
+        return _list_eager(build, eager_record, answers)
+    search = _Search(build, eager_record, answers)
+    record = search.run()
+    loaded, states, asked_for = _summary(record)
+    before = _summary(eager_record)[0]
+    deferred = {name: place for name, place in before.items() if name not in loaded}
+    lazy = Lazy({name: (list(names), []) for name, names in states.items() if names}, deferred)
+    for parent, inner in _by_parent([*deferred, *asked_for]).items():
+        lazy.by_module.setdefault(parent, ([], []))[1].extend(inner)
+    names = sum(len(names) for names in states.values())
+    build.say(f"{names} names are lazy; init and events import {len(deferred)} modules less")
+    return record, lazy
+
+
+def _list_eager(build: "Build", eager_record: Path, answers: "Answers") -> tuple[Path, Lazy]:
+    """Python 3.15 has lazy imports: write the list of those that are to stay eager."""
+    path = build.folder / EAGER_FILE
+    own = path.read_text().partition(_BEGIN)[0] if path.exists() else ""
+    path.write_text(own)
+    search = _Search(build, eager_record, answers)
+    record = build.work / "lazy"
+    for _ in range(2):  # the second one with the list, as it will be
+        build.say("running with lazy imports")
+        result = build.observe(record, "lazy", {VARIABLE: "1"})
+        if not search.agrees(result["answers"]):
+            raise PackError(
+                "--lazy: with lazy imports the function answers otherwise; name what it needs in "
+                f"{EAGER_FILE}. {_reason(result)}"
+            )
+        used = _summary(record)[0]
+        path.write_text("\n".join(filter(None, [own.rstrip(), _BEGIN, *sorted(used)])) + "\n")
+    deferred = {
+        name: place for name, place in _summary(eager_record)[0].items() if name not in used
+    }
+    build.say(f"{EAGER_FILE} lists {len(used)} modules; {len(deferred)} are imported when used")
+    return record, Lazy({}, deferred)
+
+
+class _Search:
+    def __init__(self, build: "Build", eager_record: Path, answers: "Answers") -> None:
+        self._build = build
+        self._answers = answers
+        self._again: Answers | None = None
+        self._eager_record = eager_record
+        self._eager: dict[str, set[str]] = {}
+        self._packages: set[str] = set()
+        self._count = 0
+        self._modules = _by_parent(_summary(eager_record)[0])
+
+    def run(self) -> Path:
+        for _ in range(_ROUNDS):
+            record, result = self._try(self._packages)
+            states = _summary(record)[1]
+            used = {
+                (module, name)
+                for module, names in states.items()
+                for name, is_lazy in names.items()
+                if not is_lazy
+            }
+            if self.agrees(result["answers"]):
+                if not used:
+                    return record
+            elif not used:
+                self._packages.add(self._culprit(states, result))
+            for module, name in used:
+                self._eager.setdefault(module, set()).add(name)
+        raise PackError(f"--lazy: after {_ROUNDS} runs other imports are still used each time")
+
+    def _try(self, packages: Iterable[str]) -> tuple[Path, dict[str, Any]]:
+        self._count += 1
+        self._build.say(f"running with lazy imports ({self._count})")
+        record = self._build.work / f"lazy-{self._count}"
+        eager = {module: sorted(names) for module, names in self._eager.items()}
+        plan = {"eager": eager, "packages": sorted(packages), "modules": self._modules}
+        record.with_name(f"{record.name}.plan").write_bytes(marshal.dumps(plan, 4))
+        return record, self._build.observe(record, "lazy")
+
+    def agrees(self, answers: "Answers") -> bool:
+        """Whether these are the function's answers, as far as they are the same each time."""
+        if [answer["kind"] for answer in answers] != [answer["kind"] for answer in self._answers]:
+            return False
+        if answers == self._answers:
+            return True
+        if self._again is None:
+            self._again = self._build.observe(self._build.work / "again", "")["answers"]
+        three = zip(answers, self._answers, self._again, strict=False)
+        return all(answer == first or first != second for answer, first, second in three)
+
+    def _culprit(self, states: dict[str, dict[str, bool]], result: dict[str, Any]) -> str:
+        """The package whose imports cannot be lazy. Raises PackError where it is none of these.
+
+        Found by halves: with the packages up to it eager the function works, and without it not.
+        """
+        names = sorted({module.partition(".")[0] for module in states} - self._packages)
+        low, high = 0, len(names)
+        while high - low > 1:
+            middle = (low + high) // 2
+            _, tried = self._try(self._packages | set(names[:middle]))
+            low, high = (low, middle) if self.agrees(tried["answers"]) else (middle, high)
+        if not names:
+            raise PackError(f"--lazy: the function answers otherwise each time. {_reason(result)}")
+        self._build.say(f"{names[high - 1]} needs its imports: none of them is lazy")
+        return names[high - 1]
+
+
+def _by_parent(names: Iterable[str]) -> dict[str, list[str]]:
+    """The last parts of the names of modules, by the packages that they are in."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        parent, _, last = name.rpartition(".")
+        if parent:
+            found.setdefault(parent, []).append(last)
+    return found
+
+
+def _summary(record: Path) -> tuple[dict[str, Any], dict[str, dict[str, bool]], list[str]]:
+    """The modules loaded at the end, the states of lazy names, the modules asked for by name."""
+    path = record.with_name(f"{record.name}.summary")
+    if not path.exists():
+        return {}, {}, []
+    summary = marshal.loads(path.read_bytes())
+    return summary["loaded"], summary["lazy"], summary["asked_for"]
+
+
+def _reason(result: dict[str, Any]) -> str:
+    kinds = [answer["body"][:300] for answer in result["answers"] if answer["kind"] != "response"]
+    return " ".join(kinds) or "\n".join(result["output"][-3:])
