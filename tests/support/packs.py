@@ -137,3 +137,21 @@ def leave_to_the_pack(task: Path, file: str) -> None:
     source.unlink()
     for compiled in source.parent.glob(f"__pycache__/{source.stem}.*.pyc"):
         compiled.unlink()
+
+
+def compiles_nothing(task: Path, answer: object) -> None:
+    """See that the function's imports compile nothing, with this runtime's pack and without."""
+    (task / "probe.py").write_text(
+        "import sys\nCOMPILED = []\n"
+        "def hook(event, args):\n"
+        "    if event == 'compile': COMPILED.append(str(args[1]))\n"
+        "sys.addaudithook(hook)\n"
+        "import app\n"
+        "def handler(e, c):\n"
+        f"    own = [name for name in COMPILED if name.startswith({str(task)!r})]\n"
+        "    return [app.handler(e, c), own]\n"
+    )
+    for switch in ("1", "0"):
+        outcome = run(task, handler="probe.handler", environment={"LAMBDA_RUNTIME_PACK": switch})
+        assert outcome.answer == [answer, []]
+        assert outcome.stdout == ""
