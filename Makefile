@@ -12,16 +12,16 @@ PY := $(VENV)/bin/python
 # Each test process starts runtimes and emulators of its own, so more processes than that only wait.
 PYTEST = $(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
-.PHONY: help setup check test test-all soak lint bench bench-imports bench-lazy bench-artefacts run emulator layer layer-check layer-lock pythons-lock image clean
+.PHONY: help setup check test test-all soak lint bench bench-imports bench-lazy bench-artefacts run emulator layer layer-check layer-lock pythons-lock image release publish-layers publish-images compatibility clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: $(VENV)/.ready ## the virtual environment that everything below uses
 
-$(VENV)/.ready: tests/requirements.txt tests/requirements-unit.txt tests/requirements-emulator.txt layer/requirements.in
+$(VENV)/.ready: tests/requirements.txt tests/requirements-unit.txt tests/requirements-emulator.txt layer/requirements.in release/requirements.txt
 	@tests/support/setup.sh $(PYTHON) $(VENV) tests/requirements.txt
-	@touch $@ $(VENV)/.run $(VENV)/.layer $(VENV)/.emulator
+	@touch $@ $(VENV)/.run $(VENV)/.layer $(VENV)/.emulator $(VENV)/.release
 
 $(VENV)/.run: tests/requirements-run.txt
 	@tests/support/setup.sh $(PYTHON) $(VENV) tests/requirements-run.txt
@@ -34,6 +34,10 @@ $(VENV)/.emulator: tests/requirements-emulator.txt
 $(VENV)/.layer: layer/requirements.txt
 	@tests/support/setup.sh $(PYTHON) $(VENV) layer/requirements.txt
 	@touch $@ $(VENV)/.run
+
+$(VENV)/.release: release/requirements.txt layer/requirements.in tests/requirements-run.txt
+	@tests/support/setup.sh $(PYTHON) $(VENV) release/requirements.txt
+	@touch $@ $(VENV)/.layer $(VENV)/.run
 
 run: $(VENV)/$(if $(LAYER)$(IMAGE),.layer,.run) ## run a function: make run [LAYER=1 | IMAGE=1 [PYTHON=3.14]] [TASK=dir] [HANDLER=app.handler] [EVENT=event.json | sqs | - …] [TIMEOUT=30 …: docs/emulator-invoke.md]
 	$(if $(LAYER),$(if $(IMAGE),$(error LAYER or IMAGE, not both: each is a place for the function)))
@@ -56,6 +60,15 @@ pythons-lock: setup ## renew tests/support/debian_pythons.json: the Pythons that
 image: $(VENV)/.layer ## the container base images, into build/image: make image [PYTHON=3.14 | PYTHON=all] [ARCH="x86_64 arm64"]
 	@PYTHONPATH=emulator $(PY) -m container --arch "$$ARCH" --python "$(LAYER_PYTHON)"
 
+release: $(VENV)/.release ## everything that ships, from the commit that is checked out, into dist/: make release [ARGS="--part python"]
+	@$(PY) -m release build $(ARGS)
+
+publish-layers: $(VENV)/.release ## a release's layers, for everybody to use: make publish-layers REGIONS=all
+	@$(PY) -m release layers $(foreach region,$(REGIONS),--region $(region))
+
+publish-images: $(VENV)/.release ## a release's images: make publish-images REGISTRY=registry.example/path
+	@$(PY) -m release images --registry "$(REGISTRY)"
+
 check: lint ## what to run after every change: the linters and the unit tests
 	@$(PYTEST) tests/unit
 
@@ -63,7 +76,7 @@ test: setup ## all tests, under the real Runtime Interface Emulator too, and on 
 	@$(PYTEST) --durations=25
 
 test-all: setup ## the same with the long forms, before a release: an hour or more
-	@$(PYTEST) -m "" --durations=50
+	@FUZZ=10 $(PYTEST) -m "" --durations=50
 	@$(MAKE) soak
 
 soak: setup ## faults at random bytes, then a million invocations (shorter: make soak ARGS="--batches 5 --managed 4 --mixed 2000 --memory 100000")
@@ -85,6 +98,9 @@ bench-lazy: setup ## lazy imports on Python 3.15: init and first call (ARGS="--r
 
 bench-artefacts: setup layer image ## the sizes of layers and images, and the cold start in them
 	@PYTHONPATH=emulator $(PY) -m benchmarks.artefacts $(ARGS)
+
+compatibility: setup ## 48 libraries at their newest, here and on awslambdaric: writes docs/compatibility.md
+	@PYTHONPATH=emulator $(PY) -m compatibility $(ARGS)
 
 emulator: $(VENV)/.emulator ## the emulator's command: make emulator ARGS="app.handler --task-root examples/hello"
 	@PYTHONPATH=$(CURDIR)/emulator $(PY) -m lambda_emulator $(ARGS)

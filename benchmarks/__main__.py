@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import chart, report, toolchain
+from benchmarks import chart, languages, report, toolchain
 from benchmarks.measure import Bench, Runs, measure
-from benchmarks.scenarios import SCENARIOS, Scenario
+from benchmarks.scenarios import PEER_ROWS, PEER_SCENARIOS, SCENARIOS, Scenario
 from benchmarks.subjects import stage_all
 from benchmarks.toolchain import BUILD, ROOT, BenchmarkError
 
@@ -28,14 +28,18 @@ def main(arguments: list[str] | None = None) -> int:
         native = toolchain.compile_native()
         scenarios = _choose(options)
         subjects = stage_all(python, native, {scenario.task for scenario in scenarios})
+        if options.peers:
+            subjects += languages.stage(BUILD / "peers")
         bench = Bench(native.stub, BUILD / "events", native.many)
         runs = {each.name: measure(bench, each, subjects, _progress) for each in scenarios}
     except BenchmarkError as error:
         print(f"benchmark: {error}", file=sys.stderr)
         return 2
     about = _about(python, options.quick)
-    lines = report.lines_of(runs)
-    _write(lines, about, runs, publish=options.publish)
+    if options.peers:
+        _write_peers(report.lines_of(runs, PEER_ROWS), about, runs, publish=options.publish)
+    else:
+        _write(report.lines_of(runs), about, runs, publish=options.publish)
     return 0
 
 
@@ -47,9 +51,14 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="fewer rounds: a fifth of the time")
     parser.add_argument(
         "--only",
-        choices=[scenario.name for scenario in SCENARIOS],
+        choices=list(dict.fromkeys(each.name for each in (*SCENARIOS, *PEER_SCENARIOS))),
         action="append",
         help="only this scenario (may be given more than once)",
+    )
+    parser.add_argument(
+        "--peers",
+        action="store_true",
+        help="instead, measure beside the runtimes of other languages whose tool chains are here",
     )
     parser.add_argument(
         "--publish",
@@ -63,7 +72,8 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def _choose(options: argparse.Namespace) -> list[Scenario]:
-    chosen = [each for each in SCENARIOS if not options.only or each.name in options.only]
+    scenarios = PEER_SCENARIOS if options.peers else SCENARIOS
+    chosen = [each for each in scenarios if not options.only or each.name in options.only]
     return [each.shortened() for each in chosen] if options.quick else chosen
 
 
@@ -86,6 +96,20 @@ def _processor() -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return "processor unknown"
+
+
+def _write_peers(
+    lines: list[report.Line], about: Mapping[str, str], runs: Mapping[str, Runs], *, publish: bool
+) -> None:
+    table = report.to_markdown(lines, about, report.PEER_COLUMNS)
+    (BUILD / "peers.md").write_text(table + "\n")
+    (BUILD / "peers.json").write_text(
+        json.dumps(report.to_json(lines, about, runs), indent=2, ensure_ascii=False) + "\n"
+    )
+    if publish:
+        marks = report.PEERS_BEGIN, report.PEERS_END
+        PAGE.write_text(report.insert(PAGE.read_text(), table, *marks))
+    print(table)
 
 
 def _write(

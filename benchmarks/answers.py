@@ -13,6 +13,17 @@ def is_the_event(event: Any, answer: bytes, length: int) -> str | None:
     return None if json.loads(answer) == event else "the answer is not the event"
 
 
+def seems_the_event(event: Any, answer: bytes, length: int) -> str | None:
+    """As ``is_the_event``, for peers that write JSON with other escapes and in another order.
+
+    Of a long answer that is sent in chunks the stub keeps the beginning: only its size is compared.
+    """
+    if len(answer) == length:
+        return is_the_event(event, answer, length)
+    size = len(json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode())
+    return None if 0.9 < length / size < 1.5 else f"{length} bytes for an event of {size}"
+
+
 def is_the_chunks(event: Mapping[str, int], answer: bytes, length: int) -> str | None:
     """Check the answer of the function ``stream``, streamed or not."""
     expected = event["size"] * event["chunks"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import comb
 from statistics import median
 from typing import Any
 
@@ -38,6 +39,9 @@ class Comparison:
     """Lower quartile of the rounds' own ratios (or differences): the spread of ``value``."""
     high: float
     """Upper quartile of the same."""
+    surely_from: float
+    surely_to: float
+    """The 95 % interval of the median of the same."""
 
 
 def compare(of: Sequence[float], to: Sequence[float], *, as_difference: bool = False) -> Comparison:
@@ -51,4 +55,22 @@ def compare(of: Sequence[float], to: Sequence[float], *, as_difference: bool = F
     else:
         value = median(of) / median(to)
         rounds = [a / b for a, b in zip(of, to, strict=True)]
-    return Comparison(value, percentile(rounds, 0.25), percentile(rounds, 0.75))
+    return Comparison(value, percentile(rounds, 0.25), percentile(rounds, 0.75), *interval(rounds))
+
+
+def interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
+    """The interval in which the median lies with this confidence, whatever the distribution.
+
+    Its ends are two of the values: the innermost pair that does it (the binomial distribution says
+    how many of so many values lie below the median). With less than six values it is all of them.
+    """
+    ordered = sorted(values)
+    count = len(ordered)
+    outside, rank = 0.0, 0
+    while rank < (count - 1) // 2:
+        outside += 2 * comb(count, rank) / 2**count
+        if outside > 1 - confidence:
+            break
+        rank += 1
+    cut = max(0, rank - 1)
+    return ordered[cut], ordered[count - 1 - cut]

@@ -70,7 +70,8 @@ class Bench:
         run = (str(self._event(scenario)), str(self._answer), *map(str, numbers))
         if scenario.mode == "many":
             return [str(self.many), *run, str(scenario.polls)]
-        return [str(self.stub), scenario.mode, *run]
+        how = ("pause", str(scenario.pause_ms)) if scenario.pause_ms else (scenario.mode,)
+        return [str(self.stub), *how, *run]
 
     def _check(self, scenario: Scenario, subject: Subject, figures: Figures) -> None:
         event = json.loads(self._event(scenario).read_bytes())

@@ -7,12 +7,15 @@ from typing import Any
 
 from benchmarks.figures import Comparison, compare
 from benchmarks.measure import Runs
-from benchmarks.scenarios import ROWS, Row
+from benchmarks.scenarios import LANGUAGES, ROWS, Row
 from benchmarks.subjects import BARE, C_CLIENT, HTTP_CLIENT, HTTPX, OURS, PEER
 
 COLUMNS = (OURS, PEER, HTTP_CLIENT, HTTPX, C_CLIENT, BARE)
+PEER_COLUMNS = LANGUAGES
 BEGIN = "<!-- benchmark: begin -->"
 END = "<!-- benchmark: end -->"
+PEERS_BEGIN = "<!-- peers: begin -->"
+PEERS_END = "<!-- peers: end -->"
 
 _PER_UNIT = {"ms": 1e6, "µs": 1e3, "MB": 1024.0, "calls": 1.0}
 
@@ -31,21 +34,26 @@ class Line:
         """Whether this runtime is within the limit; None without a limit."""
         if self.row.limit is None:
             return None
-        return self.comparisons[OURS].value <= self.row.limit
+        found = self.comparisons[OURS]
+        return (found.surely_to if self.row.surely else found.value) <= self.row.limit
 
 
 def lines_of(runs: Mapping[str, Runs], rows: tuple[Row, ...] = ROWS) -> list[Line]:
     """Make the table's lines from the runs of each scenario."""
-    return [_line(row, runs[row.scenario]) for row in rows if row.scenario in runs]
+    found = (_line(row, runs[row.scenario]) for row in rows if row.scenario in runs)
+    return [line for line in found if line is not None]
 
 
-def _line(row: Row, runs: Runs) -> Line:
+def _line(row: Row, runs: Runs) -> Line | None:
+    """The row's line; None if its reference could not be had on this machine."""
     values = {
         subject: [figures[row.figure] for figures in rounds]
         for subject, rounds in runs.items()
         if rounds and row.figure in rounds[0]
     }
-    reference = values[row.reference]
+    reference = values.get(row.reference)
+    if reference is None:
+        return None
     comparisons = {
         subject: compare(own, reference, as_difference=row.as_difference)
         for subject, own in values.items()
@@ -81,12 +89,15 @@ def _medians(rounds: list[dict[str, float]]) -> dict[str, float]:
     return {name: median(figures[name] for figures in rounds) for name in rounds[0]}
 
 
-def to_markdown(lines: list[Line], about: Mapping[str, str]) -> str:
+def to_markdown(
+    lines: list[Line], about: Mapping[str, str], columns: tuple[str, ...] = COLUMNS
+) -> str:
     """Make the Markdown table, under a line that describes the machine and the interpreter."""
-    head = ["", *(_column_title(name) for name in COLUMNS), "1.00 is", "at most", ""]
+    head = ["", *(_column_title(name) for name in columns), "1.00 is", "at most", ""]
     rule = ["---", *("--:" for _ in head[1:-1]), ":-:"]
     measured = "; ".join(f"{name}: {value}" for name, value in about.items())
-    return "\n".join([measured + ".", "", *map(_table_line, [head, rule, *map(_cells, lines)])])
+    rows = [_cells(line, columns) for line in lines]
+    return "\n".join([measured + ".", "", *map(_table_line, [head, rule, *rows])])
 
 
 def _column_title(name: str) -> str:
@@ -97,9 +108,9 @@ def _table_line(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _cells(line: Line) -> list[str]:
+def _cells(line: Line, columns: tuple[str, ...]) -> list[str]:
     row = line.row
-    values = [_cell(line, name) for name in COLUMNS]
+    values = [_cell(line, name) for name in columns]
     unit = f"{line.reference_median:.3g} {row.unit}" if row.unit != "calls" else "—"
     limit = "" if row.limit is None else _number(row, row.limit)
     verdict = {None: "", True: "✓", False: "✗"}[line.reached]
@@ -112,7 +123,8 @@ def _cell(line: Line, name: str) -> str:
     found = line.comparisons[name]
     if name != OURS:
         return _number(line.row, found.value)
-    low, high = _number(line.row, found.low), _number(line.row, found.high)
+    ends = (found.surely_from, found.surely_to) if line.row.surely else (found.low, found.high)
+    low, high = (_number(line.row, end) for end in ends)
     spread = f" <sub>{low}–{high}</sub>" if low != high else ""  # noqa: RUF001
     return f"**{_number(line.row, found.value)}**{spread}"
 

@@ -11,16 +11,22 @@ from benchmarks.answers import Verify
 from benchmarks.subjects import (
     ADAPTER,
     ASYNC,
+    AT_ONCE,
     BARE,
     C_CLIENT,
     COLLECTOR_ON,
     COPY,
+    FLOOR,
+    GO,
     HTTP_CLIENT,
     HTTPX,
+    NODE,
     OURS,
     PEER,
     PLAIN,
     PRELOAD,
+    RUST,
+    RUST_ONE,
     STREAM,
     UNWATCHED,
     WAYS,
@@ -31,6 +37,9 @@ from benchmarks.subjects import (
 EVERYBODY = (OURS, PEER, HTTP_CLIENT, HTTPX, C_CLIENT)
 RUNTIMES = (OURS, PEER)
 """The subjects of rows about the handler's output. The other subjects do not process output."""
+
+LANGUAGES = (OURS, FLOOR, PEER, RUST, RUST_ONE, GO, NODE, C_CLIENT)
+"""The subjects of ``--peers``."""
 
 FRONTS = (OURS, PEER, ADAPTER)
 """The subjects that can serve a web application."""
@@ -57,6 +66,8 @@ class Scenario:
     counts the system calls up to the first ``next``."""
     polls: int = 0
     """The number of invocations at once, for ``many``."""
+    pause_ms: int = 0
+    """The time between an answer and the next event, for ``serve``."""
     output_lines: int = 0
     """The least number of lines that each invocation writes."""
 
@@ -87,6 +98,8 @@ class Row:
     """The largest allowed value on CPython 3.13."""
     as_difference: bool = False
     in_chart: bool = True
+    surely: bool = False
+    """Whether all of the 95 % interval has to be within the limit, and not only the median."""
 
 
 SCENARIOS = (
@@ -152,7 +165,7 @@ SCENARIOS = (
             subjects=RUNTIMES,
             task=way,
             mode="many",
-            polls=16,
+            polls=AT_ONCE,
         )
         for way in WAYS
     ),
@@ -206,4 +219,65 @@ ROWS = (
     Row("FastAPI, exec to first response, to Mangum", "web start", "first_response_ns", "ms"),
     Row("the same, to uvicorn behind a hop", "web start", "first_response_ns", "ms", ADAPTER),
     *(row for way in WAYS for row in _rows_of(way)),
+)
+
+
+PEER_SCENARIOS = (
+    Scenario("warm", events.message, 4000, 21, settle=1500, subjects=LANGUAGES),
+    Scenario("first 1500", events.message, 1500, 21, settle=1, subjects=LANGUAGES),
+    Scenario("pause", events.message, 250, 21, settle=50, subjects=LANGUAGES, pause_ms=2),
+    Scenario(
+        "100 KB",
+        lambda: events.orders(100_000),
+        130,
+        11,
+        settle=10,
+        subjects=LANGUAGES,
+        verify=answers.seems_the_event,
+    ),
+    Scenario(
+        "1 MB",
+        lambda: events.orders(1_000_000),
+        24,
+        11,
+        settle=3,
+        subjects=LANGUAGES,
+        verify=answers.seems_the_event,
+    ),
+    Scenario(
+        "5.5 MB",
+        lambda: events.orders(5_500_000),
+        6,
+        11,
+        settle=1,
+        subjects=LANGUAGES,
+        verify=answers.seems_the_event,
+    ),
+    *(
+        Scenario(
+            f"16 by {way}",
+            events.message,
+            5000,
+            11,
+            settle=1500,
+            subjects=(OURS, FLOOR, PEER),
+            task=way,
+            mode="many",
+            polls=AT_ONCE,
+        )
+        for way in (PRELOAD, ASYNC)
+    ),
+)
+"""What ``--peers`` measures instead: this runtime beside others, and the floor."""
+
+PEER_ROWS = (
+    Row("CPU per warm invocation", "warm", "cpu_ns", "µs", RUST_ONE, 1.0, surely=True),
+    Row("event to event, p50", "warm", "cycle_ns_p50", "µs", RUST_ONE, 1.0, surely=True),
+    Row("event to answer after a pause, p50", "pause", "response_ns_p50", "µs", RUST_ONE),
+    Row("CPU, second to 1500th invocation", "first 1500", "cpu_ns", "µs", PEER, 0.35),
+    Row("100 KB JSON echo", "100 KB", "cycle_ns_p50", "ms", FLOOR),
+    Row("1 MB JSON echo", "1 MB", "cycle_ns_p50", "ms", FLOOR, 1.15),
+    Row("5.5 MB JSON echo", "5.5 MB", "cycle_ns_p50", "ms", FLOOR, 1.15),
+    Row("16 at once by preload: CPU per invocation", "16 by preload", "cpu_ns", "µs", FLOOR, 1.3),
+    Row("16 at once by async: CPU per invocation", "16 by async", "cpu_ns", "µs", FLOOR, 1.3),
 )

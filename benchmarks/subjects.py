@@ -20,6 +20,11 @@ BARE = "bare interpreter"
 WHOLE = "lambda_runtime, response at once"
 COPY = "plain socket copy"
 ADAPTER = "uvicorn behind a hop"
+FLOOR = "bare loop"
+RUST = "Rust"
+RUST_ONE = "Rust, one thread"
+GO = "Go"
+NODE = "Node"
 
 # The tasks that subjects are staged for.
 PLAIN = "plain"
@@ -29,6 +34,7 @@ PROCESSES = "processes"
 PRELOAD = "preload"
 THREADS = "threads"
 ASYNC = "async"
+AT_ONCE = 16
 WAYS = (PROCESSES, PRELOAD, THREADS, ASYNC)
 """The concurrency modes for several invocations at once. Each is a task of its own."""
 
@@ -98,7 +104,26 @@ def stage_all(
     if ways:
         peer = _stage_peer(python, folder / "awslambdaric")
         subjects += [each for way in ways for each in served(way, ours, peer)]
-    return subjects
+    return [*subjects, *_stage_floors(python, folder, ours)]
+
+
+def _stage_floors(python: Path, folder: Path, ours: Subject) -> list[Subject]:
+    """The bare loops: of one invocation at a time, of sixteen processes, and of asyncio."""
+    loops = folder / "bare_loop"
+    shutil.rmtree(loops, ignore_errors=True)
+    loops.mkdir(parents=True)
+    for source in ("bare_loop.py", "asyncio_loop.py"):
+        shutil.copy(PEERS / source, loops)
+    toolchain.byte_compile(python, loops)
+    packages = {"PYTHONPATH": str(folder / "lambda_runtime" / "packages")}
+    one = Subject(FLOOR, (str(python), "-S", str(loops / "bare_loop.py")), ours.cwd, env=packages)
+    forked = (*one.command, "many.handler", str(AT_ONCE))
+    looped = (str(python), str(loops / "asyncio_loop.py"), "many.async_handler", str(AT_ONCE))
+    return [
+        one,
+        replace(one, task=PRELOAD, command=forked, takes_handler=False),
+        replace(one, task=ASYNC, command=looped, takes_handler=False),
+    ]
 
 
 def served(way: str, ours: Subject, peer: Subject) -> list[Subject]:

@@ -10,7 +10,6 @@ import runpy
 import shutil
 import subprocess
 import threading
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,7 +37,7 @@ _FOR_EXTENSIONS = frozenset(
 
 def version() -> str:
     """The project's version."""
-    return str(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"])
+    return str(runpy.run_path(str(ROOT / "runtime/lambda_runtime/__init__.py"))["__version__"])
 
 
 def runner() -> Arch:

@@ -2,6 +2,7 @@
  * one JSON object.
  *
  *   stub serve EVENT ANSWER INVOCATIONS SETTLE SECONDS COMMAND...   time a runtime
+ *   stub pause MILLISECONDS EVENT ANSWER INVOCATIONS SETTLE SECONDS COMMAND...   the same, with a pause before each event
  *   stub count EVENT ANSWER INVOCATIONS SETTLE SECONDS COMMAND...   system calls from exec to the first next
  *   stub exit  SECONDS COMMAND...                                   exec to exit, for the bare interpreter
  *   stub count-exit SECONDS COMMAND...                              system calls from exec to exit
@@ -37,6 +38,7 @@ static volatile sig_atomic_t out_of_time;
 static struct event event;
 static const char *answer_path;
 static long invocations, settle;
+static useconds_t pause_us; /* before each event: the subject goes to sleep meanwhile */
 
 static long asked, answered; /* `next` and `response` requests seen */
 static uint64_t sent_at, first_next_at, first_response_at, warm_cpu_from, warm_cpu_until;
@@ -73,6 +75,7 @@ static int on_next(int fd) {
     asked++;
     subject_drain(&subject);
     if (asked == invocations) lines_before_last = subject.output_lines;
+    if (pause_us) usleep(pause_us);
     sent_at = read_clock(CLOCK_MONOTONIC);
     send_event(fd, asked, &event);
     return 0;
@@ -231,6 +234,13 @@ static void count(char **command, int (*done)(void)) {
 int main(int argc, char **argv) {
     const char *mode = argc > 3 ? argv[1] : "";
     setvbuf(stdout, NULL, _IOFBF, 1 << 16);
+    if (argc > 8 && strcmp(mode, "pause") == 0) {
+        pause_us = (useconds_t)atoi(argv[2]) * 1000;
+        argv[2] = "serve";
+        argv += 1;
+        argc -= 1;
+        mode = argv[1];
+    }
     if (strcmp(mode, "exit") == 0 || strcmp(mode, "count-exit") == 0) {
         limit_time(argv[2]);
         if (strcmp(mode, "exit") == 0)

@@ -1,3 +1,1 @@
 """Lambda's side of the wire on a developer's machine: the APIs, the processes and the callers."""
-
-__version__ = "0.1.0"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from lambda_emulator import __version__
 from lambda_emulator.commands.table import COMMANDS
+from lambda_emulator.project import runtime
 from lambda_emulator.project.errors import RunError, UsageError
 
 _DEFAULT = "start"
@@ -47,7 +47,8 @@ def _parser() -> argparse.ArgumentParser:
         epilog="lambda-emulator COMMAND --help tells more about one. Exit status: 0 good, "
         "1 the function or the run has failed, 2 bad usage.",
     )
-    parser.add_argument("--version", action="version", version=f"lambda-emulator {__version__}")
+    version = f"lambda-emulator {runtime.version()}"
+    parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(dest="subcommand", metavar="COMMAND", required=True)
     for name, module in COMMANDS.items():
         text = (module.__doc__ or "").partition("\n")[0]

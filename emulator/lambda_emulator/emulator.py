@@ -10,48 +10,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Collection
-from dataclasses import replace
-from types import TracebackType
-from typing import Any, Unpack
+from collections.abc import Callable, Collection
+from typing import Self, Unpack
 
 from lambda_emulator.apis.function_url import FunctionUrl
-from lambda_emulator.apis.invoke import InvokeApi
-from lambda_emulator.apis.router import Router, classify
-from lambda_emulator.environment.environment import Environment
+from lambda_emulator.apis.invoke import InvokeApi, only
+from lambda_emulator.fleet import Fleet, InitFailed
 from lambda_emulator.function import Function, FunctionArguments
 from lambda_emulator.http.faults import Faults
-from lambda_emulator.http.screening import Hosts, Limits
+from lambda_emulator.http.screening import INVOKE_LIMITS, URL_LIMITS, Hosts
 from lambda_emulator.http.server import Server
-from lambda_emulator.invocation import (
-    Failure,
-    Invocation,
-    Reply,
-    StreamReply,
-    Throttled,
-    encode_event,
-    new_trace_id,
-)
-from lambda_emulator.platform.logs import LogRecord, Logs
+from lambda_emulator.platform.logs import LogRecord
 
-# AWS's API endpoints answer 400 when the headers are too large.
-_INVOKE_LIMITS = Limits(too_large=400, idle=60.0, request=30.0, write=60.0, half_close=True)
-# 10 KB of headers, as API Gateway's HTTP APIs take, and 8 KB of path and query.
-_URL_LIMITS = Limits(8192, 10_240, idle=60.0, request=30.0, write=60.0, half_close=True)
+__all__ = ["Emulator", "EmulatorArguments", "InitFailed"]
 
 
-class InitFailed(Exception):
-    """The function cannot be initialised; ``failure`` is what it reported."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(f"{failure.error_type}: {failure.payload.decode('utf-8', 'replace')}")
-        self.failure = failure
-
-
-class Emulator:
+class Emulator(Fleet):
     """One function behind Lambda's APIs.
 
     ``concurrency`` is the number of environments; further invocations wait in a queue. With
@@ -82,79 +56,42 @@ class Emulator:
         on_log: Callable[[LogRecord], None] | None = None,
         **function: Unpack[FunctionArguments],
     ) -> None:
-        if concurrency < 1:
-            raise ValueError(f"concurrency={concurrency}: one environment at least")
         if url_mode not in ("BUFFERED", "RESPONSE_STREAM"):
             raise ValueError(f"url_mode={url_mode!r}: BUFFERED or RESPONSE_STREAM")
-        self.function = Function(**function)
-        self.faults = faults or Faults()
-        self.environments: list[Environment] = []
-        self._on_log = on_log
-        self._concurrency = concurrency
-        self._on_demand = on_demand
-        self._unanswered = 0
-        self._opening = 0
-        self._growing: set[asyncio.Task[None]] = set()
-        self._retired: list[Environment] = []
-        self._closing: set[asyncio.Task[None]] = set()
-        self._host = host
-        self._runtime_api_port = runtime_api_port
-        self._allowed_hosts = allowed_hosts
-        self._queue: deque[Invocation] = deque()
-        self._starts: list[asyncio.Task[Failure | None]] = []
-        self._events: set[asyncio.Future[Reply]] = set()
+        super().__init__(
+            Function(**function),
+            concurrency=concurrency,
+            on_demand=on_demand,
+            host=host,
+            runtime_api_port=runtime_api_port,
+            allowed_hosts=allowed_hosts,
+            faults=faults,
+            on_log=on_log,
+        )
         self._ports = (api_port, url_port)
         self._api = Server(
-            InvokeApi(self).handle, limits=_INVOKE_LIMITS, hosts=Hosts(allowed_hosts)
+            InvokeApi(only(self)).handle, limits=INVOKE_LIMITS, hosts=Hosts(allowed_hosts)
         )
         self._url = Server(
             FunctionUrl(self, buffered=url_mode == "BUFFERED").handle,
-            limits=_URL_LIMITS,
+            limits=URL_LIMITS,
             hosts=Hosts(allowed_hosts),
         )
 
-    async def __aenter__(self) -> Emulator:
+    async def __aenter__(self) -> Self:
         try:
             await self._api.start(self._host, self._ports[0])
             await self._url.start(self._host, self._ports[1])
-            await self._add_environments()
-            if not self.function.command:
-                for environment in self.environments:
-                    self._starts.append(asyncio.create_task(environment.start()))
         except BaseException:
             await self.close()
             raise
-        return self
+        return await super().__aenter__()
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
-
-    async def _add_environments(self) -> None:
-        for number in range(1 if self._on_demand else self._concurrency):
-            port = 0 if number else self._runtime_api_port
-            self.environments.append(await self._open_environment(port))
-
-    async def _open_environment(self, port: int = 0) -> Environment:
-        environment = Environment(self.function, Logs(), self._idle, self._serve)
-        if self._on_log is not None:
-            environment.logs.listeners.append(self._on_log)
-        try:
-            await environment.open(self._host, port)
-        except BaseException:
-            await environment.close()
-            raise
-        return environment
-
-    def _serve(self, environment: Environment) -> Server:
-        hosts = Hosts(self._allowed_hosts, single_label=True)
-        return Server(Router(environment).handle, self.faults, classify, hosts=hosts)
-
-    # where it listens
+    async def close(self) -> None:
+        """Shut everything down. Invocations that still wait are answered with an error."""
+        await super().close()
+        await self._api.stop()
+        await self._url.stop()
 
     @property
     def endpoint(self) -> str:
@@ -165,162 +102,6 @@ class Emulator:
     def function_url(self) -> str:
         """The function URL, with its final slash."""
         return f"http://{self._url.address}/"
-
-    @property
-    def runtime_api(self) -> str:
-        """``host:port`` of the first environment's Runtime API, for a runtime started by hand."""
-        return self.environments[0].server.address
-
-    @property
-    def environment(self) -> Environment:
-        """The first environment."""
-        return self.environments[0]
-
-    @property
-    def logs(self) -> Logs:
-        """The logs of the first environment."""
-        return self.environments[0].logs
-
-    # invoking
-
-    async def start(self) -> None:
-        """Initialise every environment now instead of at its first invocation.
-
-        Raises InitFailed.
-        """
-        failures = await asyncio.gather(*(environment.start() for environment in self.environments))
-        for failure in failures:
-            if failure is not None:
-                raise InitFailed(failure)
-
-    async def invoke(self, event: object, **options: Any) -> Reply:
-        """Invoke and wait for the whole answer.
-
-        ``event`` is sent unchanged if it is bytes, otherwise as JSON. The options are those of
-        ``Invocation``. Without a trace id one is made up ("" for none).
-        """
-        return await self.submit(event, **options).outcome
-
-    @contextlib.asynccontextmanager
-    async def stream(self, event: object, **options: Any) -> AsyncIterator[StreamReply]:
-        """Invoke and read the answer as it arrives; leaving the block early abandons it."""
-        invocation = self.submit(event, streaming=True, **options)
-        assert invocation.stream is not None
-        try:
-            yield invocation.stream
-        finally:
-            invocation.stream.abandon()
-
-    def send(self, event: object, **options: Any) -> None:
-        """Invoke and wait for nothing, as the invocation type Event does."""
-        outcome = self._submit(event, options).outcome
-        self._events.add(outcome)
-        outcome.add_done_callback(self._events.discard)
-
-    def submit(self, event: object, **options: Any) -> Invocation:
-        """Queue an invocation; its ``outcome`` is a future of the reply. Raises Throttled."""
-        if self._on_demand and self._unanswered >= self._capacity:
-            raise Throttled(f"{self._capacity} calls are being answered, and no more are allowed")
-        return self._submit(event, options)
-
-    @property
-    def _capacity(self) -> int:
-        return self._concurrency * (self.function.max_concurrency or 1)
-
-    def _submit(self, event: object, options: dict[str, Any]) -> Invocation:
-        if options.get("trace_id") is None:
-            options["trace_id"] = new_trace_id()
-        invocation = Invocation(encode_event(event), **options)
-        self._unanswered += 1
-        invocation.outcome.add_done_callback(self._note_answer)
-        self._queue.append(invocation)
-        self._dispatch()
-        return invocation
-
-    def _note_answer(self, outcome: asyncio.Future[Reply]) -> None:
-        self._unanswered -= 1
-
-    def _dispatch(self) -> None:
-        while self._queue:
-            environment = self._choose()
-            if environment is None:
-                self._grow()
-                return
-            environment.assign(self._queue.popleft())
-
-    def _grow(self) -> None:
-        """Add an environment if there are more calls than those that there are can take."""
-        number = len(self.environments) + self._opening
-        room = number * (self.function.max_concurrency or 1)
-        if self._on_demand and number < self._concurrency and room < self._unanswered:
-            self._opening += 1
-            task = asyncio.get_running_loop().create_task(self._add_environment())
-            self._growing.add(task)
-            task.add_done_callback(self._growing.discard)
-
-    async def _add_environment(self) -> None:
-        try:
-            self.environments.append(await self._open_environment())
-        finally:
-            self._opening -= 1
-        self._dispatch()
-
-    def _choose(self) -> Environment | None:
-        """A warm environment if one is free, else a cold one."""
-        cold = None
-        for environment in self.environments:
-            if environment.available:
-                if environment.warm:
-                    return environment
-                cold = cold or environment
-        return cold
-
-    # new code
-
-    async def reload(self, **changes: Unpack[FunctionArguments]) -> None:
-        """Answer with new environments from now on; what has begun ends in the old ones.
-
-        ``changes`` are to the function's configuration. Raises InitFailed.
-        """
-        self.function = replace(self.function, **changes)
-        fresh = await self._open_environment()
-        old, self.environments = self.environments, [fresh]
-        for environment in reversed(old):
-            self._queue.extendleft(reversed(environment.give_back()))
-        self._retired += old
-        self._idle()
-        await self.start()
-
-    def _idle(self) -> None:
-        self._dispatch()
-        for environment in [one for one in self._retired if not one.running]:
-            self._retired.remove(environment)
-            task = asyncio.get_running_loop().create_task(environment.close())
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
-
-    # the end
-
-    async def restart(self, reason: str = "spindown") -> None:
-        """Run every environment's shutdown sequence; the next invocations find cold ones."""
-        await asyncio.gather(*(environment.shutdown(reason) for environment in self.environments))
-        self._dispatch()
-
-    async def close(self) -> None:
-        """Shut everything down. Invocations that still wait are answered with an error."""
-        for task in (*self._starts, *self._growing):
-            task.cancel()
-        await asyncio.gather(*self._starts, *self._growing, return_exceptions=True)
-        while self._queue:
-            invocation = self._queue.popleft()
-            invocation.fail(
-                Failure.of("Emulator.Closed", "the emulator was closed", invocation.request_id)
-            )
-        environments = [*self.environments, *self._retired]
-        self._retired.clear()
-        await asyncio.gather(*(environment.close() for environment in environments), *self._closing)
-        await self._api.stop()
-        await self._url.stop()
 
 
 class EmulatorArguments(FunctionArguments, total=False):

@@ -35,7 +35,8 @@ class Function:
     that Lambda sets. ``freeze`` stops the processes between invocations. ``enforce_memory`` kills
     an environment whose resident memory exceeds ``memory_size``. ``log_fd`` gives the runtime the
     framed log descriptor. A ``max_concurrency`` above 0 makes a managed instance, with that many
-    invocations at once in one environment. ``report_lines`` passes the lines START, END and REPORT
+    invocations at once in one environment. ``provisioned`` tells the runtime that it is initialised
+    beforehand. ``report_lines`` passes the lines START, END and REPORT
     of each invocation to ``on_log``. Events of more than ``chunked_from`` bytes are sent with
     chunked transfer encoding.
 
@@ -62,6 +63,7 @@ class Function:
     log_format: str = "Text"
     max_concurrency: int = 0
     snap_start: SnapStart | None = None
+    provisioned: bool = False
     chunked_from: int = 2048
     response_limit: int = 6_291_556
     stream_limit: int = 200 * 1024 * 1024
@@ -100,6 +102,8 @@ class Function:
         """The value of AWS_LAMBDA_INITIALIZATION_TYPE."""
         if self.snap_start is not None:
             return "snap-start"
+        if self.provisioned:
+            return "provisioned-concurrency"
         return "lambda-managed-instances" if self.max_concurrency else "on-demand"
 
     def runtime_environment(self, address: str) -> dict[str, str]:
@@ -174,6 +178,7 @@ class FunctionArguments(TypedDict, total=False):
     log_format: str
     max_concurrency: int
     snap_start: SnapStart | None
+    provisioned: bool
     chunked_from: int
     response_limit: int
     stream_limit: int

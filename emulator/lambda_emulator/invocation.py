@@ -15,7 +15,16 @@ INTEGRATION_RESPONSE = "application/vnd.awslambda.http-integration-response"
 
 
 class Throttled(Exception):
-    """An invocation was refused because too many are being answered already."""
+    """An invocation was refused because too many are being answered already.
+
+    ``reason`` is the service's name for the limit.
+    """
+
+    def __init__(
+        self, message: str, reason: str = "ReservedFunctionConcurrentInvocationLimitExceeded"
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -145,7 +154,8 @@ class Invocation:
     """One event for the function, and the one answer it gets.
 
     ``trace_id``, ``client_context`` (JSON), ``cognito_identity`` (JSON), ``tenant_id`` and
-    ``invocation_id`` become headers of the event when they are not None.
+    ``invocation_id`` become headers of the event when they are not None. ``invoked_arn`` is the ARN
+    that the caller has used, if it has a qualifier.
     """
 
     __slots__ = (
@@ -157,6 +167,7 @@ class Invocation:
         "event",
         "failure",
         "invocation_id",
+        "invoked_arn",
         "log_tail_wanted",
         "outcome",
         "produced",
@@ -177,6 +188,7 @@ class Invocation:
         cognito_identity: str | None = None,
         tenant_id: str | None = None,
         invocation_id: str | None = None,
+        invoked_arn: str | None = None,
         log_tail: bool = False,
         streaming: bool = False,
     ) -> None:
@@ -187,6 +199,7 @@ class Invocation:
         self.cognito_identity = cognito_identity
         self.tenant_id = tenant_id
         self.invocation_id = invocation_id
+        self.invoked_arn = invoked_arn
         self.log_tail_wanted = log_tail
         self.outcome: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self.stream = StreamReply(self.request_id) if streaming else None

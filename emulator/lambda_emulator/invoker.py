@@ -24,3 +24,10 @@ class Invoker(Protocol):
 
     def send(self, event: object, **options: Any) -> None:
         """Invoke and wait for nothing."""
+
+
+class Finder(Protocol):
+    """Knows the functions that callers may name."""
+
+    def find(self, name: str, qualifier: str | None) -> Invoker:
+        """The function of a name or ARN, and of a version or alias. Raises ApiError."""

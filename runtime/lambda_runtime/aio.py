@@ -10,7 +10,6 @@ import atexit
 import warnings
 from contextvars import Context, ContextVar, copy_context
 
-from lambda_runtime.ground import trusted
 from lambda_runtime.ground.invocation import under_way
 from lambda_runtime.ground.process import process
 from lambda_runtime.ground.user_code import guards_user_code
@@ -73,9 +72,10 @@ def run(awaitable: "Awaitable[T]") -> "T":
     Everything run for one invocation shares one context, a copy of init's. Raises
     asyncio.CancelledError when the awaitable was cancelled.
     """
-    threads = trusted.loaded("lambda_runtime.concurrency.threads")
-    if threads is not None and under_way.request_id():
-        raise threads.no_event_loop(awaitable)
+    if under_way.is_in_thread():
+        from lambda_runtime.errors import handler_errors
+
+        raise handler_errors.no_event_loop(awaitable)
     if asyncio.isfuture(awaitable):
         # Made by sync code on a loop of its own, which is then the only one that can finish it.
         future: asyncio.Future[T] = awaitable

@@ -150,8 +150,10 @@ def make(invocation: "Invocation") -> LambdaContext:
     """
     return LambdaContext(
         invocation.request_id,
-        _parse(invocation.client_context, "Client Context"),
-        _parse(invocation.cognito_identity, "Cognito Identity"),
+        _parse(invocation.client_context, "Client Context") if invocation.client_context else None,
+        _parse(invocation.cognito_identity, "Cognito Identity")
+        if invocation.cognito_identity
+        else None,
         invocation.deadline_ms,
         invocation.function_arn,
         invocation.tenant_id,
@@ -164,9 +166,7 @@ def _show(thing: object, names: tuple[str, ...]) -> str:
     return f"{type(thing).__name__}([{shown}])"
 
 
-def _parse(header: str | None, name: str) -> dict[str, object] | None:
-    if not header:
-        return None
+def _parse(header: str, name: str) -> dict[str, object] | None:
     try:
         parsed = payload.decode(header)
     except Exception as error:

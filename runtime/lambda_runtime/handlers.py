@@ -52,19 +52,12 @@ def resolve(name: str) -> "Handler":
     return handler
 
 
-def adapt(handler: "Handler") -> "Handler":
-    """What the loop is to call for this handler, with all that its kind needs made in init.
+def prepare(handler: "Handler") -> "Handler":
+    """The handler, once all that its kind needs has been made.
 
-    Raises ValueError when the response mode of a handler that streams is not one, and for a web
-    application what its start-up raises.
+    Raises ValueError when the handler streams and the response mode is not one.
     """
     code = code_of(handler)
-    if _may_be_web(handler, code):
-        from lambda_runtime import web
-
-        adapted = web.adapt(handler)
-        if adapted is not handler:
-            return adapted
     flags = code.co_flags if code is not None else 0
     if flags & (_COROUTINE | _ASYNC_GENERATOR):
         from lambda_runtime import aio
@@ -88,8 +81,9 @@ def code_of(handler: object) -> "CodeType | None":
     return None
 
 
-def _may_be_web(handler: object, code: "CodeType | None") -> bool:
+def may_be_web(handler: object) -> bool:
     """Whether to load ``web`` for a closer look: cheap, and no web application escapes it."""
+    code = code_of(handler)
     for _ in range(_MAX_WRAPPINGS):
         if code is None:
             return callable(handler)  # a class, or nothing of Python's

@@ -133,7 +133,7 @@ def initialise(
     collector = startup.PausedCollector()
     _watch_init()
     try:
-        handler = complete(handlers.adapt(_resolve()))
+        handler = complete(adapt(_resolve()))
     except SystemExit:
         raise
     except BaseException as error:
@@ -156,6 +156,21 @@ def _resolve() -> "handlers.Handler":
 
         lazy_imports.turn_on(name)
     return handlers.resolve(name)
+
+
+def adapt(handler: "handlers.Handler") -> "handlers.Handler":
+    """What the loop is to call for this handler, with all that its kind needs made in init.
+
+    Raises ValueError when the response mode of a handler that streams is not one, and for a web
+    application what its start-up raises.
+    """
+    if handlers.may_be_web(handler):
+        from lambda_runtime import web
+
+        adapted = web.adapt(handler)
+        if adapted is not handler:
+            return adapted
+    return handlers.prepare(handler)
 
 
 def begin(invocation: Invocation) -> None:
@@ -255,8 +270,6 @@ def handle_event_request(
             raise
         return None
     logs.flush()
-    if process.is_forked():
-        sys.exit()
     return client.post_invocation_result(
         invocation.request_id, result, content_type, invocation.invocation_id
     )

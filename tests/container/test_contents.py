@@ -21,7 +21,7 @@ from container.images import SLIM
 from layer.lock import Lock
 from layer.sbom import LICENCE_FILE
 from layer.target import digits
-from layer.toolchain import ROOT
+from layer.toolchain import ROOT, version
 from support.containers import Unpacked
 
 # Fixtures build images, which has its own bounds.
@@ -193,6 +193,6 @@ def test_configuration(unpacked: Unpacked) -> None:
     assert "LAMBDA_TASK_ROOT=/var/task" in config["Env"]
     labels = config["Labels"]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert labels["org.opencontainers.image.version"] == project["version"]
+    assert labels["org.opencontainers.image.version"] == version()
     assert labels["org.opencontainers.image.licenses"] == project["license"]
     assert labels["org.opencontainers.image.title"] == project["name"]

@@ -147,16 +147,11 @@ def test_a_layer_s_folder_copied_to_opt(
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The distribution's wheel, built from a copy: setuptools leaves files beside the sources."""
-    source = tmp_path_factory.mktemp("source")
-    for name in ("pyproject.toml", "LICENSE", "README.md"):
-        shutil.copy(ROOT / name, source)
-    shutil.copytree(
-        ROOT / "runtime", source / "runtime", ignore=shutil.ignore_patterns("__pycache__")
-    )
+    """The distribution's wheel, made as docs/container.md says."""
+    folder = tmp_path_factory.mktemp("wheel")
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check"]
-    output([*pip, "--no-deps", "--wheel-dir", str(source / "out"), str(source)])
-    (made,) = (source / "out").glob("lambda_runtime-*-py3-none-any.whl")
+    output([*pip, "--no-deps", "--wheel-dir", str(folder), str(ROOT)])
+    (made,) = folder.glob("lambda_runtime-*-py3-none-any.whl")
     return made
 
 

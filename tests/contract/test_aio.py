@@ -56,9 +56,9 @@ def test_kinds_of_callables(run: Run, handler: str) -> None:
 
 _INIT = """
 import sys, asyncs
-from lambda_runtime import aio, handlers
+from lambda_runtime import aio, loop
 assert aio._loop is None
-handlers.adapt(getattr(asyncs, sys.argv[1]))
+loop.adapt(getattr(asyncs, sys.argv[1]))
 print(aio._loop is not None)
 """
 

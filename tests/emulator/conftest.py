@@ -12,6 +12,7 @@ import pytest
 from lambda_emulator.threaded import ThreadedEmulator
 from support.api_client import ApiClient
 from support.emulated import RUNTIMES, Runs
+from support.moto_server import moto_server
 from support.paths import ROOT
 
 
@@ -69,3 +70,10 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     tests_own = Path(pytest.__file__).parents[1]
     (packages / "tests.pth").write_text(f"{tests_own}\n")
     return venv / "bin" / "python"
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[str]:
+    """moto's server; its URL."""
+    with moto_server() as url:
+        yield url

@@ -20,12 +20,17 @@ PACKAGES = {name: ROOT / "emulator" / name for name in ("lambda_emulator", "lamb
 FLOORS = {
     # what is configured, what is passed around, and what knows nothing of Lambda
     "function": 1,
+    "names": 1,
     "invocation": 1,
     "strict_json": 1,
     "http": 1,
     # a contract for whoever runs a function; what surrounds one
     "invoker": 2,
     "platform": 2,
+    # what Lambda does around functions: events that wait
+    "ground": 2,
+    "asynchronous": 3,
+    "mappings": 3,
     # the life of one environment
     "environment": 3,
     # the function's project on this machine
@@ -34,17 +39,21 @@ FLOORS = {
     # what clients may ask
     "apis": 4,
     # all of it together, and the ways in
-    "emulator": 5,
-    "threaded": 6,
-    "commands": 6,
-    "pytest_plugin": 7,
-    "__main__": 7,
+    "fleet": 5,
+    "emulator": 6,
+    "service": 6,
+    "templates": 7,
+    "threaded": 7,
+    "commands": 8,
+    "pytest_plugin": 9,
+    "__main__": 9,
 }
 """The floor of each room of ``lambda_emulator``: it imports rooms of lower floors only."""
 
 LIBRARIES = {
     "lambda_emulator": {
-        *("debugpy", "dotenv", "h11", "httpx", "pydevd_tracing", "pytest", "watchfiles"),
+        *("botocore", "debugpy", "dotenv", "h11", "httpx", "pydevd_tracing", "pytest"),
+        *("boto3", "moto", "samtranslator", "watchfiles", "yaml"),
         "lambda_runtime",  # for the context that tests get from the pytest plugin, nowhere else
     },
     "lambda_rie": {"httpx", "lambda_emulator"},

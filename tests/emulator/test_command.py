@@ -14,11 +14,11 @@ from typing import Any
 import httpx
 import pytest
 
-from lambda_emulator import __version__
 from lambda_emulator.commands.table import COMMANDS
 from lambda_emulator.emulator import Emulator, InitFailed
 from lambda_emulator.function import SnapStart
 from lambda_emulator.threaded import ThreadedEmulator
+from lambda_runtime import __version__
 from support.emulated import HANDLERS
 from support.paths import ROOT
 from support.waiting import wait_until

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from lambda_emulator.commands import dev
+from lambda_emulator.project import watching
 from support.debugger import Debugger, connect, free_port
 from support.paths import ROOT
 from support.waiting import wait_until
@@ -141,7 +141,7 @@ def test_variables_are_read_again(tmp_path: Path, start: Callable[..., Developer
 )
 def test_what_is_watched(tmp_path: Path, name: str, watched: bool) -> None:
     path = Path(os.path.normpath(tmp_path / name))
-    assert dev.is_watched(path, tmp_path, (*dev.WATCHED, "*.md")) is watched
+    assert watching.is_watched(path, tmp_path, (*watching.WATCHED, "*.md")) is watched
 
 
 def test_breakpoint_says_how_to(tmp_path: Path, start: Callable[..., Developer]) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks import answers, artefacts, chart, events, report, toolchain
-from benchmarks.figures import compare, percentile, read_figures
+from benchmarks.figures import compare, interval, percentile, read_figures
 from benchmarks.measure import Runs
-from benchmarks.scenarios import ROWS, SCENARIOS, Row
+from benchmarks.scenarios import PEER_ROWS, PEER_SCENARIOS, ROWS, SCENARIOS, Row, Scenario
 from benchmarks.subjects import BARE, OURS, PEER
 from benchmarks.toolchain import BenchmarkError
 
@@ -30,6 +30,25 @@ def test_ratio_is_of_the_medians_not_the_median_of_ratios() -> None:
 def test_difference_of_medians() -> None:
     found = compare([130, 120, 110], [100, 100, 50], as_difference=True)
     assert (found.value, found.low, found.high) == (20, 20, 60)
+
+
+@pytest.mark.parametrize(
+    ("count", "ends"), [(1, (0, 0)), (5, (0, 4)), (6, (0, 5)), (9, (1, 7)), (20, (5, 14))]
+)
+def test_interval_of_the_median(count: int, ends: tuple[float, float]) -> None:
+    assert interval(list(range(count))[::-1]) == ends
+
+
+def test_a_limit_may_be_for_the_whole_interval() -> None:
+    rounds = [{"cpu_ns": value} for value in (9.0, 9.0, 11.0)]
+    runs = {"warm": {OURS: rounds, PEER: [{"cpu_ns": 10.0}] * 3}}
+    for surely, reached in ((False, True), (True, False)):
+        row = Row("CPU", "warm", "cpu_ns", "µs", limit=1.0, surely=surely)
+        assert report.lines_of(runs, (row,))[0].reached is reached
+
+
+def test_a_row_whose_reference_is_missing_is_left_out() -> None:
+    assert report.lines_of({"start": {OURS: [{"next_ns": 1.0}]}}, (ROW,)) == []
 
 
 def test_comparing_unequal_rounds_is_refused() -> None:
@@ -147,14 +166,17 @@ def test_the_table_is_put_between_its_marks() -> None:
         report.insert("no marks", "new")
 
 
-def test_every_row_has_a_scenario_that_measures_both_sides() -> None:
-    scenarios = {scenario.name: scenario for scenario in SCENARIOS}
-    for row in ROWS:
+@pytest.mark.parametrize(("run", "rows"), [(SCENARIOS, ROWS), (PEER_SCENARIOS, PEER_ROWS)])
+def test_every_row_has_a_scenario_that_measures_both_sides(
+    run: tuple[Scenario, ...], rows: tuple[Row, ...]
+) -> None:
+    scenarios = {scenario.name: scenario for scenario in run}
+    for row in rows:
         assert {OURS, row.reference} <= set(scenarios[row.scenario].subjects)
 
 
 def test_the_short_form_is_shorter_and_still_valid() -> None:
-    for scenario in SCENARIOS:
+    for scenario in (*SCENARIOS, *PEER_SCENARIOS):
         short = scenario.shortened()
         assert 0 <= short.settle < short.invocations <= scenario.invocations
         assert 1 <= short.rounds <= scenario.rounds

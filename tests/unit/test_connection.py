@@ -1,5 +1,6 @@
 """The connection against a peer that is scripted byte by byte."""
 
+import select
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -9,7 +10,16 @@ import pytest
 
 from lambda_runtime.runtime_api.connection import Connection, Disconnected, split_address
 from lambda_runtime.runtime_api.http1 import MAX_HEAD, ProtocolError
-from support.peer import LARGE, REFUSALS, REFUSING, Script, answering, peer, request
+from support.peer import (
+    LARGE,
+    REFUSALS,
+    REFUSING,
+    Requests,
+    Script,
+    answering,
+    peer,
+    request,
+)
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -98,6 +108,71 @@ def test_a_connection_closed_while_idle_is_opened_anew() -> None:
         assert connection._socket is not None
         connection._socket.recv(1, socket.MSG_PEEK)  # until the peer's FIN is here
         assert connection.exchange(GET).body == b"hello world"
+
+
+def answering_often(*more: bytes) -> Script:
+    """Answers many requests alike, and the last with something more."""
+
+    def script(accepted: socket.socket) -> None:
+        requests = Requests(accepted)
+        for _ in range(MANY):
+            requests.read()
+            accepted.sendall(ACCEPTED)
+        for piece in more:
+            time.sleep(0.05)  # not together with the last answer
+            accepted.sendall(piece)
+
+    return script
+
+
+MANY = 10
+ACCEPTED = b"HTTP/1.1 202 Accepted\r\nDate: today\r\nContent-Length: 2\r\n\r\n{}"
+
+
+@pytest.mark.parametrize("unasked", [(), (b"HTTP/1.1 408 Request Timeout\r\n\r\n",)])
+def test_a_connection_that_has_served_long_is_looked_at_too(unasked: tuple[bytes, ...]) -> None:
+    with connected(answering_often(*unasked), answering(SIZED)) as connection:
+        for _ in range(MANY):
+            assert connection.exchange(GET).status == 202
+        assert connection._look is not None
+        wait_until_closed(connection)
+        assert connection.exchange(GET).body == b"hello"
+
+
+def wait_until_closed(connection: Connection) -> None:
+    assert connection._look is not None
+    end = time.monotonic() + 10
+    while not connection._look(0) and time.monotonic() < end:
+        time.sleep(0.01)
+
+
+def test_what_user_code_has_put_in_the_place_of_poll_is_not_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(select, "poll", lambda: pytest.fail("called"))
+    with connected(answering_often(), answering(SIZED)) as connection:
+        for _ in range(MANY):
+            connection.exchange(GET)
+        assert connection._look is None
+        time.sleep(0.05)
+        assert connection.exchange(GET).body == b"hello"
+
+
+def test_the_same_reply_as_before_is_told_from_one_that_only_begins_so() -> None:
+    longer = ACCEPTED.replace(b": 2", b": 3") + b" "
+    closing = ACCEPTED.replace(b"Date: today", b"Connection: close")
+    replies = [ACCEPTED, ACCEPTED, longer, ACCEPTED, closing]
+
+    def script(accepted: socket.socket) -> None:
+        requests = Requests(accepted)
+        for reply in replies:
+            requests.read()
+            accepted.sendall(reply)
+
+    with connected(script) as connection:
+        found = [connection.exchange(GET) for _ in replies]
+    assert [bytes(reply.body) for reply in found] == [b"{}", b"{}", b"{} ", b"{}", b"{}"]
+    assert [reply.closing for reply in found] == [False] * 4 + [True]
 
 
 def test_a_request_that_may_have_been_seen_is_not_repeated() -> None:

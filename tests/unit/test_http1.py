@@ -1,11 +1,14 @@
 """The parser against h11, which is not ours, and against what must be refused."""
 
+from collections.abc import Callable, Iterator
+
 import h11
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lambda_runtime.runtime_api import http1
+from support.fuzz import examples
 
 NAMES = st.text("!#$%&'*+-.^_`|~0123456789abcxyzABCXYZ", min_size=1, max_size=20)
 VALUES = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=40)
@@ -30,6 +33,55 @@ def read_by_h11(block: bytes) -> tuple[int, dict[str, str]]:
     return event.status_code, fields
 
 
+HEADS = [
+    (
+        f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Id: {number:03}\r\n"
+        f"Date: Thu, 01 Jan 2026 00:00:0{number // 2} GMT\r\n{framing}"
+    ).encode()
+    for framing in ("Content-Length: 12", "Connection: keep-alive", "Transfer-Encoding: chunked")
+    for number in range(6)
+]
+
+
+@pytest.fixture
+def learnt() -> Iterator[None]:
+    """Heads of each length have been read before."""
+    http1._heads.clear()
+    for head in HEADS:
+        assert http1.parse_head(head) == http1._parse_head(head)
+    yield
+    http1._heads.clear()
+
+
+@pytest.mark.usefixtures("learnt")
+def test_a_head_is_read_by_comparison_with_the_last_one() -> None:
+    layout = http1._heads[len(HEADS[0])]
+    assert isinstance(layout, http1._Layout)
+    assert [name for name, _ in layout.varying] == ["x-id", "date"]
+    assert layout.read(HEADS[0]) == http1._parse_head(HEADS[0])[1]
+
+
+@pytest.mark.usefixtures("learnt")
+@given(
+    st.sampled_from(HEADS),
+    st.integers(0, len(HEADS[0])),
+    st.sampled_from([b"\r", b"\n", b"\0", b" ", b"\t", b":", b"9", b"\xff", b"\r\n", b"e: close"]),
+)
+@settings(max_examples=500, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_has_been_learnt_changes_no_meaning(head: bytes, at: int, put: bytes) -> None:
+    mutated = head[:at] + put + head[at + len(put) :]
+    for _ in range(2):
+        assert result_of(http1.parse_head, mutated) == result_of(http1._parse_head, mutated)
+    assert http1.parse_head(head) == http1._parse_head(head)
+
+
+def result_of(parse: Callable[[bytes], object], head: bytes) -> object:
+    try:
+        return parse(head)
+    except http1.ProtocolError as error:
+        return str(error)
+
+
 @given(st.integers(200, 599), st.lists(st.tuples(NAMES, VALUES), max_size=8))
 def test_heads_read_as_h11_reads_them(status: int, fields: list[tuple[str, str]]) -> None:
     framing = {"content-length", "transfer-encoding"}
@@ -38,7 +90,7 @@ def test_heads_read_as_h11_reads_them(status: int, fields: list[tuple[str, str]]
 
 
 @given(st.binary(max_size=120))
-@settings(max_examples=500)
+@settings(max_examples=examples(150))
 def test_arbitrary_bytes_are_parsed_or_refused(block: bytes) -> None:
     block = block.replace(b"\r\n\r\n", b"")
     try:

@@ -22,6 +22,7 @@ from lambda_runtime.runtime_api import http1
 from lambda_runtime.runtime_api.connection import Connection, Disconnected, Reply
 from lambda_runtime.runtime_api.reader import MessageReader
 from lambda_runtime.runtime_api.reply_reader import ReplyReader
+from support.fuzz import examples
 from support.peer import ScriptedSocket
 
 _EVENT_FIELDS = (
@@ -310,13 +311,13 @@ def test_the_requests_are_read_alike(data: bytes, sizes: list[int]) -> None:
 @example(b"HTTP/1.1 200 OK\0\r\nContent-Length: 2\r\n\r\n{}", [])
 @example(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;a\nb\r\n{}\r\n0\r\n\r\n", [])
 @example(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2 ;a\r\n{}\r\n0\r\n\r\n", [])
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=examples(600), deadline=None)
 def test_mutated_replies_are_read_alike_or_refused(data: bytes, sizes: list[int]) -> None:
     agree(data, sizes)
 
 
 @given(st.binary(max_size=200), st.lists(st.integers(1, 50), max_size=4))
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_arbitrary_bytes_after_a_status_line(data: bytes, sizes: list[int]) -> None:
     agree(b"HTTP/1.1 200 OK\r\n" + data, sizes)
 
@@ -326,7 +327,7 @@ def test_arbitrary_bytes_after_a_status_line(data: bytes, sizes: list[int]) -> N
 )
 @example([_POST + b"Transfer-Encoding: chunked\r\n\r\n2\r\n[]JUNK\r\n0\r\n\r\n"], [])
 @example([_POST + b"Content-Length: 2\nX: 1\r\n\r\n[]"], [])
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 def test_mutated_requests_are_read_alike_or_refused(data: list[bytes], sizes: list[int]) -> None:
     agree_on_requests(b"".join(data), sizes)
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from lambda_runtime import logs
 from lambda_runtime.errors import last_resort, reports
 from lambda_runtime.ground import trusted
+from support.fuzz import examples
 from support.odd_exceptions import odd_exception
 
 true_name = type.__dict__["__name__"].__get__
@@ -39,7 +40,7 @@ def sink(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sink]:
 
 @pytest.mark.parametrize("json_format", [False, True], ids=["text", "json"])
 @settings(
-    max_examples=300,
+    max_examples=examples(60),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

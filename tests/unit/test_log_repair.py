@@ -23,6 +23,7 @@ from lambda_runtime.logs.handlers import (
     LambdaLoggerHandler,
     TextFormatter,
 )
+from support.fuzz import examples
 
 
 class Odd:
@@ -333,7 +334,7 @@ _values = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(value=_values, other=_values, way=st.sampled_from(list(WAYS)))
 def test_any_values(value: Any, other: Any, way: str) -> None:
     def log(logger: Any) -> None:

@@ -36,6 +36,7 @@ PRIVATE = {
     "_json.encode_basestring",
     "_json.make_encoder",
     "_json.make_scanner",
+    "_operator.itemgetter",
     "_signal",
     "_sitebuiltins.Quitter",
     "_socket",

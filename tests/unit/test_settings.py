@@ -63,6 +63,25 @@ def test_what_others_do_with_the_variable(monkeypatch: pytest.MonkeyPatch) -> No
     assert os.environ == {NAME: "fourth"}
 
 
+def test_what_others_do_behind_the_interpreters_back() -> None:
+    have_put_many()
+    settings.put_trace_id("first")
+    os.unsetenv(NAME)
+    settings.put_trace_id("second")
+    assert in_child() == "'second'"
+    os.putenv(NAME, "their own")
+    settings.put_trace_id("third")
+    assert in_child() == "'third'"
+    for number in range(100):  # the C library's table moves as it grows
+        os.putenv(f"GROWS_{number}", "1")
+    settings.put_trace_id("fourth")
+    assert in_child() == "'fourth'"
+    for number in range(100):
+        os.unsetenv(f"GROWS_{number}")
+    settings.put_trace_id("fifth")
+    assert in_child() == "'fifth'"
+
+
 def test_an_interpreter_without_ctypes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lambda_runtime.ground.env_buffer", None)
     have_put_many()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lambda_runtime import handlers
+from lambda_runtime import handlers, loop
 from lambda_runtime.ground.faults import FaultException
 from lambda_runtime.web import detect
 
@@ -100,13 +100,12 @@ def test_interface(candidate: Any, expected: str | None) -> None:
 
 @pytest.mark.parametrize(("candidate", "expected"), CASES)
 def test_the_cheap_look_misses_no_application(candidate: Any, expected: str | None) -> None:
-    may_be = handlers._may_be_web(candidate, handlers.code_of(candidate))
-    assert may_be or expected is None
+    assert handlers.may_be_web(candidate) or expected is None
 
 
 @pytest.mark.parametrize("candidate", [plain, plain_more, plain_async, plain_any, Plain(), print])
 def test_plain_handlers_are_left_alone(candidate: Any) -> None:
-    assert handlers.adapt(candidate) is candidate
+    assert loop.adapt(candidate) is candidate
 
 
 def asgi_2(scope: Any) -> Any: ...
@@ -120,4 +119,4 @@ class Asgi2:
 @pytest.mark.parametrize("candidate", [asgi_2, Asgi2])
 def test_asgi_2_is_refused(candidate: Any) -> None:
     with pytest.raises(FaultException, match="as ASGI 2 applications do"):
-        handlers.adapt(candidate)
+        loop.adapt(candidate)

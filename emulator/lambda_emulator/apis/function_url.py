@@ -11,11 +11,13 @@ import base64
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
 from lambda_emulator import strict_json
+from lambda_emulator.apis.errors import ApiError
 from lambda_emulator.http.server import BodyTooLarge, Disconnected, InvalidHead, Request, Response
 from lambda_emulator.invocation import INTEGRATION_RESPONSE, StreamReply, Throttled
 from lambda_emulator.invoker import Invoker
@@ -31,28 +33,101 @@ class BadResponse(Exception):
     """A response of the function that a function URL does not understand."""
 
 
-class FunctionUrl:
-    """The handler of the function URL; ``buffered`` collects a stream before sending it."""
+@dataclass(frozen=True)
+class Cors:
+    """Which pages of other sites may call, as a function URL's configuration says.
 
-    def __init__(self, invoker: Invoker, *, buffered: bool) -> None:
+    Source: AWS, 'Cross-origin resource sharing (CORS)' of function URLs.
+    """
+
+    origins: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    headers: tuple[str, ...] = ()
+    exposed: tuple[str, ...] = ()
+    credentials: bool = False
+    max_age: int | None = None
+
+    @classmethod
+    def of(cls, configuration: Mapping[str, Any] | None) -> Cors | None:
+        """The member ``Cors`` of the API; None if nothing is configured."""
+        if not configuration:
+            return None
+        return cls(
+            tuple(configuration.get("AllowOrigins", ())),
+            tuple(configuration.get("AllowMethods", ())),
+            tuple(configuration.get("AllowHeaders", ())),
+            tuple(configuration.get("ExposeHeaders", ())),
+            configuration.get("AllowCredentials", False),
+            configuration.get("MaxAge"),
+        )
+
+    def of_answers(self, origin: str | None) -> list[tuple[str, str]]:
+        """The headers that let a page of ``origin`` read an answer."""
+        if origin is None or not ({"*", origin} & set(self.origins)):
+            return []
+        headers = [("access-control-allow-origin", origin), ("vary", "Origin")]
+        if self.credentials:
+            headers.append(("access-control-allow-credentials", "true"))
+        if self.exposed:
+            headers.append(("access-control-expose-headers", ",".join(self.exposed)))
+        return headers
+
+    def of_preflight(self, origin: str | None) -> list[tuple[str, str]]:
+        """The headers of the answer to OPTIONS."""
+        headers = self.of_answers(origin)
+        if headers and self.methods:
+            headers.append(("access-control-allow-methods", ",".join(self.methods)))
+        if headers and self.headers:
+            headers.append(("access-control-allow-headers", ",".join(self.headers)))
+        if headers and self.max_age is not None:
+            headers.append(("access-control-max-age", str(self.max_age)))
+        return headers
+
+
+class FunctionUrl:
+    """The handler of the function URL.
+
+    ``buffered`` collects a stream before sending it. With ``cors`` the URL answers preflights
+    itself, and its headers take the place of the function's. With ``signed`` a request must be
+    signed as AWS's are; the signature itself is not checked.
+    """
+
+    def __init__(
+        self,
+        invoker: Invoker,
+        *,
+        buffered: bool,
+        cors: Cors | None = None,
+        signed: bool = False,
+    ) -> None:
         self._invoker = invoker
         self._buffered = buffered
+        self._cors = cors
+        self._signed = signed
 
     async def handle(self, request: Request, response: Response) -> None:
         """Serve one HTTP request by one invocation."""
+        if self._cors is not None and _is_preflight(request):
+            await response.send(200, self._cors.of_preflight(request.header("origin")), b"")
+            return
+        if self._signed and not _is_signed(request):
+            await _refuse(response, 403, "Forbidden")
+            return
         try:
             body = await request.body(_LARGEST_REQUEST)
         except BodyTooLarge:
             await _refuse(response, 413, "Request Entity Too Large")
             return
-        event = http_event(request, body, self._invoker.function.account_id)
         try:
+            event = http_event(request, body, self._invoker.function.account_id)
             async with self._invoker.stream(
                 event, trace_id=request.header("x-amzn-trace-id")
             ) as reply:
                 await self._answer(request, response, reply)
         except Throttled:
             await _refuse(response, 429, "Rate Exceeded.")
+        except ApiError as error:
+            await _refuse(response, 502 if error.status >= 500 else error.status, str(error))
         except (BadResponse, InvalidHead):
             await _refuse(response, 502, "Internal Server Error")
         except Disconnected:
@@ -61,7 +136,7 @@ class FunctionUrl:
     async def _answer(self, request: Request, response: Response, reply: StreamReply) -> None:
         await reply.started()
         if reply.streamed and not self._buffered:
-            await _pass_on(response, reply)
+            await _pass_on(response, reply, self._shared(request))
             return
         payload = b"".join([chunk async for chunk in reply])
         if reply.failure is not None:
@@ -73,7 +148,29 @@ class FunctionUrl:
             status, headers = _prelude(prelude)
         else:
             status, headers, body = 200, [("content-type", reply.content_type)], payload
-        await response.send(status, headers, body)
+        await response.send(status, _with(headers, self._shared(request)), body)
+
+    def _shared(self, request: Request) -> list[tuple[str, str]]:
+        """The headers that let a page of another site read the answer."""
+        return self._cors.of_answers(request.header("origin")) if self._cors else []
+
+
+def _is_preflight(request: Request) -> bool:
+    asked = request.header("access-control-request-method") is not None
+    return request.method == "OPTIONS" and asked and request.header("origin") is not None
+
+
+def _is_signed(request: Request) -> bool:
+    header = request.header("authorization") or ""
+    return header.startswith("AWS4-HMAC-SHA256") or "X-Amz-Signature=" in request.query
+
+
+def _with(headers: list[tuple[str, str]], shared: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The function's headers with those of CORS, which take the place of its own."""
+    if not shared:
+        return headers
+    own = [one for one in headers if not one[0].lower().startswith("access-control-")]
+    return own + shared
 
 
 def http_event(request: Request, body: bytes, account_id: str) -> dict[str, Any]:
@@ -145,13 +242,13 @@ def _text(body: bytes, content_type: str) -> tuple[str, bool]:
     return base64.b64encode(body).decode("ascii"), True
 
 
-async def _pass_on(response: Response, reply: StreamReply) -> None:
+async def _pass_on(response: Response, reply: StreamReply, shared: list[tuple[str, str]]) -> None:
     """Send the head as soon as it is known, and every chunk when it comes."""
     chunks = aiter(reply)
     status, headers, rest = 200, [("content-type", reply.content_type)], b""
     if reply.content_type == INTEGRATION_RESPONSE:
         status, headers, rest = await _read_prelude(chunks)
-    await response.start(status, headers)
+    await response.start(status, _with(headers, shared))
     await response.write(rest)
     async for chunk in chunks:
         await response.write(chunk)

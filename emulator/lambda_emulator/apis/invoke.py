@@ -9,76 +9,62 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Mapping
 from urllib.parse import parse_qs, unquote
 
 from lambda_emulator import strict_json
 from lambda_emulator.apis import eventstream
+from lambda_emulator.apis.errors import ApiError, refuse
 from lambda_emulator.http.server import BodyTooLarge, Disconnected, Request, Response
 from lambda_emulator.invocation import Reply, StreamReply, Throttled
-from lambda_emulator.invoker import Invoker
+from lambda_emulator.invoker import Finder, Invoker
+from lambda_emulator.names import parse_function
 
 _INVOKE = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
 _STREAM = re.compile(r"/2021-11-15/functions/([^/]+)/response-streaming-invocations")
 _SYNCHRONOUS_LIMIT = 6 * 1024 * 1024
 _EVENT_LIMIT = 1024 * 1024
 _CLIENT_CONTEXT_LIMIT = 3583
-_NOTHING: Mapping[str, str] = {}
 _TRACE_LIMIT = 8 * 1024
 _TENANT = re.compile(r"[a-zA-Z0-9._:/=+\-@ ]{1,256}")
-_NAME = re.compile(r"(?:arn:[^:]+:lambda:[^:]*:\d*:function:|\d+:function:)?([^:]+)(?::([^:]+))?")
-
-
-class ApiError(Exception):
-    """An error of the service itself: its HTTP status, its name, and str()."""
-
-    def __init__(self, status: int, name: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.name = name
 
 
 class InvokeApi:
     """The handler of the emulator's endpoint."""
 
-    def __init__(self, invoker: Invoker) -> None:
-        self._invoker = invoker
+    def __init__(self, finder: Finder) -> None:
+        self._finder = finder
 
     async def handle(self, request: Request, response: Response) -> None:
         """Serve one call."""
-        try:
-            await self._route(request, response)
-        except ApiError as error:
-            await _refuse(response, error)
-        except Throttled:
-            throttled = ApiError(429, "TooManyRequestsException", "Rate Exceeded.")
-            reason = "ReservedFunctionConcurrentInvocationLimitExceeded"
-            await _refuse(response, throttled, {"Reason": reason})
+        if not await self.serve(request, response):
+            text = f"no such operation: {request.path}"
+            await refuse(response, ApiError(404, "UnknownOperationException", text))
 
-    async def _route(self, request: Request, response: Response) -> None:
+    async def serve(self, request: Request, response: Response) -> bool:
+        """Serve a call if it is one of this API's; tell whether it is."""
         if match := _INVOKE.fullmatch(request.path):
             handler = self._invoke
         elif match := _STREAM.fullmatch(request.path):
             handler = self._stream
         else:
-            raise ApiError(404, "UnknownOperationException", f"no such operation: {request.path}")
-        if request.method != "POST":
-            raise ApiError(405, "MethodNotAllowedException", "use POST")
-        self._check_name(unquote(match[1]), request)
-        await handler(request, response)
+            return False
+        try:
+            if request.method != "POST":
+                raise ApiError(405, "MethodNotAllowedException", "use POST")
+            await handler(request, response, self._find(unquote(match[1]), request))
+        except ApiError as error:
+            await refuse(response, error)
+        except Throttled as throttled:
+            await refuse(response, ApiError.of(throttled))
+        return True
 
-    def _check_name(self, name: str, request: Request) -> None:
-        function = self._invoker.function
-        match = _NAME.fullmatch(name)
-        qualifier = parse_qs(request.query).get("Qualifier", [match[2] if match else None])[0]
-        known = match is not None and match[1] == function.name
-        if not known or qualifier not in (None, "$LATEST", function.version):
-            text = f"Function not found: {function.arn.rsplit(':', 1)[0]}:{name}"
-            raise ApiError(404, "ResourceNotFoundException", text)
+    def _find(self, name: str, request: Request) -> Invoker:
+        qualifier = parse_qs(request.query).get("Qualifier", [None])[0] if request.query else None
+        return self._finder.find(name, qualifier)
 
     # buffered
 
-    async def _invoke(self, request: Request, response: Response) -> None:
+    async def _invoke(self, request: Request, response: Response, invoker: Invoker) -> None:
         kind = _choice(request, "x-amz-invocation-type", ("RequestResponse", "Event", "DryRun"))
         options = _options(request)
         event = await _event(request, _EVENT_LIMIT if kind == "Event" else _SYNCHRONOUS_LIMIT)
@@ -86,36 +72,24 @@ class InvokeApi:
             await response.send(204, [], b"")
             return
         if kind == "Event":
-            self._invoker.send(event, **options)
+            invoker.send(event, **options)
             await response.send(202, [], b"")
             return
-        reply = await self._invoker.invoke(event, **options)
-        await response.send(200, self._headers(reply), reply.payload)
-
-    def _headers(self, reply: Reply) -> list[tuple[str, str]]:
-        headers = [
-            ("content-type", "application/json"),
-            ("x-amzn-requestid", reply.request_id),
-            ("x-amz-executed-version", self._invoker.function.version),
-        ]
-        if reply.function_error is not None:
-            headers.append(("x-amz-function-error", reply.function_error))
-        if reply.log_tail is not None:
-            headers.append(("x-amz-log-result", base64.b64encode(reply.log_tail).decode("ascii")))
-        return headers
+        reply = await invoker.invoke(event, **options)
+        await response.send(200, _headers(reply, invoker), reply.payload)
 
     # streaming
 
-    async def _stream(self, request: Request, response: Response) -> None:
+    async def _stream(self, request: Request, response: Response, invoker: Invoker) -> None:
         kind = _choice(request, "x-amz-invocation-type", ("RequestResponse", "DryRun"))
         options = _options(request)
         event = await _event(request, _SYNCHRONOUS_LIMIT)
         if kind == "DryRun":
             await response.send(204, [], b"")
             return
-        async with self._invoker.stream(event, **options) as reply:
+        async with invoker.stream(event, **options) as reply:
             await reply.started()
-            await response.start(200, self._stream_headers(reply))
+            await response.start(200, _stream_headers(reply, invoker))
             try:
                 async for chunk in reply:
                     await response.write(eventstream.payload_chunk(chunk))
@@ -125,18 +99,26 @@ class InvokeApi:
                 # The end of this block tells the runtime that nobody reads any more.
                 return
 
-    def _stream_headers(self, reply: StreamReply) -> list[tuple[str, str]]:
-        return [
-            ("content-type", eventstream.CONTENT_TYPE),
-            ("x-amzn-requestid", reply.request_id),
-            ("x-amz-executed-version", self._invoker.function.version),
-        ]
+
+def _headers(reply: Reply, invoker: Invoker) -> list[tuple[str, str]]:
+    headers = [
+        ("content-type", "application/json"),
+        ("x-amzn-requestid", reply.request_id),
+        ("x-amz-executed-version", invoker.function.version),
+    ]
+    if reply.function_error is not None:
+        headers.append(("x-amz-function-error", reply.function_error))
+    if reply.log_tail is not None:
+        headers.append(("x-amz-log-result", base64.b64encode(reply.log_tail).decode("ascii")))
+    return headers
 
 
-async def _refuse(response: Response, error: ApiError, more: Mapping[str, str] = _NOTHING) -> None:
-    document = {"Type": "User", "Message": str(error), "message": str(error), **more}
-    headers = [("content-type", "application/json"), ("x-amzn-errortype", error.name)]
-    await response.send(error.status, headers, json.dumps(document).encode())
+def _stream_headers(reply: StreamReply, invoker: Invoker) -> list[tuple[str, str]]:
+    return [
+        ("content-type", eventstream.CONTENT_TYPE),
+        ("x-amzn-requestid", reply.request_id),
+        ("x-amz-executed-version", invoker.function.version),
+    ]
 
 
 def _completion(reply: StreamReply) -> bytes:
@@ -210,3 +192,23 @@ def _client_context(encoded: str | None) -> str | None:
         text = f"client context is not base64 of JSON: {error}"
         raise ApiError(400, "InvalidRequestContentException", text) from error
     return json.dumps(context, separators=(",", ":"))
+
+
+class _Only:
+    def __init__(self, invoker: Invoker) -> None:
+        self._invoker = invoker
+
+    def find(self, name: str, qualifier: str | None) -> Invoker:
+        function = self._invoker.function
+        found = parse_function(name)
+        wanted = qualifier or (found and found.qualifier)
+        known = found is not None and found.name == function.name
+        if not known or wanted not in (None, "$LATEST", function.version):
+            text = f"Function not found: {function.arn.rsplit(':', 1)[0]}:{name}"
+            raise ApiError(404, "ResourceNotFoundException", text)
+        return self._invoker
+
+
+def only(invoker: Invoker) -> Finder:
+    """Find one function and no other."""
+    return _Only(invoker)

@@ -96,7 +96,7 @@ class RuntimeApi:
             ("content-type", "application/json"),
             ("lambda-runtime-aws-request-id", invocation.request_id),
             ("lambda-runtime-deadline-ms", str(invocation.deadline_ms)),
-            ("lambda-runtime-invoked-function-arn", self._function.arn),
+            ("lambda-runtime-invoked-function-arn", invocation.invoked_arn or self._function.arn),
         ]
         optional = (
             ("lambda-runtime-trace-id", invocation.trace_id),

@@ -5,27 +5,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import fnmatch
-import glob
 import os
-from collections.abc import Iterable
-from pathlib import Path
 
 from lambda_emulator.commands import options, values
 from lambda_emulator.commands.session import Session, session
 from lambda_emulator.emulator import EmulatorArguments
-from lambda_emulator.project import debugger
+from lambda_emulator.project import debugger, watching
 from lambda_emulator.project.errors import RunError, UsageError
-
-# A save is often several changes: it is over when nothing follows for so many milliseconds. The
-# other limit is for what never rests.
-_SAVE_MS = 10
-_LONGEST_SAVE_MS = 100
-WATCHED = (
-    *("*.py", "*.so", "*.json", "*.yaml", "*.yml", "*.toml", "*.ini", "*.cfg", "*.sql"),
-    *("*.graphql", "*.html", "*.jinja", "*.jinja2", "*.j2", "requirements*.txt"),
-)
-_NEVER = ("__pycache__", "node_modules", "venv", "build", "dist")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -91,28 +77,14 @@ async def _develop(arguments: argparse.Namespace, settings: EmulatorArguments) -
 
 
 async def _watch(running: Session, arguments: argparse.Namespace) -> None:
-    from watchfiles import awatch
-
     reloads: set[asyncio.Task[None]] = set()
     turn = asyncio.Lock()
     files = {path.resolve() for path in arguments.env_file}
-    folders = {arguments.task_root, *(path.parent for path in files)}
-    patterns = (*WATCHED, *arguments.watch)
-
-    def wanted(change: object, path: str) -> bool:
-        return Path(path) in files or is_watched(Path(path), arguments.task_root, patterns)
-
     try:
-        async for changes in awatch(
-            *folders,
-            watch_filter=wanted,
-            debounce=_LONGEST_SAVE_MS,
-            step=_SAVE_MS,
-            raise_interrupt=False,
+        async for paths in watching.saves(
+            arguments.task_root, files=files, patterns=arguments.watch
         ):
-            for _, path in changes:
-                _forget_byte_code(Path(path))
-            reason = _names((path for _, path in changes), arguments.task_root)
+            reason = watching.names(paths, arguments.task_root)
             # The init of older code may still be under way; this one takes its place.
             task = asyncio.create_task(_reload(running, arguments, reason, turn))
             reloads.add(task)
@@ -123,33 +95,6 @@ async def _watch(running: Session, arguments: argparse.Namespace) -> None:
         for task in reloads:
             task.cancel()
         await asyncio.gather(*reloads, return_exceptions=True)
-
-
-def is_watched(path: Path, root: Path, patterns: Iterable[str]) -> bool:
-    """Whether a change of this file is a reason to reload."""
-    try:
-        *folders, name = path.relative_to(root).parts
-    except ValueError:
-        return False
-    if any(folder in _NEVER or folder.startswith(".") for folder in folders):
-        return False
-    return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
-
-
-def _forget_byte_code(source: Path) -> None:
-    """Remove what was compiled of a file.
-
-    Python takes byte-code for current when the source's second and size are the same, and a save
-    may come in the second in which the code before it was compiled.
-    """
-    for compiled in (source.parent / "__pycache__").glob(f"{glob.escape(source.stem)}.*.pyc"):
-        with contextlib.suppress(OSError):
-            compiled.unlink()
-
-
-def _names(paths: Iterable[str], root: Path) -> str:
-    names = sorted(os.path.relpath(path, root) for path in paths)
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 async def _reload(

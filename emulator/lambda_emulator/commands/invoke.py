@@ -36,15 +36,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a sample's name (see events), JSON, a file, or - for standard input (default: {})",
     )
     add_set_argument(parser)
-    add(
-        "--endpoint",
-        default=os.environ.get("AWS_ENDPOINT_URL_LAMBDA") or _DEFAULT_ENDPOINT,
-        help="URL of the Invoke API (default: AWS_ENDPOINT_URL_LAMBDA, or port 9000 here)",
-    )
+    add_endpoint_argument(parser)
     kinds = ("RequestResponse", "Event", "DryRun")
     add("--type", choices=kinds, default=kinds[0], help="invocation type (default: %(default)s)")
     add("--qualifier", help="version or alias")
     add("--log", action="store_true", help="show the end of its log, too")
+
+
+def add_endpoint_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare which emulator is called."""
+    parser.add_argument(
+        "--endpoint",
+        default=os.environ.get("AWS_ENDPOINT_URL_LAMBDA") or _DEFAULT_ENDPOINT,
+        help="URL of the emulator's API (default: AWS_ENDPOINT_URL_LAMBDA, or port 9000 here)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -52,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     event, _ = catalogue.read(arguments.event, arguments.set)
     reply = _post(arguments, event)
     if reply.status_code >= 300:
-        raise RunError(f"{reply.status_code} {_message(reply)}")
+        raise RunError(f"{reply.status_code} {message(reply)}")
     log = reply.headers.get("x-amz-log-result")
     if log:
         print(plain(base64.b64decode(log).decode(errors="replace")), file=sys.stderr)
@@ -78,23 +83,34 @@ def _post(arguments: argparse.Namespace, event: bytes) -> httpx.Response:
         with httpx.Client(trust_env=False, timeout=httpx.Timeout(None, connect=5.0)) as client:
             return client.post(url, content=event, params=parameters, headers=headers)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        base = url.partition("/2015-03-31/")[0]
-        raise RunError(
-            f"no answer from {base}: {error or type(error).__name__}; "
-            "is `lambda-emulator app.handler` running there?"
-        ) from None
+        raise no_answer(url.partition("/2015-03-31/")[0], error) from None
+
+
+def no_answer(base: str, error: Exception) -> RunError:
+    """The error when no emulator is where one was expected."""
+    return RunError(
+        f"no answer from {base}: {error or type(error).__name__}; "
+        "is `lambda-emulator app.handler` running there?"
+    )
 
 
 def _url(function: str, endpoint: str) -> str:
     if "://" in function:
         parts = urlsplit(function)
         endpoint, function = f"{parts.scheme}://{parts.netloc}", parts.path.strip("/") or "function"
+    path = f"/2015-03-31/functions/{quote(function, safe='')}/invocations"
+    return checked_endpoint(endpoint) + path
+
+
+def checked_endpoint(endpoint: str) -> str:
+    """The URL without a final slash. Raises UsageError if it is none."""
     if urlsplit(endpoint).scheme not in ("http", "https"):
         raise UsageError(f"{endpoint}: not the URL of an emulator (http://127.0.0.1:9000)")
-    return f"{endpoint.rstrip('/')}/2015-03-31/functions/{quote(function, safe='')}/invocations"
+    return endpoint.rstrip("/")
 
 
-def _message(reply: httpx.Response) -> str:
+def message(reply: httpx.Response) -> str:
+    """What an error's answer says, in one line."""
     kind = reply.headers.get("x-amzn-errortype", "")
     try:
         document = reply.json()

@@ -12,7 +12,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Protocol
 
-from lambda_emulator.commands import dev, doctor, events, invoke, start
+from lambda_emulator.commands import dev, doctor, events, invoke, logs, serve, start, up
 
 
 class Command(Protocol):
@@ -30,7 +30,10 @@ class Command(Protocol):
 COMMANDS: Mapping[str, Command] = {
     "start": start,
     "dev": dev,
+    "serve": serve,
+    "up": up,
     "invoke": invoke,
+    "logs": logs,
     "events": events,
     "doctor": doctor,
 }

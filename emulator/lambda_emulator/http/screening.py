@@ -40,6 +40,14 @@ class Limits:
     half_close: bool = False
 
 
+# AWS's API endpoints answer 400 when the headers are too large.
+INVOKE_LIMITS = Limits(too_large=400, idle=60.0, request=30.0, write=60.0, half_close=True)
+# The whole API: policies and ARNs stand in the query, and archives take their time.
+API_LIMITS = Limits(too_large=400, idle=60.0, request=300.0, write=60.0, half_close=True)
+# 10 KB of headers, as API Gateway's HTTP APIs take, and 8 KB of path and query.
+URL_LIMITS = Limits(8192, 10_240, idle=60.0, request=30.0, write=60.0, half_close=True)
+
+
 class Rejected(Exception):
     """A request that is answered with ``status`` and nothing else; str() says why."""
 
@@ -52,13 +60,21 @@ class Hosts:
     """The names by which clients may call a server.
 
     These are the loopback names, the address it listens on (any address if it listens on all), and
-    ``more``. ``single_label`` also allows names without a dot, which nobody on the internet can
+    ``more``. ``origins`` are the pages that may call although they are from elsewhere ("*": all of
+    them). ``single_label`` also allows names without a dot, which nobody on the internet can
     own: some runtimes put such a name into ``Host``.
     """
 
-    def __init__(self, more: Collection[str] = (), *, single_label: bool = False) -> None:
+    def __init__(
+        self,
+        more: Collection[str] = (),
+        *,
+        single_label: bool = False,
+        origins: Collection[str] = (),
+    ) -> None:
         self._names = {"localhost", *(name.lower().rstrip(".") for name in more)}
         self._single_label = single_label
+        self._origins = frozenset(origins)
         self._any_address = False
         self._allowed: set[str] = set()
 
@@ -75,6 +91,12 @@ class Hosts:
             self._allowed.add(authority)
             return True
         return self._is_ours(authority)
+
+    def allow_page(self, origin: str) -> bool:
+        """Whether pages of this origin may call."""
+        if origin in self._origins or "*" in self._origins:
+            return True
+        return self.allow(urlsplit(origin).netloc if "//" in origin else "")
 
     def _is_ours(self, authority: str) -> bool:
         match = _HOST.fullmatch(authority)
@@ -109,9 +131,9 @@ def _check_source(request: h11.Request, hosts: Hosts) -> None:
     if host is not None and not hosts.allow(host):
         raise Rejected(403, f"this emulator is not {host}: {_advice(host)}")
     if origin is not None:
-        source = urlsplit(origin).netloc if "//" in origin else ""
-        if not hosts.allow(source):
-            raise Rejected(403, f"pages of {origin} may not call this emulator: {_advice(source)}")
+        if not hosts.allow_page(origin):
+            advice = _advice(urlsplit(origin).netloc)
+            raise Rejected(403, f"pages of {origin} may not call this emulator: {advice}")
     elif _is_embedded(values):
         raise Rejected(403, "a page of another site asked for this without saying which one it is")
 

@@ -111,7 +111,7 @@ def invoke_event(function: Function, invocation: Invocation) -> Record:
         "eventType": "INVOKE",
         "deadlineMs": invocation.deadline_ms,
         "requestId": invocation.request_id,
-        "invokedFunctionArn": function.arn,
+        "invokedFunctionArn": invocation.invoked_arn or function.arn,
     }
     if invocation.trace_id:
         event["tracing"] = {"type": "X-Amzn-Trace-Id", "value": invocation.trace_id}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 
 from lambda_emulator.project.errors import RunError
@@ -27,3 +28,8 @@ def library() -> Path:
 def command(python: Path) -> list[str]:
     """The command that runs a function on the runtime, with this interpreter."""
     return [str(python), "-S", str(bootstrap())]
+
+
+def version() -> str:
+    """The runtime's version, which is the emulator's, too."""
+    return str(runpy.run_path(str(library() / "lambda_runtime" / "__init__.py"))["__version__"])

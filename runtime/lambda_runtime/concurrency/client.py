@@ -125,7 +125,7 @@ class ManagedClient(PersistentClient):
         self._slot.state = WAITING if value else BUSY
 
     @property
-    def has_in_hand(self) -> bool:
+    def has_in_flight(self) -> bool:
         """Whether an event has come, or begun to come, that is not answered yet."""
         return bool(self._slot.in_flight)
 

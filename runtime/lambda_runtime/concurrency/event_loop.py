@@ -74,7 +74,7 @@ class Server:
         interrupt = None
         if settings.get("LAMBDA_RUNTIME_TIMEOUT"):
             interrupt = Interrupter(self.event_loop, self.cancel).interrupt
-        shared.prepare(self._places, interrupt)
+        shared.prepare(self._runners, interrupt)
         shutdown.listen(self._drain)
         self._beat(watchdog.beat_seconds())
         for poll in self._polls:
@@ -139,7 +139,7 @@ class Server:
             self._drain()
         self.event_loop.call_later(seconds, self._beat, seconds, context=self.context)
 
-    def _places(self) -> "set[object]":
+    def _runners(self) -> "set[object]":
         return {poll.task for poll in self._polls}
 
     def _is_over(self) -> bool:

@@ -14,7 +14,6 @@ from lambda_runtime.concurrency import shared, watchdog
 from lambda_runtime.concurrency.client import GRACE_SECONDS, ManagedClient
 from lambda_runtime.deadline import threads as interrupter
 from lambda_runtime.ground import settings
-from lambda_runtime.ground.faults import FaultException
 from lambda_runtime.ground.invocation import under_way
 from lambda_runtime.ground.process import process
 
@@ -67,7 +66,7 @@ class Server:
     def run(self) -> "NoReturn":
         """Start the threads, and wait until the last of them has left."""
         shared.prepare(
-            self._places,
+            self._runners,
             interrupter.interrupt if settings.get("LAMBDA_RUNTIME_TIMEOUT") else None,
         )
         shutdown.listen(self._drain)
@@ -95,7 +94,7 @@ class Server:
                     raise
                 shared.log_stray(error)  # as SIGINT's
 
-    def _places(self) -> "set[object]":
+    def _runners(self) -> "set[object]":
         return {self._main_thread, *(thread.ident for thread in self._threads)}
 
     def _drain(self) -> None:
@@ -115,7 +114,7 @@ class Server:
         except BaseException as error:
             if process.is_forked():
                 shared.end_child(error)
-            if client.has_in_hand or not client.draining:
+            if client.has_in_flight or not client.draining:
                 client.give_up()
             if not client.draining:
                 self._fail(error)
@@ -152,14 +151,3 @@ class Server:
             if invocation.upload is not None:
                 client.end_upload(invocation.upload)
         client.settle()
-
-
-def no_event_loop(awaitable: object) -> FaultException:
-    """The error of a handler that turns out to need an event loop, for this result of its."""
-    if (close := getattr(awaitable, "close", None)) is not None:
-        close()
-    return FaultException(
-        "Runtime.InvalidSetting",
-        "the handler's result is to be awaited, and there is no event loop in threads: set "
-        "LAMBDA_RUNTIME_CONCURRENCY=async",
-    )

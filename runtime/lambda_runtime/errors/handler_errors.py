@@ -88,3 +88,14 @@ def _modules_here() -> list[str]:
     except OSError:
         return []
     return [name.removesuffix(".py") for name in names if name.endswith(".py")]
+
+
+def no_event_loop(awaitable: object) -> FaultException:
+    """The error for a handler whose result needs an event loop, where threads share the process."""
+    if (close := getattr(awaitable, "close", None)) is not None:
+        close()
+    return FaultException(
+        "Runtime.InvalidSetting",
+        "the handler's result is to be awaited, and there is no event loop in threads: set "
+        "LAMBDA_RUNTIME_CONCURRENCY=async",
+    )

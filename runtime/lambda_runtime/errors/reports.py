@@ -36,7 +36,8 @@ _NO_BREAK_SPACE = "\u00a0"
 _WARNING = (
     "LAMBDA_WARNING: Unhandled exception while the function was initialised, before its first "
     "event. Most often its own code or its packaging is the cause; the error follows. If nothing "
-    "of yours has changed, compare the runtime's version with the last one that worked.\r"
+    "of yours has changed, compare the runtime's version with the last one that worked. From its "
+    "type to the cure: docs/errors.md of lambda-runtime.\r"
 )
 
 # What an exception is made of, past whatever its class has put in front of it.

@@ -98,6 +98,11 @@ class UnderWay:
         """
         return None if self._owner is None else self._owner.get()
 
+    def is_in_thread(self) -> bool:
+        """Whether this thread's invocation is one of several, each in a thread of its own."""
+        invocation = self.of_context()
+        return invocation is not None and type(self.runners.get(invocation)) is int
+
     def of_caller(self) -> "Invocation | None":
         """The invocation that the code at work here belongs to, as far as can be told."""
         return self.of_context() or self.latest

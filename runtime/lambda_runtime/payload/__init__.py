@@ -158,10 +158,11 @@ def decode(document: bytes | bytearray | str) -> object:
 
     Raises ValueError where it is not one, RecursionError where it is nested too deeply.
     """
-    _weigh(len(document))
+    if _orjson is None:
+        _weigh(len(document))
     if _orjson is not None and not isinstance(document, str) and _fits_orjson(document):
         try:
-            return _loads(document)
+            return _orjson.loads(document) if len(document) < _MANY_OBJECTS else _loads(document)
         except ValueError:
             pass  # a lone surrogate, an overflow to infinity, or really not JSON: see below
     try:
@@ -177,8 +178,6 @@ def decode(document: bytes | bytearray | str) -> object:
 
 
 def _loads(document: bytes | bytearray) -> object:
-    if len(document) < _MANY_OBJECTS:
-        return _orjson.loads(document)
     # A collection finds nothing in objects that are only just being made, and a large document
     # would set off many.
     enabled = gc.isenabled()
@@ -215,7 +214,8 @@ def encode(value: "Any") -> bytes:
         text = exact.encode(value)
     # A lone surrogate cannot be UTF-8; its backslash form is what JSON has for it.
     document = text.encode("utf-8", "backslashreplace")
-    _weigh(len(document))
+    if _orjson is None:
+        _weigh(len(document))
     return document
 
 
@@ -223,7 +223,7 @@ def _weigh(size: int) -> None:
     """Count what the interpreter's engine has done, and change engines once it pays."""
     global _handled
     _handled += size
-    if _orjson is None and (_handled > _WORTH_ORJSON or "orjson" in _modules):
+    if _handled > _WORTH_ORJSON or "orjson" in _modules:
         _adopt_orjson()
 
 
@@ -247,7 +247,8 @@ def _adopt_orjson() -> None:
 
 def _fits_orjson(document: bytes | bytearray) -> bool:
     """Whether no integer in it can be beyond 64 bits, which orjson would read as a float."""
-    return _LONG_NUMBER not in document.translate(_DIGITS)
+    # find, as "in" takes twice as long for bytes.
+    return document.translate(_DIGITS).find(_LONG_NUMBER) < 0
 
 
 def _decode_slowly(document: bytes | bytearray | str) -> object:

@@ -76,7 +76,9 @@ class Invocation:
         self.request_id = request_id
         self.body = reply.body
         self.content_type = header("content-type")
-        self.deadline_ms = _milliseconds(header("lambda-runtime-deadline-ms"))
+        deadline = header("lambda-runtime-deadline-ms") or ""
+        is_number = deadline.isascii() and deadline.isdigit() and len(deadline) < 18
+        self.deadline_ms = int(deadline) if is_number else 0
         self.function_arn = header("lambda-runtime-invoked-function-arn")
         self.trace_id = header("lambda-runtime-trace-id")
         self.client_context = header("lambda-runtime-client-context")
@@ -84,11 +86,6 @@ class Invocation:
         self.tenant_id = header("lambda-runtime-aws-tenant-id")
         self.invocation_id = header("lambda-runtime-invocation-id")
         self.upload: Upload | None = None
-
-
-def _milliseconds(value: str | None) -> int:
-    known = value and len(value) < 18 and value.isascii() and value.isdigit()
-    return int(value) if value and known else 0
 
 
 class BaseLambdaRuntimeClient:
@@ -167,7 +164,8 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
         itself then. Raises RuntimeApiError when the environment is to end.
         """
         body = result_data if isinstance(result_data, bytes) else result_data.encode()
-        return self._answer("response", invoke_id, body, content_type, _echo(invocation_id))
+        extra = _echo(invocation_id) if invocation_id else ""
+        return self._answer("response", invoke_id, body, content_type, extra)
 
     def open_upload(self, invocation: Invocation, content_type: str, prelude: bytes) -> "Upload":
         """Make ready to stream the invocation's response; nothing is sent as yet.
@@ -252,7 +250,10 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
         body = payload.encode(report)
         extra = f"Lambda-Runtime-Function-Error-Type: {field_value(error_type)}\r\n"
         head = self._post_head(path, "application/json", extra, body)
-        reply = self._exchange(path, head, body)
+        try:
+            reply = self._connection.exchange(head, body)
+        except TRANSPORT_ERRORS as error:
+            raise self.connection_lost(path, error) from error
         if reply.status != 202:
             raise self._failed(
                 f"the Runtime API refused the {path}: {_reply_text(reply)}", reply.status
@@ -264,7 +265,10 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
     ) -> "Answer":
         path = f"invocation/{quote(invoke_id)}/{kind}"
         head = self._post_head(path, content_type, extra, body)
-        reply = self._exchange(path, head, body, self._pipelined_request(body))
+        try:
+            reply = self._connection.exchange(head, body, self._pipelined_request(body))
+        except TRANSPORT_ERRORS as error:
+            raise self.connection_lost(path, error) from error
         if reply.status != 202:
             self.check_reply(kind, invoke_id, len(body), reply)
         if self._connection.interruption is not None:
@@ -295,17 +299,13 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
         _log_refusal(kind, invoke_id, size, reply)
 
     def _post_head(self, path: str, content_type: str, extra: str, body: bytes | None) -> bytes:
+        if content_type != "application/json":
+            content_type = field_value(content_type)
         framing = _STREAMING if body is None else f"Content-Length: {len(body)}\r\n\r\n"
         return (
             f"POST /2018-06-01/runtime/{path} HTTP/1.1\r\n{self._common}"
-            f"Content-Type: {field_value(content_type)}\r\n{extra}{framing}"
+            f"Content-Type: {content_type}\r\n{extra}{framing}"
         ).encode()
-
-    def _exchange(self, path: str, head: bytes, body: bytes = b"", following: bytes = b"") -> Reply:
-        try:
-            return self._connection.exchange(head, body, following)
-        except TRANSPORT_ERRORS as error:
-            raise self.connection_lost(path, error) from error
 
     def connection_lost(self, path: str, error: Exception) -> RuntimeApiError:
         """What to raise when the call of this path ended with such an error."""

@@ -37,7 +37,7 @@ from lambda_runtime.runtime_api.http1 import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     Piece = bytes | tuple[bytearray, int, list[int]]
     """What was received, or the body that it was received into: from where on, and the counts."""
@@ -47,9 +47,12 @@ _SMALL = 32 * 1024
 _RECEIVE = 64 * 1024
 _PEEK = _socket.MSG_PEEK | _socket.MSG_DONTWAIT
 _STATUS = len(b"HTTP/1.1 202")
+_LOOKS = 4
+"""Looks at a connection after which a cheaper way to look has paid for its import."""
 _LOOK_SECONDS = 0.05
 """How often to look, while the peer takes nothing more of a request, whether it has refused it."""
 _MOST_INTERRUPTIONS = 100
+_CLOSED = "the Runtime API closed the connection in the middle of a reply"
 _DEPTH = 400
 """Frames for which there has to be room."""
 
@@ -110,6 +113,9 @@ class Connection:
         self._journal: list[Piece] | None = None
         self._waited_at = -1
         self._polled: Reply | None = None
+        self._known: tuple[bytes, Reply] | None = None
+        self._looks = 0
+        self._look: Callable[[int], list[tuple[int, int]]] | None = None
         self.interruption: BaseException | None = None
         """What was raised during the last exchange by others, which did not stop it."""
         self.has_begun = False
@@ -131,9 +137,11 @@ class Connection:
         Disconnected when it ends before the reply does, ProtocolError when the reply is not HTTP.
         What others raise meanwhile does not stop it, and is kept in ``interruption``.
         """
-        self.leave_if_inherited()
+        if posix.getpid() != self._owner:
+            sys.exit()
         parts = (head + body + following,) if len(body) < _SMALL else (head, body, following)
-        self.interruption, self._polled, self._journal, self._sent = None, None, None, []
+        self.interruption = self._polled = self._journal = None
+        self._sent = []
         interruptions = 0
         self.has_begun = True  # whatever is raised from here on is dealt with
         while True:
@@ -156,7 +164,8 @@ class Connection:
                 self.interruption = self.interruption or error
         # No call here, in which something could be raised before the next reply is known of.
         self._journal, self.following = None, following != b""
-        self._keep_or_close(reply)
+        if reply.closing or (self._at != len(self._buffer) and not self.following):
+            self.close()
         return reply
 
     def poll(self, request: bytes) -> Reply:
@@ -165,7 +174,8 @@ class Connection:
         Raises as ``exchange`` does, and whatever others raise meanwhile; then it may be called
         again for the same reply, and so it may until ``settle``.
         """
-        self.leave_if_inherited()
+        if posix.getpid() != self._owner:
+            sys.exit()
         self._waited_at = -1
         try:
             if not self.following:
@@ -187,7 +197,8 @@ class Connection:
         if reply is not None:
             self.following = False
             self._journal = None
-            self._keep_or_close(reply)
+            if reply.closing or self._at != len(self._buffer):
+                self.close()
 
     def has_interrupted_wait(self) -> bool:
         """Whether what ``poll`` raised has ended its wait for bytes, and none had come."""
@@ -195,17 +206,29 @@ class Connection:
 
     def _read(self) -> Reply:
         """The reply that is under way, from its beginning."""
-        self._begin_reading()
-        return self._receive()
+        if self._journal is not None:
+            self._buffer, self._at = _whole(self._journal), 0
+        buffer, start = self._buffer, self._at
+        self._journal = [buffer[start:]]
+        if start == len(buffer):
+            self._buffer, self._at = buffer, start = self._received(), 0
+            if not buffer:
+                raise Disconnected(_CLOSED)
+        # To an answer the platform says the same every time.
+        if self._known is not None:
+            known, reply = self._known
+            if buffer.startswith(known, start):
+                self._at = start + len(known)
+                return reply
+        reply = self._receive()
+        if reply.status == 202 and self._buffer is buffer and not reply.closing:
+            self._known = buffer[start : self._at], reply
+        return reply
 
     def _begin_reading(self) -> None:
         if self._journal is not None:
             self._buffer, self._at = _whole(self._journal), 0
         self._journal = [self._buffer[self._at :]]
-
-    def _keep_or_close(self, reply: Reply) -> None:
-        if reply.closing or (self._at != len(self._buffer) and not self.following):
-            self.close()
 
     def begin(self, message: tuple[bytes, ...], flags: int = 0) -> tuple[_socket.socket, int]:
         """Send the first bytes of a request; return the socket for the rest, and their number.
@@ -229,7 +252,7 @@ class Connection:
 
     def leave_if_inherited(self) -> None:
         """Raise SystemExit in a child process: whatever is to be sent is its parent's to send."""
-        if self.is_inherited():
+        if posix.getpid() != self._owner:
             sys.exit()
 
     def receive(self) -> Reply:
@@ -242,8 +265,14 @@ class Connection:
 
     def _receive(self) -> Reply:
         reply = self._receive_head()
+        length = body_length(reply.status, reply.headers)
+        start, end = self._at, self._at + length
+        if start <= end <= len(self._buffer):
+            self._at = end
+            reply.body = self._buffer[start:end]
+            return reply
         self._in_body = True
-        self._receive_body(reply)
+        self._receive_body(reply, length)
         self._in_body = False
         return reply
 
@@ -257,7 +286,7 @@ class Connection:
         reply = self._receive_head()
         reply.closing = True
         try:
-            self._receive_body(reply)
+            self._receive_body(reply, body_length(reply.status, reply.headers))
         except (OSError, Disconnected):
             pass
         return reply
@@ -330,6 +359,7 @@ class Connection:
         self._in_body = False
         self.following = False
         self._journal = None
+        self._looks, self._look = 0, None
 
     def _open(self) -> _socket.socket:
         host, port = self.address
@@ -352,9 +382,15 @@ class Connection:
     def _usable(self) -> _socket.socket | None:
         """The open connection, unless the peer has closed it or spoken out of turn."""
         if self._socket is not None:
+            # Nothing has happened on it: then there is nothing to be received, and no exception.
+            if self._look is not None and not self._look(0):
+                return self._socket
             try:
                 self._socket.recv(1, _PEEK)
             except BlockingIOError:
+                self._looks += 1
+                if self._looks == _LOOKS:
+                    self._look = _look_at(self._socket)
                 return self._socket
             except OSError:
                 pass
@@ -376,7 +412,7 @@ class Connection:
                     self.close()  # not a byte was taken
             if not sent:
                 sent.extend(map(self._open().send, parts[:1]))
-        return sent[0] == sum(map(len, parts)) or all(
+        return sent[0] == (len(parts[0]) if len(parts) == 1 else sum(map(len, parts))) or all(
             self.send_rest(part, self.timeout, sent) for part in unsent(parts, sum(sent))
         )
 
@@ -384,7 +420,7 @@ class Connection:
         """Add what has arrived to the buffer, dropping from it what has been read."""
         received = self._received()
         if not received:
-            raise Disconnected("the Runtime API closed the connection in the middle of a reply")
+            raise Disconnected(_CLOSED)
         rest = self._buffer[self._at :]
         self._buffer, self._at = rest + received if rest else received, 0
 
@@ -398,7 +434,13 @@ class Connection:
 
     def _receive_head(self) -> Reply:
         while True:
-            status, headers, closing = parse_head(self._head())
+            start = self._at
+            if (found := self._buffer.find(b"\r\n\r\n", start)) >= 0:
+                head = self._buffer[start:found]
+                self._at = found + 4
+            else:
+                head = self._head()
+            status, headers, closing = parse_head(head)
             if status >= 200:
                 return Reply(status, headers, closing)
             if status == 101:
@@ -437,8 +479,7 @@ class Connection:
         self._at = found + 2
         return line
 
-    def _receive_body(self, reply: Reply) -> None:
-        length = body_length(reply.status, reply.headers)
+    def _receive_body(self, reply: Reply, length: int) -> None:
         if length == CHUNKED:
             reply.body = self._chunks()
             reply.trailers = parse_lines(self._lines())
@@ -499,6 +540,23 @@ def unsent(message: tuple[bytes, ...], sent: int) -> "Iterator[memoryview]":
         if sent < len(part):
             yield memoryview(part)[sent:]
         sent = max(0, sent - len(part))
+
+
+def _look_at(connection: _socket.socket) -> "Callable[[int], list[tuple[int, int]]] | None":
+    """A function that tells, without an exception, whether something has happened on it.
+
+    None where there is no such function, or user code has replaced it.
+    """
+    try:
+        import select
+
+        if isinstance(select.poll, type(posix.getpid)):
+            poll = select.poll()
+            poll.register(connection, select.POLLIN)
+            return poll.poll
+    except Exception:
+        pass
+    return None
 
 
 def _whole(journal: "list[Piece]") -> bytes:

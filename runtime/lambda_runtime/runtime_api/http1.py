@@ -24,6 +24,7 @@ MAX_HEAD = 256 * 1024
 MAX_BODY = 64 * 1024 * 1024
 """Bytes a body may have: ten times the largest event Lambda delivers."""
 
+_BODILESS = (204, 304)
 CHUNKED = -1
 UNTIL_CLOSE = -2
 
@@ -35,6 +36,10 @@ _HEX = frozenset(b"0123456789abcdefABCDEF")
 _known_statuses: dict[str, int] = {}
 _known_names: dict[str, str] = {}
 _KNOWN_LIMIT = 256
+
+_heads: "dict[int, bytes | _Layout]" = {}
+"""By its length, the last head of this length; from the second on, as a layout."""
+_HEADS_LIMIT = 32
 
 
 class ProtocolError(Exception):
@@ -49,6 +54,86 @@ def parse_head(block: bytes) -> tuple[int, dict[str, str], bool]:
     Header names are in lower case. A header that is repeated has its values joined by a comma, as
     RFC 9110, section 5.3 reads it.
     """
+    known = _heads.get(len(block))
+    if type(known) is _Layout and (fields := known.read(block)) is not None:
+        return known.status, fields, known.closing
+    parsed = _parse_head(block)
+    if known is not None:
+        _heads[len(block)] = _Layout(block, parsed, known)
+    else:
+        if len(_heads) >= _HEADS_LIMIT:
+            _heads.clear()
+        _heads[len(block)] = block
+    return parsed
+
+
+class _Layout:
+    """A head that has been parsed, to read the next one of the same length by comparison.
+
+    Of two heads in succession nearly all bytes are the same: the request id differs, the deadline,
+    the trace id, now and then the date. Where the rest is the same, those few values stand where
+    they stood, and a value in which no line can end is all that the bytes can mean. Which values
+    differ is learnt from the heads themselves: from this one, and one that came ``before``.
+    """
+
+    __slots__ = ("_fields", "_same", "_same_of", "block", "closing", "status", "varying")
+
+    def __init__(
+        self, block: bytes, parsed: tuple[int, dict[str, str], bool], before: "bytes | _Layout"
+    ) -> None:
+        try:
+            from _operator import itemgetter
+        except ImportError:
+            from operator import itemgetter
+        self.status, fields, self.closing = parsed
+        self.block, self._fields = block, fields.copy()
+        known: set[str] = set()
+        if not isinstance(before, bytes):
+            known, before = {name for name, _ in before.varying}, before.block
+        others = _values(before)
+        self.varying: list[tuple[str, slice]] = [
+            (name, place)
+            for name, place in _values(block).items()
+            if others.get(name) == place
+            and name not in _FRAMING
+            and (name in known or block[place] != before[place])
+        ]
+        edges = [edge for _, place in self.varying for edge in (place.start, place.stop)]
+        parts = map(slice, [0, *edges[1::2]], [*edges[::2], len(block)])
+        # A getter of one thing gives no tuple: hence the second, which is nothing.
+        self._same_of = itemgetter(*parts, slice(0))
+        self._same = self._same_of(block.decode("latin-1"))
+
+    def read(self, block: bytes) -> dict[str, str] | None:
+        """The fields of a head of the same length, None if it is made up otherwise."""
+        if not block.isascii() or self._same_of(head := block.decode()) != self._same:
+            return None
+        fields = self._fields.copy()
+        for name, place in self.varying:
+            value = head[place]
+            if not value.isprintable():
+                return None
+            fields[name] = value.strip(" ")
+        return fields
+
+
+_FRAMING = ("connection", "transfer-encoding")
+"""Whose values say more than themselves: no head is read past another value of theirs."""
+
+
+def _values(block: bytes) -> "dict[str, slice]":
+    """Where in a head that has been parsed the values are; nothing if it names a header twice."""
+    values: dict[str, slice] = {}
+    lines = block.split(b"\r\n")
+    end = len(lines[0])
+    for line in lines[1:]:
+        raw = line.partition(b":")[0]
+        start, end = end + 2 + len(raw) + 1, end + 2 + len(line)
+        values[raw.decode().lower()] = slice(start, end)
+    return values if len(values) == len(lines) - 1 else {}
+
+
+def _parse_head(block: bytes) -> tuple[int, dict[str, str], bool]:
     text = block.decode("utf-8", "replace")
     status_line, *lines = text.split("\r\n")
     is_old = status_line[7:8] == "0"
@@ -142,20 +227,20 @@ def _check_value(name: str, value: str) -> None:
 
 def body_length(status: int, headers: dict[str, str]) -> int:
     """How many bytes of body follow the head, or CHUNKED, or UNTIL_CLOSE."""
-    if status < 200 or status == 204 or status == 304:
+    if status < 200 or status in _BODILESS:
         return 0
-    coding = headers.get("transfer-encoding")
-    if coding is not None:
+    if (coding := headers.get("transfer-encoding")) is not None:
         if coding.lower() != "chunked":
             raise ProtocolError(f"unknown Transfer-Encoding {coding[:80]!r}")
         return CHUNKED
-    length = headers.get("content-length")
-    return UNTIL_CLOSE if length is None else _content_length(length)
+    if (length := headers.get("content-length")) is None:
+        return UNTIL_CLOSE
+    if len(length) < 8 and length.isascii() and length.isdigit():
+        return int(length)
+    return _content_length(length)
 
 
 def _content_length(value: str) -> int:
-    if len(value) < 8 and value.isascii() and value.isdigit():
-        return int(value)
     # A repeated Content-Length is legal when every copy agrees.
     first, *others = [part.strip(" \t") for part in value.split(",")]
     if not (first.isascii() and first.isdigit()) or any(other != first for other in others):

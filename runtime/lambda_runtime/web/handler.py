@@ -84,4 +84,4 @@ def _event_handler(name: str) -> "Callable[[object, object], object]":
             f"{EVENT_HANDLER} is {name!r}, which is a web application: it must be a function of "
             "event and context",
         )
-    return handlers.adapt(handler)
+    return handlers.prepare(handler)

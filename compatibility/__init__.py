@@ -1,0 +1,1 @@
+"""Tries libraries, unchanged and at their newest, on this runtime and on AWS's."""

@@ -1,0 +1,96 @@
+"""All event source mappings: starts, replaces and stops them."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol
+
+from lambda_emulator.mappings.configuration import MappingConfiguration
+from lambda_emulator.mappings.filters import Filters
+from lambda_emulator.mappings.queues import QueueMapping
+from lambda_emulator.mappings.tools import Status, Tools
+
+_STOP_SECONDS = 15.0
+
+
+class _Runnable(Protocol):
+    async def run(self) -> None: ...
+    async def stop(self) -> None: ...
+    async def close(self) -> None: ...
+
+
+@dataclass
+class _Running:
+    mapping: _Runnable
+    task: asyncio.Task[None]
+
+
+class Mappings:
+    """The mappings of an account, by their UUID."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._running: dict[str, _Running] = {}
+        self._statuses: dict[str, Status] = {}
+        self._lock = asyncio.Lock()
+
+    async def __aenter__(self) -> Mappings:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def put(self, configuration: MappingConfiguration) -> None:
+        """Start a mapping, replace the one with its UUID, or end it if it is not enabled.
+
+        It returns when the old one has ended, which takes seconds if a batch is under way. Raises
+        ValueError for a filter that is none.
+        """
+        Filters(configuration.filters, configuration.source.service)
+        async with self._lock:
+            status = self._statuses.setdefault(configuration.uuid, Status())
+            if configuration.uuid in self._running:
+                status.state = "Updating" if configuration.enabled else "Disabling"
+                await self._end(configuration.uuid)
+            if configuration.enabled:
+                self._start(configuration, status)
+            status.state = "Enabled" if configuration.enabled else "Disabled"
+
+    def _start(self, configuration: MappingConfiguration, status: Status) -> None:
+        mapping = QueueMapping(configuration, self._tools, status)
+        task = asyncio.create_task(mapping.run(), name=f"mapping {configuration.uuid}")
+        self._running[configuration.uuid] = _Running(mapping, task)
+
+    def status(self, uuid: str) -> Status:
+        """The state of a mapping. Raises KeyError."""
+        return self._statuses[uuid]
+
+    async def remove(self, uuid: str) -> None:
+        """End a mapping and forget it. Raises KeyError."""
+        async with self._lock:
+            self._statuses[uuid].state = "Deleting"
+            await self._end(uuid)
+            del self._statuses[uuid]
+
+    async def _end(self, uuid: str) -> None:
+        running = self._running.pop(uuid, None)
+        if running is None:
+            return
+        await running.mapping.stop()
+        _, pending = await asyncio.wait([running.task], timeout=_STOP_SECONDS)
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(running.task, return_exceptions=True)
+        await running.mapping.close()
+
+    async def close(self) -> None:
+        """End all."""
+        async with self._lock:
+            await asyncio.gather(*(self._end(uuid) for uuid in list(self._running)))

@@ -1,0 +1,38 @@
+"""Which function is which operation, and which operations are not emulated."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from lambda_emulator.service.service import Service
+
+Document = dict[str, Any]
+Operation = Callable[[Service, Document], Document | Awaitable[Document]]
+
+OPERATIONS: dict[str, Operation] = {}
+
+_DURABLE = "durable functions are run by AWS's local runner (dex-local-runner), see docs"
+NOT_EMULATED: Mapping[str, str] = dict.fromkeys(
+    (
+        *("CheckpointDurableExecution", "DeleteDurableExecution", "GetDurableExecution"),
+        *("GetDurableExecutionHistory", "GetDurableExecutionState"),
+        *("ListDurableExecutionsByFunction", "PauseDurableExecution", "ResumeDurableExecution"),
+        *("SendDurableExecutionCallbackFailure", "SendDurableExecutionCallbackHeartbeat"),
+        *("SendDurableExecutionCallbackSuccess", "StopDurableExecution"),
+    ),
+    _DURABLE,
+)
+
+
+def operation(name: str) -> Callable[[Operation], Operation]:
+    """Make a function the operation of this name: it takes the input's members, gives the answer's.
+
+    It raises ApiError for what the service refuses.
+    """
+
+    def register(function: Operation) -> Operation:
+        OPERATIONS[name] = function
+        return function
+
+    return register

@@ -1,0 +1,1 @@
+"""SAM and CloudFormation templates: what they say of functions, done with the Lambda API."""

@@ -1,0 +1,1 @@
+"""Makes releases that anyone can make again and compare, and publishes them."""
