@@ -3,6 +3,7 @@
 import json
 import marshal
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,6 +21,8 @@ _HOME = _HERE.parents[2]
 _GRACE = 30
 _LEAST_GROWTH = 16_000_000
 _MB = 1_000_000
+_FEW = 5
+"""A pack of fewer modules than this takes longer to open than it saves."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,8 @@ class Build:
         if answers is not None and self.options.lazy:
             record, lazy = laziness.settle(self, record, answers)
         written = self._write(record, before, lazy, is_static=answers is None)
+        if lazy is None and len(written["modules"]) < _FEW:
+            self._leave_out_pack(written)
         if answers is not None:
             self._compare(answers)
             self.touched = written["touched"]
@@ -237,6 +242,16 @@ class Build:
             )
         if packed != unpacked:
             self.say("answers differ from run to run, so they could not be compared")
+
+    def _leave_out_pack(self, written: dict[str, Any]) -> None:
+        """Remove the pack again, unless it lies beside others: then it would be missed."""
+        path = Path(written["file"])
+        if len(list(path.parent.iterdir())) == 1:
+            shutil.rmtree(path.parent)
+            reason = "there are too few imports for a pack to be faster"
+            written["left_out"] |= dict.fromkeys(written["modules"], reason)
+            written |= {"bytes": 0, "modules": {}, "early": [], "late": [], "sizes": {}}
+            self.say(f"no pack: {reason}")
 
     def _summarise(self, before: int, written: dict[str, Any]) -> None:
         code = written["bytecode"]
