@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="name that requests may call it by, besides loopback and --host (repeatable)",
+        help="name by which clients may call, besides loopback and --host (repeatable)",
     )
     add("--port", type=values.port, default=9000, help="port of the API (default: %(default)s)")
     add("--region", help="its region (default: that of your AWS variables, or us-east-1)")

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from lambda_emulator.invocation import new_trace_id
 
 LIMIT = 16
-"""About so many invocations of a chain are run; the next one is not."""
+"""The platform runs about this many invocations of a chain and refuses the next one."""
 
 MESSAGE = (
     "Lambda has detected your function being invoked in a recursive loop with other AWS resources "
