@@ -1,8 +1,8 @@
-"""``python -m lambda_runtime.start.bundle [ROOT]``: puts the cold path's byte-code into one file.
+"""``python -m lambda_runtime.start.bundle [ROOT]``: writes the cold path's byte-code to one file.
 
-Importing the dozen modules of the cold path one by one takes a dozen system calls each and a tenth
-of the interpreter's start. Layer and image carry this file, made by the interpreter that they run
-on; in a checkout there is none, and the modules are imported as usual.
+To import the modules of the cold path one by one takes a dozen system calls each, and a tenth of
+the interpreter's start. Layer and image contain the file, made by their own interpreter. A checkout
+has no such file, and imports the modules as usual.
 """
 
 import ast
@@ -59,9 +59,9 @@ LATE = (
     "lambda_runtime.shutdown",
     "lambda_runtime.streaming",
 )
-"""What an invocation may need later. In memory it is there even when no file can be opened: because
-the function has used up its descriptors, or has changed its root folder. It is the end of the file,
-and costs the start no more than to be read."""
+"""Modules that an invocation may need later. The bundle keeps them in memory, for functions that
+use up all descriptors or change the root folder. They are the end of the file, and cost the start
+no more than to be read."""
 
 
 def write(root: str) -> str:
@@ -95,11 +95,11 @@ def _compile(root: str, name: str) -> CodeType:
 
 
 def _drop_docstrings(tree: ast.Module) -> None:
-    """Leave out what no start has a use for: an eighth of the bundle."""
+    """Drop the docstrings, which no start needs: an eighth of the bundle."""
     for node in ast.walk(tree):
         documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
         if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
-            # A body has to have a statement, and the next one keeps its line.
+            # A body needs a statement, and the next statement keeps its line number.
             node.body[0] = ast.copy_location(ast.Pass(), node.body[0])
 
 
@@ -129,7 +129,7 @@ class _WithoutAnnotations(ast.NodeTransformer):
 
 
 def main(arguments: list[str]) -> int:
-    """Write the bundle under the folder given, by default the one this package is in."""
+    """Write the bundle under the given folder, by default the folder of this package."""
     root = arguments[0] if arguments else os.path.abspath(f"{__file__}/../../..")
     try:
         print(write(root))

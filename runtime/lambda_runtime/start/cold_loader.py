@@ -1,8 +1,8 @@
-"""Loads the runtime out of the bundle that ``bundle`` wrote.
+"""Loads the runtime from the bundle that ``bundle`` wrote.
 
-Never imported: ``bundle`` puts its byte-code first in the file, and ``bootstrap`` executes it with
-``home``, the folder of the package, ``modules``, byte-code by module name, ``content``, the whole
-file, and ``sizes``, by name the length of the marshalled byte-code at the end of it.
+No code imports this module. ``bundle`` puts its byte-code first in the file, and ``bootstrap``
+executes it with ``home``, the package's folder; ``modules``, byte-code by module name; ``content``,
+the whole file; and ``sizes``, by name the length of the marshalled byte-code at the file's end.
 """
 
 import sys
@@ -23,7 +23,7 @@ sizes: dict[str, int] = globals()["sizes"]
 
 
 class ColdFinder:
-    """Finder and loader in one, for the package and for ``trusted``, which takes over then."""
+    """Finder and loader for the first modules, until ``trusted`` is loaded and takes over."""
 
     def find_spec(
         self, name: str, path: object = None, target: object = None
@@ -57,7 +57,7 @@ class ColdFinder:
 
 
 def _moved(code: "CodeType", file: "str | None") -> "CodeType":
-    """The code, functions and all, as compiled from this file."""
+    """The code and its functions, with this file as their source file."""
     try:
         from _imp import _fix_co_filename  # type: ignore[attr-defined]
     except ImportError:
