@@ -97,7 +97,7 @@ class InvokeApi:
                 await response.write(_completion(reply))
                 await response.finish()
             except Disconnected:
-                # The end of this block tells the runtime that nobody reads any more.
+                # The end of this block tells the runtime that the caller no longer reads.
                 return
 
 
