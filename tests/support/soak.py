@@ -73,7 +73,7 @@ def _batch(seed: int, rate: float) -> Account:
 
 
 def _managed_batch(seed: int, rate: float) -> Account:
-    # Which way it goes follows from the seed too.
+    # The seed also determines the concurrency mode.
     way = list(WAYS)[seed % len(WAYS)]
     return asyncio.run(run_managed_batch(seed, _BATCH, rate, way))
 
