@@ -18,6 +18,7 @@ import pytest
 
 from lambda_emulator.asynchronous.configuration import EventConfiguration
 from lambda_emulator.asynchronous.queue import EventQueue
+from lambda_emulator.asynchronous.store import Event, Store
 from lambda_emulator.ground import recursion
 from lambda_emulator.ground.clients import Services
 from lambda_emulator.ground.clock import Clock
@@ -567,6 +568,30 @@ def test_events_survive_a_kill(tmp_path: Path) -> None:
             assert put <= again | set(invoked)
             # Between the function's line and the note that the event is done nothing else is run.
             assert len(again & set(invoked)) <= 1
+
+    asyncio.run(run())
+
+
+def test_what_waits_keeps_its_time_when_the_scale_changes(tmp_path: Path) -> None:
+    async def run() -> None:
+        # It is to be tried again in a minute: of this machine at first, then of a clock that has
+        # it pass in less than a second.
+        async with room(fails, scale=1, folder=tmp_path) as place:
+            place.queue.put("name", None, b"{}")
+            await until(
+                lambda: place.queue._store.next_due(()) is not None and place.functions.calls
+            )
+        async with room(fails, scale=600, folder=tmp_path) as place:
+            await place.done()
+            assert len(place.functions.calls) == 2
+            # It is as old by the new clock as it was by the old one.
+            state, now = State(), 1_800_000_000.0
+            waits = Event("id", "name", None, b"", None, TRACE, 1, None, now - 100, due=now + 60)
+            Store(state, Clock(1)).put(waits)
+            Store(state, Clock(10))
+            ((span,),) = state.rows("SELECT due - received FROM events")
+            assert span == pytest.approx(16)
+            state.close()
 
     asyncio.run(run())
 

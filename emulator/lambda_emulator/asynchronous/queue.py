@@ -63,7 +63,7 @@ class EventQueue:
         self._configuration = configuration
         self._clock = clock
         self._counts = counts
-        self._store = Store(state)
+        self._store = Store(state, clock)
         self._tell = services.tell
         self._destinations = Destinations(services, self.put)
         self._paces: defaultdict[str, _Pace] = defaultdict(_Pace)

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from lambda_emulator.ground.clock import Clock
 from lambda_emulator.ground.destinations import Parcel
 from lambda_emulator.ground.invoking import Outcome
 from lambda_emulator.ground.state import State
@@ -29,6 +30,7 @@ CREATE TABLE IF NOT EXISTS deliveries (
     parcel TEXT NOT NULL, since REAL NOT NULL, due REAL NOT NULL, delays INTEGER NOT NULL,
     taken INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX IF NOT EXISTS deliveries_due ON deliveries (taken, due);
+CREATE TABLE IF NOT EXISTS scale (id INTEGER PRIMARY KEY, scale REAL NOT NULL);
 UPDATE events SET taken = 0;
 UPDATE deliveries SET taken = 0;
 """
@@ -77,9 +79,31 @@ class Delivery:
 class Store:
     """The queue's tables."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, clock: Clock) -> None:
         self._state = state
         state.create(_TABLES)
+        self._rescale(clock)
+
+    def _rescale(self, clock: Clock) -> None:
+        """Have what waits wait as long by a clock of another scale, and be as old by it."""
+        now = clock.now()
+        for row in self._state.rows("SELECT scale FROM scale"):
+            values = {"now": now, "factor": row["scale"] / clock.scale}
+            self._state.together(
+                [
+                    (
+                        "UPDATE events SET due = :now + (due - :now) * :factor,"
+                        " received = :now + (received - :now) * :factor",
+                        values,
+                    ),
+                    (
+                        "UPDATE deliveries SET due = :now + (due - :now) * :factor,"
+                        " since = :now + (since - :now) * :factor",
+                        values,
+                    ),
+                ]
+            )
+        self._state.rows("INSERT OR REPLACE INTO scale VALUES (1, ?)", clock.scale)
 
     def put(self, event: Event) -> None:
         """Queue an event."""

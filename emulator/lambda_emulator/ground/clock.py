@@ -1,7 +1,7 @@
 """The clock that ``--time-scale`` speeds up.
 
 Moments are Unix times of this machine, in seconds; durations are Lambda's. Only durations are
-scaled: a moment that was stored means the same after a restart, at any scale.
+scaled.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class State:
         """Run one statement; its rows."""
         return self._database.execute(statement, values).fetchall()
 
-    def together(self, statements: Iterable[tuple[str, tuple[Any, ...]]]) -> None:
+    def together(self, statements: Iterable[tuple[str, tuple[Any, ...] | dict[str, Any]]]) -> None:
         """Run statements as one: all of them happen or none."""
         self._database.execute("BEGIN IMMEDIATE")
         try:

@@ -11,6 +11,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,8 @@ class Runtimes:
         self._settings = settings
         self._archives = archives
         self._folder = folder
+        self._lock = threading.Lock()
+        shutil.rmtree(folder, ignore_errors=True)  # its links may be of another installation
         self._pythons: dict[str, Path] = {}
         self._told: set[str] = set()
         self.endpoint = ""
@@ -168,11 +171,12 @@ class Runtimes:
         It has links to the emulator's own packages, which run on every version of Python.
         """
         folder = self._folder / "packages"
-        if not folder.is_dir():
-            folder.mkdir(parents=True)
-            wanted = ["boto3", "awslambdaric"] if self._settings.awslambdaric else ["boto3"]
-            for source in {path for name in wanted for path in _distribution(name)}:
-                (folder / source.name).symlink_to(source)
+        with self._lock:
+            if not folder.is_dir():
+                folder.mkdir(parents=True)
+                wanted = ["boto3", "awslambdaric"] if self._settings.awslambdaric else ["boto3"]
+                for source in {path for name in wanted for path in _distribution(name)}:
+                    (folder / source.name).symlink_to(source)
         return folder
 
 
