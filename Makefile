@@ -79,7 +79,7 @@ test-all: setup ## the same with the long forms, before a release: an hour or mo
 	@FUZZ=10 $(PYTEST) -m "" --durations=50
 	@$(MAKE) soak
 
-soak: setup ## faults at random bytes, then a million invocations (shorter: make soak ARGS="--batches 5 --managed 4 --mixed 2000 --memory 100000")
+soak: setup ## faults at random bytes, a million invocations, messages under crashes (shorter: make soak ARGS="--batches 5 --managed 4 --mixed 2000 --memory 100000 --messages 500")
 	@PYTHONPATH=.:runtime:emulator:tests $(PY) -m support.soak $(ARGS)
 
 lint: setup ## ruff and mypy --strict: what .ci/run checks besides the tests

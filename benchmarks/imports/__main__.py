@@ -68,9 +68,13 @@ def _run(functions: list[str], rounds: int, wanted: str | None, drawing: Path | 
             cache.mkdir(parents=True, exist_ok=True)
             places = stage.stage(function, str(base), cache, to, packer=str(python))
             runs = _measure(commands, places, rounds)
-            ratios.append(_print(function, runs))
+            figures = _print(function, runs)
+            if function != stage.NOTHING:
+                ratios.append(figures)
     if drawing is not None:
         _draw(drawing, functions[-1], runs)
+    if not ratios:
+        return
     means = [statistics.geometric_mean(column) for column in zip(*ratios, strict=True)]
     row = [f"**{mean:.2f}**" for mean in means]
     print(f"| geometric mean | {' | '.join(row)} | |")

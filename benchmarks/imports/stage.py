@@ -12,6 +12,8 @@ from benchmarks.toolchain import BenchmarkError
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 FUNCTIONS = tuple(sorted(path.parent.name for path in HERE.glob("*/app.py")))
+NOTHING = "nothing"
+"""The function that imports nothing, which is not to be slower; no mean counts it."""
 WITH_BYTECODE, WITHOUT, PACKED = "byte-code", "no byte-code", "packed"
 
 # Without this setting Powertools traces, and warns that it finds no daemon.

@@ -115,6 +115,25 @@ def test_dependencies_for_the_other_architecture(
     assert architecture.strip() == "arm64"
 
 
+def test_a_pack_that_an_image_is_built_with(
+    engine: Engine, python: str, base: str, toolbox: str, tmp_path: Path
+) -> None:
+    """Of one module only the pack has the code."""
+    files = {
+        "app.py": "import yaml\nVALUE = [yaml.safe_load('a: 1'), yaml.events.__file__]\n"
+        "def handler(event, context):\n    return [VALUE, event]\n",
+        "requirements.txt": "pyyaml==6.0.4\n",
+    }
+    (command,) = blocks("pack.md")["packed"]
+    gone = "rm /var/task/yaml/events.py /var/task/yaml/__pycache__/events.*"
+    steps = dockerfile("two-stages", python).split("\nFROM ")
+    steps[0] = f"{steps[0].rstrip()}\n{command.rstrip()}\nRUN {gone}\n"
+    tag = build_user_image(engine, tmp_path, "\nFROM ".join(steps), files, trust())
+    with started(engine, tag, options=LOCKED) as container:
+        answer = container.invoke({"b": 2})
+    assert answer == [[{"a": 1}, "/var/task/yaml/events.py"], {"b": 2}]
+
+
 def test_a_layer_s_folder_copied_to_opt(
     engine: Engine, python: str, base: str, tmp_path: Path
 ) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sysconfig
 from pathlib import Path
 
 import pytest
@@ -28,9 +27,8 @@ def python() -> Path:
 
 
 def write_function(task: Path) -> None:
-    packs.write_function(task)
-    compiled = task / "acme" / f"{packs.EXTENSION}{sysconfig.get_config_var('EXT_SUFFIX')}"
-    compiled.unlink()  # it is this machine's
+    packs.write_files(task, packs.SOURCES)
+    packs.install_distribution(task, "acme", "1.0", packs.ACME, compiled=False)
     (task / "app.py").write_text(packs.APP.replace(f"import acme.{packs.EXTENSION}\n", ""))
 
 

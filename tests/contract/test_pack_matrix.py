@@ -85,13 +85,16 @@ def compare(source: Path, tmp_path: Path) -> None:
         assert packed.answer[2][name] == plain.answer[2][name], name
 
 
-def test_requests(tmp_path: Path) -> None:
-    compare(stage.HERE / "requests", tmp_path)
+@pytest.mark.parametrize("function", [stage.NOTHING, "requests"])
+def test_small_functions(function: str, tmp_path: Path) -> None:
+    compare(stage.HERE / function, tmp_path)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("function", [name for name in stage.FUNCTIONS if name != "requests"])
+@pytest.mark.parametrize(
+    "function", [name for name in stage.FUNCTIONS if name not in (stage.NOTHING, "requests")]
+)
 def test_functions(function: str, tmp_path: Path) -> None:
     compare(stage.HERE / function, tmp_path)
 
@@ -106,7 +109,7 @@ def test_import_hooks_of(vendor: str, tmp_path: Path) -> None:
 def test_every_function_is_in_the_matrix() -> None:
     folders = {entry.name for entry in os.scandir(stage.HERE) if entry.is_dir()}
     assert set(stage.FUNCTIONS) == {name for name in folders if not name.startswith("_")}
-    assert len(stage.FUNCTIONS) == 13
+    assert len(stage.FUNCTIONS) == 14
 
 
 def test_the_picture_shows_each_bar() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -11,7 +13,9 @@ from pathlib import Path
 import pytest
 from awscli.customizations.cloudformation.artifact_exporter import zip_folder
 
+from container.engine import require
 from support import packs
+from support.paths import ROOT
 
 TAG = sys.implementation.cache_tag
 ANSWER = [[True, 2, 1], "helper", "sub", "one"]
@@ -25,23 +29,7 @@ def packed(tmp_path: Path) -> Path:
 
 
 def check(task: Path) -> None:
-    """See that the function's imports compile nothing, with this runtime's pack and without."""
-    (task / "probe.py").write_text(
-        "import sys\nCOMPILED = []\n"
-        "def hook(event, args):\n"
-        "    if event == 'compile': COMPILED.append(str(args[1]))\n"
-        "sys.addaudithook(hook)\n"
-        "import app\n"
-        "def handler(e, c):\n"
-        f"    own = [name for name in COMPILED if name.startswith({str(task)!r})]\n"
-        "    return [app.handler(e, c), own]\n"
-    )
-    for switch in ("1", "0"):
-        outcome = packs.run(
-            task, handler="probe.handler", environment={"LAMBDA_RUNTIME_PACK": switch}
-        )
-        assert outcome.answer == [ANSWER, []]
-        assert outcome.stdout == ""
+    packs.compiles_nothing(task, ANSWER)
 
 
 def test_a_folder_that_sam_and_cloudformation_package(packed: Path, tmp_path: Path) -> None:
@@ -56,6 +44,16 @@ def test_a_zip_with_local_times(packed: Path, tmp_path: Path) -> None:
         for file in sorted(packed.rglob("*")):
             archive.write(file, file.relative_to(packed))
     with zipfile.ZipFile(path) as archive:
+        archive.extractall(tmp_path / "var-task")
+    check(tmp_path / "var-task")
+
+
+def test_a_plain_zip(packed: Path, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "pack.md").read_text()
+    (command,) = re.findall(r"`(\(cd packed && zip .*\))`", page)
+    require({"zip": "zip"})
+    subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True, timeout=60)
+    with zipfile.ZipFile(tmp_path / "function.zip") as archive:
         archive.extractall(tmp_path / "var-task")
     check(tmp_path / "var-task")
 

@@ -19,6 +19,7 @@ from layer import pythons
 from layer.run import unzip
 from layer.target import MANAGED_WITH_ORJSON
 from support import machine as abilities
+from support import packs
 from support.contract import check
 from support.contract.cases import all_cases
 from support.contract.session import Case, Session
@@ -138,6 +139,25 @@ def test_cold_modules_come_from_the_bundle(
     with runtime(minor, opt, tmp_path).function("app.loaded", task, {}) as rie:
         loaded = json.loads(rie.invoke(b"{}").body)
     assert {loader for _, loader in loaded.values()} <= {"ColdFinder", "BundleLoader"}
+
+
+@pytest.mark.parametrize("minor", FOUND)
+def test_a_pack_is_used(minor: str, opt: Path, tmp_path: Path) -> None:
+    """Of one module only the pack has the code."""
+    task = tmp_path / "packed"
+    packs.write_files(
+        task,
+        {
+            "app.py": "import acme.core, json\ndef handler(e, c): return acme.core.answer(), e\n",
+        },
+    )
+    packs.install_distribution(task, "acme", "1.0", packs.ACME, compiled=False)
+    packs.pack(task, "--handler", "app.handler", "--in-place", python=FOUND[minor][0])
+    packs.leave_to_the_pack(task, "acme/core.py")
+    with runtime(minor, opt, tmp_path).function("app.handler", task, {}) as rie:
+        reply = rie.invoke(b'{"a": 1}')
+        assert json.loads(reply.body) == [[True, 2, 1], {"a": 1}], reply
+        assert b"is not used" not in reply.log
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,9 @@ from support.paths import ROOT
 from support.process import Outcome, run_function
 
 MACHINE = platform.machine()
-# Distributions build others into the interpreter.
+# A module that no distribution builds into the interpreter, unlike many others.
 EXTENSION = "_lsprof"
-"""The name of an extension module of the interpreter's own."""
+"""The name of one of the interpreter's extension modules, in a separate file."""
 
 APP = f"""\
 import sys
@@ -68,11 +68,14 @@ def write_files(folder: Path, files: dict[str, str]) -> None:
         path.write_text(text)
 
 
-def install_distribution(folder: Path, name: str, version: str, files: dict[str, str]) -> None:
-    """Put a distribution with an extension module into the folder, as an installer does."""
+def install_distribution(
+    folder: Path, name: str, version: str, files: dict[str, str], *, compiled: bool = True
+) -> None:
+    """Put a distribution into the folder, as an installer does, with an extension module or not."""
     write_files(folder, files)
-    compiled = f"{name}/{EXTENSION}{sysconfig.get_config_var('EXT_SUFFIX')}"
-    _make_extension(folder / compiled)
+    extension = f"{name}/{EXTENSION}{sysconfig.get_config_var('EXT_SUFFIX')}"
+    if compiled:
+        _make_extension(folder / extension)
     info = f"{name}-{version}.dist-info"
     metadata = {
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
@@ -80,7 +83,7 @@ def install_distribution(folder: Path, name: str, version: str, files: dict[str,
     }
     write_files(folder, metadata)
     lines = []
-    for file in (*files, compiled, *metadata):
+    for file in (*files, *([extension] if compiled else ()), *metadata):
         digest = hashlib.sha256((folder / file).read_bytes()).digest()
         text = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
         lines.append(f"{file},sha256={text},{(folder / file).stat().st_size}\n")
@@ -93,11 +96,15 @@ def _make_extension(path: Path) -> None:
 
 
 def pack(
-    task: Path, *arguments: str, expect: int = 0, environment: dict[str, str] | None = None
+    task: Path,
+    *arguments: str,
+    expect: int = 0,
+    environment: dict[str, str] | None = None,
+    python: str = sys.executable,
 ) -> subprocess.CompletedProcess[str]:
     """Run ``lambda-runtime pack`` with these arguments."""
     done = subprocess.run(
-        [sys.executable, "-m", "lambda_runtime", "pack", str(task), *arguments],
+        [python, "-m", "lambda_runtime", "pack", str(task), *arguments],
         env={**os.environ, "PYTHONPATH": str(ROOT / "runtime"), **(environment or {})},
         capture_output=True,
         text=True,
@@ -122,3 +129,29 @@ def copy(task: Path, to: Path) -> Path:
 def run(task: Path, **more: object) -> Outcome:
     """Run the function on one event."""
     return run_function("", task=task, **more)  # type: ignore[arg-type]
+
+
+def leave_to_the_pack(task: Path, file: str) -> None:
+    """Remove a module's source and byte-code: only a pack that is used has it then."""
+    source = task / file
+    source.unlink()
+    for compiled in source.parent.glob(f"__pycache__/{source.stem}.*.pyc"):
+        compiled.unlink()
+
+
+def compiles_nothing(task: Path, answer: object) -> None:
+    """See that the function's imports compile nothing, with this runtime's pack and without."""
+    (task / "probe.py").write_text(
+        "import sys\nCOMPILED = []\n"
+        "def hook(event, args):\n"
+        "    if event == 'compile': COMPILED.append(str(args[1]))\n"
+        "sys.addaudithook(hook)\n"
+        "import app\n"
+        "def handler(e, c):\n"
+        f"    own = [name for name in COMPILED if name.startswith({str(task)!r})]\n"
+        "    return [app.handler(e, c), own]\n"
+    )
+    for switch in ("1", "0"):
+        outcome = run(task, handler="probe.handler", environment={"LAMBDA_RUNTIME_PACK": switch})
+        assert outcome.answer == [answer, []]
+        assert outcome.stdout == ""

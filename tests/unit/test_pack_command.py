@@ -332,3 +332,14 @@ def test_modules_of_a_layer_are_its_own(task: Path, tmp_path: Path) -> None:
     (tmp_path / "layer/python/shared.py").write_text("NAME = 'newer'\n")
     path = {"PYTHONPATH": str(tmp_path / "layer/python")}
     assert packs.run(task, environment=path).answer == "newer"
+
+
+def test_a_function_that_imports_next_to_nothing_has_no_pack(task: Path) -> None:
+    (task / "app.py").write_text("def handler(event, context): return event\n")
+    arguments = ["--handler", "app.handler", "--in-place", "--explain", "app"]
+    done = packs.pack(task, *arguments, "--report", str(task.parent / "report.html"))
+    assert "no pack: there are too few imports" in done.stderr
+    assert "too few imports" in done.stdout
+    assert not (task / "lambda-pack").exists()
+    assert (task / f"__pycache__/app.{TAG}.pyc").exists()
+    assert packs.run(task).answer == {}
