@@ -33,7 +33,7 @@ def checkout(tmp_path: Path) -> Path:
 def shell(script: str, folder: Path, environment: dict[str, str]) -> str:
     command = ["bash", "-euc", script]
     done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=250
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

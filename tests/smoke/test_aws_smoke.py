@@ -32,7 +32,7 @@ from support.local_aws import local_aws, without_aws
 from support.paths import ROOT
 from support.waiting import wait_until
 
-pytestmark = [pytest.mark.xdist_group("smoke"), pytest.mark.timeout(200, func_only=True)]
+pytestmark = [pytest.mark.xdist_group("smoke"), pytest.mark.timeout(290, func_only=True)]
 
 INVOCATION = re.compile(r"^/2015-03-31/functions/([^/]+)/invocations")
 
@@ -153,7 +153,7 @@ def test_a_table_and_nothing_left(task: Path) -> None:
             env=environment | {"PYTHONPATH": str(ROOT / "emulator")},
             capture_output=True,
             text=True,
-            timeout=150,
+            timeout=250,
         )
         assert done.returncode == 0, done.stderr
         assert nothing_is_left(server.moto)

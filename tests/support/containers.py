@@ -85,7 +85,11 @@ class Container:
 
     def invoke(self, event: object) -> Any:
         """Invoke the function through RIE's port, from inside the container's own network."""
-        return json.loads(self._python(_INVOKE, json.dumps(event)))
+        return json.loads(self.invoke_for_text(event))
+
+    def invoke_for_text(self, event: object) -> str:
+        """The same for an answer that is no JSON: RIE puts a stream together, its head in front."""
+        return self._python(_INVOKE, json.dumps(event))
 
     def invoke_many(self, events: Sequence[object], at_once: int) -> list[Any]:
         """Invoke a managed instance with these events, as soon as the runtime polls for them."""
