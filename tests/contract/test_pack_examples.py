@@ -41,7 +41,16 @@ def path() -> str:
     ready = TOOLS / ".ready"
     if not ready.exists() or ready.read_text() != wanted:
         venv.create(TOOLS, with_pip=True, clear=True)
-        execute(TOOLS, None, str(TOOLS / "bin/pip"), "install", "-q", "-r", str(REQUIREMENTS))
+        execute(
+            TOOLS,
+            None,
+            str(TOOLS / "bin/pip"),
+            "install",
+            "-q",
+            "--no-compile",
+            "-r",
+            str(REQUIREMENTS),
+        )
         execute(TOOLS, None, "npm", "install", "--no-audit", "--no-fund", *NODE_PACKAGES)
         command = TOOLS / "bin" / "lambda-runtime"
         own = f'PYTHONPATH={ROOT}/runtime exec {sys.executable} -m lambda_runtime "$@"'
