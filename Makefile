@@ -12,7 +12,7 @@ PY := $(VENV)/bin/python
 # Each test process starts runtimes and emulators of its own, so more processes than that only wait.
 PYTEST = $(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
-.PHONY: help setup check test test-all soak lint bench bench-imports bench-lazy bench-artefacts run emulator layer layer-check layer-lock pythons-lock image release publish-layers publish-images compatibility clean
+.PHONY: help setup check test test-all soak lint bench bench-imports bench-lazy bench-artefacts run emulator layer layer-check layer-lock pythons-lock image release publish-layers publish-images compatibility docs aws-smoke clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -79,7 +79,7 @@ test-all: setup ## the same with the long forms, before a release: an hour or mo
 	@FUZZ=10 $(PYTEST) -m "" --durations=50
 	@$(MAKE) soak
 
-soak: setup ## faults at random bytes, then a million invocations (shorter: make soak ARGS="--batches 5 --managed 4 --mixed 2000 --memory 100000")
+soak: setup ## faults at random bytes, a million invocations, messages under crashes (shorter: make soak ARGS="--batches 5 --managed 4 --mixed 2000 --memory 100000 --messages 500")
 	@PYTHONPATH=.:runtime:emulator:tests $(PY) -m support.soak $(ARGS)
 
 lint: setup ## ruff and mypy --strict: what .ci/run checks besides the tests
@@ -98,6 +98,12 @@ bench-lazy: setup ## lazy imports on Python 3.15: init and first call (ARGS="--r
 
 bench-artefacts: setup layer image ## the sizes of layers and images, and the cold start in them
 	@PYTHONPATH=emulator $(PY) -m benchmarks.artefacts $(ARGS)
+
+aws-smoke: $(VENV)/.release ## cold starts in your own AWS account, beside AWS's runtime; says what it costs, asks, cleans up (ARGS="--starts 5")
+	@PYTHONPATH=emulator $(PY) -m smoke $(ARGS)
+
+docs: setup ## the documentation as a site, in build/site; links and commands checked
+	@$(PY) -m pages.site $(ARGS)
 
 compatibility: setup ## 48 libraries at their newest, here and on awslambdaric: writes docs/compatibility.md
 	@PYTHONPATH=emulator $(PY) -m compatibility $(ARGS)

@@ -1,4 +1,4 @@
-"""Checks of the answers, so that no subject is fast by leaving something out."""
+"""Checks the answers, so that no subject is fast because it leaves something out."""
 
 import json
 from collections.abc import Callable, Mapping

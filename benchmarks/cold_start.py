@@ -1,4 +1,4 @@
-"""Measures a cold start inside a layer's root or an image, with the interpreter that is there.
+"""Measures a cold start inside a layer's root or an image, with the interpreter in it.
 
 ``cold_start.py INTERPRETER BOOTSTRAP`` prints the ratios of three rounds as JSON. A ratio is the
 median time from the exec of BOOTSTRAP to its request for the first event, divided by the median

@@ -11,7 +11,7 @@ Figures = dict[str, float]
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest value that is not less than the given ``share`` (0 to 1) of ``values``."""
+    """Return the smallest value that at least the given ``share`` (0 to 1) does not exceed."""
     ordered = sorted(values)
     return ordered[max(0, -int(-share * len(ordered) // 1) - 1)]
 

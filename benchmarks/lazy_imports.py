@@ -1,10 +1,10 @@
 """`python -m benchmarks.lazy_imports`: init and first call with and without lazy imports, on 3.15.
 
-Init and the first call are measured in processor time: what they take at a whole processor, which
-is what Lambda gives to init. The first call is also measured on the clock at 7 % of a processor,
-which is what 128 MB of memory buy: the limit is set when init is over, by a control group of this
-machine's, for which root is needed. Each function is run eagerly, lazily, and lazily with a list of
-what the first call uses (`eager-imports.txt`), in turns.
+Init and the first call are measured in processor time, which equals the time that they take on a
+whole processor: Lambda gives one to init. The first call is also measured on the clock at 7 % of a
+processor, Lambda's share for 128 MB of memory. When init is over, a control group of this machine
+sets that limit; only root can make the group. Each function runs in three ways, in turns: eagerly,
+lazily, and lazily with a list of the modules that the first call uses (`eager-imports.txt`).
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ HANDLERS = {
 }
 WAYS = ("eager", "lazy", "lazy, with a list")
 SHARE = 0.07
-_PERIOD_US = 20_000  # Lambda's own
+_PERIOD_US = 20_000  # Lambda's own period
 _ARN = "arn:aws:lambda:eu-west-1:123456789012:function:bench"
 
-# Left beside the function in one run: what has been loaded at its end.
+# A module beside the function, in one run: it records the modules that are loaded at the end.
 _RECORD = """
 import _signal, atexit, posix, sys
 
@@ -59,7 +59,7 @@ _signal.signal(_signal.SIGTERM, leave)
 
 @dataclass(frozen=True)
 class Times:
-    """Milliseconds of one start: of init and the first call, on a processor and on the clock."""
+    """The times of one start in milliseconds: processor time, and of the call also on the clock."""
 
     init_cpu: float
     call: float
@@ -67,7 +67,7 @@ class Times:
 
 
 class Group:
-    """A control group whose processes together get a share of one processor."""
+    """A control group that limits its processes together to a share of one processor."""
 
     def __init__(self) -> None:
         v2 = Path("/sys/fs/cgroup/cgroup.controllers").exists()
@@ -94,7 +94,7 @@ class Group:
 
 
 class Api(ThreadingHTTPServer):
-    """A Runtime API with one event; it notes when it is asked and answered."""
+    """A Runtime API with one event; it signals when it is asked and when it is answered."""
 
     daemon_threads = True
 
@@ -115,7 +115,7 @@ class _Requests(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if not self.path.endswith("/runtime/invocation/next") or self.server.asked.is_set():
-            threading.Event().wait(30)  # nothing more comes
+            threading.Event().wait(30)  # there is no second event
             return
         self.server.asked.set()
         self.server.may_send.wait(30)
@@ -132,7 +132,7 @@ class _Requests(BaseHTTPRequestHandler):
             self._finish(b"{}")
             return
         self.server.answer = body
-        self.server.asked.set()  # where init has failed
+        self.server.asked.set()  # if init has failed, no event was asked for
         self.server.answered.set()
         self.send_response(202 if self.path.endswith("/response") else 500)
         self._finish(b"")
@@ -158,7 +158,7 @@ def serving(event: bytes) -> Iterator[Api]:
 
 
 def start(python: str, task: Path, handler: str, group: Group | None, **more: str) -> Times:
-    """One start and one call, this one within the group's share, if there is a group."""
+    """Measure one start and one call; with a group, the call runs within its share."""
     event = b'"event"' if handler.startswith("boto3") else events.encode(events.http_request())
     environment = {
         "PATH": os.environ["PATH"],
@@ -193,12 +193,12 @@ def start(python: str, task: Path, handler: str, group: Group | None, **more: st
 
 
 def _processor_ms(pid: int) -> float:
-    """What the process's first thread has used of a processor."""
+    """The processor time that the process's first thread has used, in milliseconds."""
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e6
 
 
 def record(python: str, task: Path, handler: str) -> list[str]:
-    """The modules that are loaded after the first call."""
+    """Run the function once; return the names of the modules that are loaded at the end."""
     (task / "usercustomize.py").write_text(_RECORD)
     path = task / "recorded"
     switch = {"LAMBDA_RUNTIME_LAZY_IMPORTS": "1", "BENCH_RECORD": str(path)}
@@ -208,7 +208,7 @@ def record(python: str, task: Path, handler: str) -> list[str]:
 
 
 def measure(python: str, rounds: int, group: Group | None) -> dict[str, dict[str, list[Times]]]:
-    """Times by function and way; with a group, those of the call are within its share."""
+    """Measure the times by function and way; with a group, the calls run within its share."""
     found: dict[str, dict[str, list[Times]]] = {}
     for name, handler in HANDLERS.items():
         found[name] = {way: [] for way in WAYS}
@@ -223,14 +223,14 @@ def measure(python: str, rounds: int, group: Group | None) -> dict[str, dict[str
                         list_file.write_text("\n".join(each for each in loaded if each.isascii()))
                     lazy = "0" if way == "eager" else "1"
                     times = start(python, task, handler, group, LAMBDA_RUNTIME_LAZY_IMPORTS=lazy)
-                    if number:  # the first of each writes byte-code
+                    if number:  # the first run of each way writes byte-code
                         found[name][way].append(times)
             print(f"{name}: {rounds} rounds", file=sys.stderr)
     return found
 
 
 def table(whole: dict[str, dict[str, list[Times]]], part: dict[str, dict[str, list[Times]]]) -> str:
-    """The rows in Markdown: medians in milliseconds, and in brackets to the eager one."""
+    """The rows in Markdown: medians in milliseconds, and in brackets the ratio to the eager one."""
     lines = [
         f"| function | imports | init | first call | both | first call at {SHARE:.0%} |",
         "|---|---|--:|--:|--:|--:|",

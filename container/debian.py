@@ -1,7 +1,7 @@
-"""The part of the image that comes from Debian: what of its packages is left out, what is added.
+"""The image's files from Debian: the list of files to leave out, and the files to add.
 
-Packages are unpacked, never installed: no maintainer script runs, so the packages may be of another
-architecture than the machine's.
+Packages are unpacked, never installed: no maintainer script runs, so the packages may be for
+another architecture than the machine's.
 """
 
 import shutil
@@ -47,7 +47,7 @@ LEFT_OUT = (
     "usr/share/man",
     "usr/share/menu",
     "usr/share/misc",
-    # Time zones: copies that count leap seconds, and what is only for the compiler of zones
+    # Time zones: copies that count leap seconds, and files that only the compiler of zones needs
     "usr/share/zoneinfo/localtime",
     "usr/share/zoneinfo/posix*",
     "usr/share/zoneinfo/right",
@@ -81,7 +81,7 @@ LEFT_OUT = (
     "usr/lib/python3.*/dbm/ndbm.py",
     "usr/lib/python3.*/idlelib",
     "usr/lib/python3.*/pydoc_data",
-    # A link to what is left out: only a glob with a star finds it
+    # A link to a file that is left out: only a glob with a star finds it
     "usr/lib/python3.*/sitecustomize.*",
     "usr/lib/python3.*/test",
     "usr/lib/python3.*/turtle.py",
@@ -100,9 +100,9 @@ USER = "993:990"
 
 
 def lay_out(packages: Iterable[Package], root: Path, python: str, arch: Arch) -> None:
-    """Make an image's root of packages that are unpacked in it."""
+    """Turn `root`, in which the packages are unpacked, into the image's root."""
     _prune(root, python)
-    # Without a dpkg database, vulnerability scanners look for one file a package here.
+    # Without a dpkg database, vulnerability scanners look here for one file per package.
     status = root / "var/lib/dpkg/status.d"
     status.mkdir(parents=True)
     for package in packages:
@@ -117,7 +117,7 @@ def lay_out(packages: Iterable[Package], root: Path, python: str, arch: Arch) ->
 
 
 def copyright_of(root: Path, package: str) -> str:
-    """The path in the image of a package's licence; empty if it has none."""
+    """The path of a package's licence in the image; empty if it has none."""
     documents = root / "usr/share/doc"
     folder = documents / package
     if folder.is_symlink():
@@ -127,7 +127,10 @@ def copyright_of(root: Path, package: str) -> str:
 
 
 def _fit(path: Path, arch: Arch) -> None:
-    """CPython is from a newer release than the C library: see layer/lock_update.py."""
+    """Fit a binary of CPython, which comes from a newer Debian release than the C library.
+
+    `layer/lock_update.py` says why.
+    """
     binary = elf.Elf.read(path)
     glibc.fit(binary, arch)
     path.write_bytes(binary.data)

@@ -1,7 +1,7 @@
-"""The two families of container tools behind one face: Podman with Buildah, and Docker.
+"""One interface to the two families of container tools: Podman with Buildah, and Docker.
 
-With Podman everything lives in a storage of its own below build/, so that nothing of the machine's
-is touched and `make clean` removes it all. Docker has one storage, the daemon's.
+Podman keeps everything in a separate storage below build/: the user's own storage stays untouched,
+and `make clean` removes it all. Docker has only one storage, the daemon's.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from typing import Protocol
 
 ARCHITECTURES = {"x86_64": "amd64", "arm64": "arm64"}
 
-# Lambda's own limits. Without them Podman asks for more than a confined machine grants.
+# Lambda's own limits. Podman's defaults are higher than a confined machine grants.
 LIMITS = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024")
 
 BUILD_SECONDS = 1200
@@ -28,11 +28,11 @@ class ContainerError(Exception):
 
 @dataclass(frozen=True)
 class Build:
-    """One target of one Dockerfile, to be built for one architecture and tagged.
+    """One target of one Dockerfile, one architecture to build it for, and its tags.
 
-    What the tools say goes to a file in the folder logs. volumes are files or folders of this
-    machine that Podman's builds see; Docker's daemon has its own way to the network and ignores
-    them.
+    The tools' output goes to a file in the folder logs. volumes are files or folders of this
+    machine that Podman's builds see. Docker ignores them, because its daemon has its own settings
+    of the network.
     """
 
     dockerfile: Path
@@ -61,35 +61,35 @@ class Build:
 
 
 class Engine(Protocol):
-    """What the project asks of container tools. Each method raises ContainerError when it fails."""
+    """The container tools that the project needs. Each method raises ContainerError if it fails."""
 
     name: str
-    """What users call it."""
+    """The name that users know, such as Podman."""
 
     def build(self, build: Build) -> None:
-        """Build and tag an image; what it says goes to the build's log."""
+        """Build and tag an image; write the output to the build's log."""
 
     def command(self, *arguments: str) -> list[str]:
-        """The command line of a sub-command that takes no run options, such as stop or logs."""
+        """The command line of a sub-command without run options, such as stop or logs."""
 
     def run_command(self, *arguments: str) -> list[str]:
-        """The command line of `run`, options that this machine needs included."""
+        """The command line of `run`, including the options that this machine needs."""
 
     def image_id(self, tag: str) -> str:
-        """The id of the image that has this tag: its configuration's SHA-256; empty if none has."""
+        """The id of the image with this tag (its configuration's SHA-256); empty without one."""
 
     def load(self, archive: Path) -> None:
-        """Take in the image of an archive."""
+        """Load the image from an archive."""
 
     def tag(self, image_id: str, tag: str) -> None:
-        """Give an image that is there another tag."""
+        """Give an image in the storage another tag."""
 
 
 def checked(command: Sequence[str], seconds: float, log: Path | None = None) -> str:
     """Run a command to its end and return its standard output.
 
-    With a log file, both output streams go there. Raises ContainerError with the line of the output
-    that says why it failed.
+    With a log file, both output streams go there. Raises ContainerError if the command fails, with
+    the line of the output that says why.
     """
     with contextlib.ExitStack() as stack:
         output = stack.enter_context(log.open("wb")) if log else subprocess.PIPE
@@ -113,20 +113,20 @@ def checked(command: Sequence[str], seconds: float, log: Path | None = None) -> 
 
 
 def reason(output: str) -> str:
-    """The line that says why a command failed: what a tool marks as its error, or the last one."""
+    """The line that says why a command failed: one that the tool marks as an error, or the last."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     marked = [line for line in lines if line.startswith(("E: ", "ERROR: ", "SystemExit: "))]
     return (marked or lines or ["failed without a message"])[-1]
 
 
 class Podman:
-    """Podman and Buildah, on a storage of the project's own or, without one, on the user's."""
+    """Podman and Buildah, with the project's own storage or, if none is given, the user's."""
 
     name = "Podman"
 
     def __init__(self, storage: Path | None) -> None:
         self._global = self._own(storage) if storage else []
-        # Machines with both control group hierarchies are refused by crun, not by runc.
+        # crun refuses machines with both control group hierarchies; runc accepts them.
         self._runtime = ["--runtime", "runc"] if shutil.which("runc") else []
 
     def _own(self, storage: Path) -> list[str]:
@@ -139,7 +139,7 @@ class Podman:
 
     @staticmethod
     def _driver(places: Sequence[str]) -> list[str]:
-        """overlay is four times as fast as vfs, which works everywhere."""
+        """Choose overlay if it works: it is four times as fast as vfs, which works everywhere."""
         overlay = ["--storage-driver", "overlay", "--storage-opt", "overlay.skip_mount_home=true"]
         try:
             checked(["buildah", *places, *overlay, "info"], QUERY_SECONDS)
@@ -212,9 +212,9 @@ PODMAN_TOOLS = {"podman": "podman", "buildah": "buildah"}
 
 
 def users_engines() -> list[Engine]:
-    """The engines of this machine that a user would build images with, on their own storages.
+    """This machine's engines, with the storages in which its user builds images.
 
-    CONTAINER_ENGINE=podman or =docker asks for one; ContainerError if that is not there.
+    CONTAINER_ENGINE=podman or =docker asks for one. Raises ContainerError if that one is missing.
     """
     wanted = _wanted()
     engines: list[Engine] = []
@@ -228,10 +228,10 @@ def users_engines() -> list[Engine]:
 
 
 def choose(storage: Path) -> Engine:
-    """The machine's engine: Podman where it is complete, Docker where its daemon answers.
+    """The machine's engine: Podman if it is complete, or else Docker if its daemon answers.
 
-    CONTAINER_ENGINE=podman or =docker asks for one. As root on Debian or Ubuntu a missing Podman is
-    installed; elsewhere ContainerError says what to install.
+    CONTAINER_ENGINE=podman or =docker asks for one. As root on Debian or Ubuntu the function
+    installs a missing Podman; elsewhere it raises ContainerError, which says what to install.
     """
     wanted = _wanted()
     complete = all(map(shutil.which, PODMAN_TOOLS))
@@ -259,7 +259,7 @@ def _absent(engine: str) -> str:
 
 
 def docker_answers() -> bool:
-    """Whether Docker's command is there and its daemon runs."""
+    """Whether Docker's command is installed and its daemon runs."""
     try:
         checked(["docker", "version"], QUERY_SECONDS)
     except ContainerError:
@@ -285,7 +285,10 @@ def require(tools: Mapping[str, str]) -> None:
 
 
 def native() -> str:
-    """This machine's architecture as Lambda calls it; ContainerError for a third one."""
+    """This machine's architecture as Lambda calls it.
+
+    Raises ContainerError if Lambda does not have this architecture.
+    """
     machine = os.uname().machine
     name = {"aarch64": "arm64"}.get(machine, machine)
     if name not in ARCHITECTURES:

@@ -1,4 +1,4 @@
-"""The images of one Python and architecture: which there are, and how they are made."""
+"""Makes the images of one Python and architecture, in each variant."""
 
 import hashlib
 import json
@@ -20,17 +20,17 @@ from layer.toolchain import ROOT, Toolchain, runner, version
 
 OUTPUT = ROOT / "build/image"
 NAME = "lambda-runtime"
-#: The base image, without RIE, with a shell, with compilers.
+#: The variants: the base image, without RIE, with a shell, with compilers.
 BASE, SLIM, DEBUG, BUILD = "", "-slim", "-debug", "-build"
 _TASK = "/var/task"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# What an image is made of, besides what the lock names.
+# The sources of an image, besides the files that the lock names.
 _INPUTS = ("layer", "container", "runtime/lambda_runtime", "bootstrap", "LICENSE", "pyproject.toml")
 
 
 @dataclass(frozen=True)
 class Made:
-    """An image's archive and what the index says of it."""
+    """An image's archive, and its row in the index."""
 
     tag: str
     tags: tuple[str, ...]
@@ -48,20 +48,21 @@ class Made:
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> "Made":
-        """What a row of an index says."""
+        """Read a row of an index."""
         tuples = {name: tuple(row[name]) for name in ("tags", "layer_bytes")}
         return cls(**{**row, **tuples})
 
 
 def tag(python: str, variant: str = BASE, architecture: str = "") -> str:
-    """An image's tag; without an architecture that of this machine's."""
+    """An image's tag; without `architecture`, the tag of this machine's image."""
     return f"{NAME}:python{python}{variant}" + (f"-{architecture}" if architecture else "")
 
 
 def tags(python: str, variant: str, architecture: str) -> tuple[str, ...]:
     """All tags of an image.
 
-    This machine's image has one without an architecture; the default Python's base is `latest`.
+    The image for this machine also has a tag without an architecture. The base image of the default
+    Python also has the tag `latest`.
     """
     if variant == BUILD:
         return (tag(python, BUILD),)
@@ -73,7 +74,7 @@ def tags(python: str, variant: str, architecture: str) -> tuple[str, ...]:
 
 
 def make(python: str, architecture: str, output: Path = OUTPUT) -> list[Made]:
-    """The base images of a Python for an architecture, from what is there if nothing has changed.
+    """The base images of a Python for an architecture; reuse them if no input has changed.
 
     Raises LayerError.
     """
@@ -111,7 +112,7 @@ def _make(python: str, architecture: str, work: Path, output: Path) -> list[Made
     for variant, folders in contents.items():
         bill = packed.add(assembly.bill(f"{NAME}{variant}", folders))
         layers = [packed.layers[folder.path] for folder in (*folders, bill)]
-        # `sam local` builds on it: its RUN commands are to be root's, as on AWS's image.
+        # `sam local` builds on this image: its RUN commands must run as root, as on AWS's image.
         user = "" if variant == DEBUG else USER
         image = _image(arch, layers, user, _system_first(arch), f"{NAME}{variant}", python)
         made.append(_write(image, python, variant, architecture, output))
@@ -138,7 +139,7 @@ def _make_toolbox(python: str, work: Path, output: Path) -> Made:
 
 
 def _lock(python: str, arch: Arch) -> Lock:
-    """The lock, with what an image needs of it in the cache."""
+    """The lock, after a fetch of all packages that an image needs."""
     kinds = (f"cpython{python}", "libraries", "system", "shell")
     compiler = (f"cpython{python}-{runner().name}", f"libraries-{runner().name}")
     sets = [f"{kind}-{arch.name}" for kind in kinds]
@@ -146,7 +147,7 @@ def _lock(python: str, arch: Arch) -> Lock:
 
 
 def _system_first(arch: Arch) -> dict[str, str]:
-    """As on AWS's images, the system's libraries come before a function's of the same name."""
+    """The variables that put the system's libraries before a function's, as on AWS's images."""
     libraries = (f"/usr/lib/{arch.multiarch}", "/var/runtime", "/var/runtime/lib")
     own = (_TASK, f"{_TASK}/lib", "/opt/lib")
     return {
@@ -209,7 +210,7 @@ def _write(image: oci.Image, python: str, variant: str, architecture: str, outpu
 
 
 class _Packed:
-    """The folders that have become layers, by their paths."""
+    """The layers that have been packed, by the path of their folder."""
 
     def __init__(self, work: Path) -> None:
         self._work = work
@@ -221,11 +222,11 @@ class _Packed:
         return folder
 
 
-# What was made before
+# The record of earlier builds
 
 
 def _kept(key: str, output: Path) -> list[Made]:
-    """What the record says, if it is of the same inputs and all of its files are there."""
+    """The images in the record, if their inputs are unchanged and all of their files exist."""
     try:
         record = json.loads(_record_of(key, output).read_text())
         made = [Made.of(row) for row in record["images"]]
@@ -237,7 +238,7 @@ def _kept(key: str, output: Path) -> list[Made]:
 
 def _record(key: str, output: Path, build: Callable[[Path], list[Made]]) -> list[Made]:
     output.mkdir(parents=True, exist_ok=True)
-    inputs = _inputs()  # before the building: what changes meanwhile may not be in it
+    inputs = _inputs()  # before the build: it may miss a file that changes meanwhile
     with tempfile.TemporaryDirectory(dir=output, prefix=".building-") as folder:
         made = build(Path(folder))
     record = {"inputs": inputs, "images": [asdict(each) for each in made]}
@@ -250,7 +251,7 @@ def _record_of(key: str, output: Path) -> Path:
 
 
 def _inputs() -> str:
-    """A digest of all that images are made from."""
+    """A digest of all files that images are made from, and of the git commit."""
     digest = hashlib.sha256(_revision().encode())
     for path in _input_files():
         digest.update(f"{path.relative_to(ROOT)}\0{path.stat().st_size}\0".encode())

@@ -1,10 +1,11 @@
-"""Writes images as archives that Docker and Podman load, with no engine to build them.
+"""Writes images, without a container engine, as archives that Docker and Podman load.
 
-Theory of operation. An image is a list of layers, each a compressed tar, a configuration that names
-what the tars hold, and a manifest that names the layers and the configuration: all by SHA-256. An
-archive of OCI's layout is a tar of those, each named by its digest, and an index. `manifest.json`
-beside it is how Docker's own archives begin: with both, every version of either tool loads it. No
-clock and no folder's order has a part in it, so the same files give the same digests.
+Theory of operation. An image has three parts: a list of layers, each a compressed tar; a
+configuration that names the tars; and a manifest that names the layers and the configuration. All
+names are SHA-256 digests. An archive in OCI's layout is a tar of these files, each named by its
+digest, and of an index. Docker's own archives have a `manifest.json` instead of the index. This
+archive has both, so every version of either tool loads it. It depends on no clock and on no
+folder's order, so the same files give the same digests.
 
 Formats: OCI's Image Format Specification; Docker's image specification, version 1.2.
 """
@@ -25,7 +26,7 @@ _MEDIA = "application/vnd.oci.image"
 
 @dataclass(frozen=True)
 class Layer:
-    """A compressed layer on disk; `content` is the SHA-256 of the tar in it."""
+    """A compressed layer on disk; `content` is the SHA-256 of the uncompressed tar."""
 
     path: Path
     content: str
@@ -39,7 +40,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Image:
-    """What an image is to be: its layers from the bottom, and how it is started."""
+    """The description of an image to write: its layers from the bottom, and how it starts."""
 
     architecture: str
     layers: Sequence[Layer]
@@ -79,7 +80,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Written:
-    """An archive: its manifest's digest, the image's id, and the compressed layers' bytes."""
+    """An archive: the manifest's digest, the image's id, and the size of each layer in bytes."""
 
     path: Path
     digest: str
@@ -88,7 +89,7 @@ class Written:
 
 
 def write(image: Image, tag: str, path: Path) -> Written:
-    """Write an image's archive, complete or not at all."""
+    """Write an image's archive in one step: no reader ever finds half of it."""
     configuration = image.configuration()
     layers = [(layer.digest, layer.path) for layer in image.layers]
     manifest = _json(

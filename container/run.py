@@ -1,4 +1,4 @@
-"""`make run IMAGE=1`: runs a function as `make run` does, in the container base image."""
+"""`make run IMAGE=1`: runs a function as `make run` does, but in the container base image."""
 
 import os
 import sys
@@ -15,9 +15,9 @@ from layer.run import python_and_rest
 BOOTSTRAP = "/var/runtime/bootstrap"
 TASK_ROOT = "/var/task"
 PACKAGES = "/opt/python"
-"""Where the packages of a layer are."""
+"""The path of a layer's packages in the container."""
 
-# Settings of this machine, not of the function.
+# Variables that belong to this machine and not to the function.
 MACHINES_OWN = (
     *("HOME", "LAMBDA_TASK_ROOT", "LD_LIBRARY_PATH", "LD_PRELOAD", "OLDPWD", "PATH", "PWD"),
     *("PYTHONHOME", "PYTHONPATH", "SHLVL", "TMPDIR", "VIRTUAL_ENV"),
@@ -25,14 +25,14 @@ MACHINES_OWN = (
 
 
 def inside(engine: Engine, tag: str, *options: str) -> Callable[[Launch], Launch]:
-    """What moves a launch of RIE into a container of an image.
+    """Return a function that moves a launch of RIE into a container of the image.
 
-    RIE is then the image's own, at the addresses of this machine that were chosen; the function's
-    folder is its task root, read-only as everything there but /tmp.
+    The container runs the image's own RIE, at the launch's addresses on this machine. The
+    function's folder is the task root there. All folders except /tmp are read-only.
     """
 
     def enclose(launch: Launch) -> Launch:
-        # By name only: the values, credentials among them, stay off the command line.
+        # Pass names only: the values, credentials among them, must not be on the command line.
         settings = [name for name in launch.environment if name not in MACHINES_OWN]
         command = engine.run_command(
             *("--rm", "--name", f"lambda-runtime-{uuid.uuid4().hex[:12]}", "--network", "host"),
@@ -40,7 +40,7 @@ def inside(engine: Engine, tag: str, *options: str) -> Callable[[Launch], Launch
             *(f"--env={name}" for name in settings),
             *("--entrypoint", "/usr/local/bin/aws-lambda-rie", *options, tag, *launch.argv[1:]),
         )
-        # The engine needs this machine's own settings; they stay outside.
+        # The engine itself needs this machine's variables; they do not reach the container.
         return Launch(tuple(command), {**os.environ, **launch.environment}, launch.folder)
 
     return enclose

@@ -1,8 +1,8 @@
 """The image with `-build` in its tag: the same interpreter with pip, a shell and compilers.
 
 mmdebstrap installs Debian's stable release with compilers into a tar file, from the mirrors that
-apt uses here; of what it leaves of this machine (mirrors, resolver, host name) and of apt's caches
-nothing goes into the image.
+apt uses here. This machine's settings (mirrors, resolver, host name) and apt's caches do not go
+into the image.
 """
 
 import shutil
@@ -30,7 +30,7 @@ _INCLUDED = (
     ),
     *("liblzma5", "libuuid1", "libncursesw6", "libzstd1", "zlib1g"),
 )
-# Debian's own list of its mirrors, for the user's apt-get install, is an example in apt's package.
+# Debian's own list of its mirrors, for the user's apt-get install: an example in apt's package.
 _SOURCES = "usr/share/doc/apt/examples/debian.sources"
 _TIDY = (
     f'mkdir -p "$1/etc/apt/sources.list.d" && cp "$1/{_SOURCES}" "$1/etc/apt/sources.list.d/" && '
@@ -45,7 +45,7 @@ from pip._internal.cli.main import main
 
 sys.exit(main())
 """
-# Debian's own would be unpacked over the image's interpreter.
+# Never install Debian's own CPython: it would overwrite the image's interpreter.
 _PREFERENCES = """Package: python{python}* libpython{python}*
 Pin: release *
 Pin-Priority: -1
@@ -55,7 +55,7 @@ Pin-Priority: -1
 def root(folder: Path, arch: Arch) -> Path:
     """A tar file with Debian's stable release, compilers included, made in `folder`.
 
-    Raises ContainerError where mmdebstrap is missing or fails.
+    Raises ContainerError if mmdebstrap is missing or fails.
     """
     require({"mmdebstrap": "mmdebstrap"})
     path = folder / f"toolbox-{arch.name}.tar"
@@ -74,7 +74,7 @@ def root(folder: Path, arch: Arch) -> Path:
 
 
 def explained(message: str) -> str:
-    """What to do about mmdebstrap's complaint."""
+    """Turn mmdebstrap's error into a message that says what to do."""
     if "chroot mode" in message:
         return (
             "mmdebstrap can unpack a Debian neither as this user nor in a namespace: run make "
@@ -84,7 +84,7 @@ def explained(message: str) -> str:
 
 
 def python(system: Folder, lock: Lock, version: str, arch: Arch, work: Path) -> Folder:
-    """The image's interpreter with its headers and pip, for a root of mmdebstrap's."""
+    """The image's interpreter with its headers and pip, for the root that mmdebstrap made."""
     target = work / "toolbox"
     for name in (f"usr/bin/python{version}", f"usr/lib/python{version}"):
         source, copy = system.path / name, target / name

@@ -1,6 +1,6 @@
 """The command line: `python -m layer build | check | lock`.
 
-The exit status is 0, 1 for what was found wrong, and 2 for what could not be looked at.
+The exit status is 0 on success, 1 if something is wrong, and 2 if the input cannot be examined.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from layer.toolchain import runner
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; print what was made, or one line that says what is wrong."""
+    """Run one command; print the files that it made, or one line that says what is wrong."""
     options = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], None] = options.run
     try:

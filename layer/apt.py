@@ -1,4 +1,4 @@
-"""apt on a folder of its own, as any user: another release and architecture than the machine's."""
+"""Runs apt in a private folder, as any user, for any Debian release and architecture."""
 
 import shutil
 import tempfile
@@ -15,13 +15,13 @@ _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 
 class PrivateApt:
-    """What apt knows of one Debian release for one architecture; a context manager.
+    """apt's lists of one Debian release for one architecture; a context manager.
 
-    `sources` are the addresses of its archives, `security_only` leaves out all but the security
-    team's, which is small and quickly read.
+    `sources` are the addresses of the release's archives. `security_only` reads the security
+    team's archive alone, which is small and quickly read.
 
     Raises:
-        LayerError: apt, the archive's keys, a mirror or the network are missing.
+        LayerError: apt, the archive's keys, a mirror or the network is missing.
     """
 
     def __init__(self, suite: str, arch: Arch, *, security_only: bool = False) -> None:
@@ -34,7 +34,7 @@ class PrivateApt:
         self.sources = {SECURITY: mirror(SECURITY)}
         if not security_only:
             self.sources[ARCHIVE] = mirror(ARCHIVE)
-        # A build that fails does not wait for an apt that still writes there.
+        # Ignore errors: when a build fails, apt may still be writing into this folder.
         self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
 
     def __enter__(self) -> Self:
@@ -43,7 +43,7 @@ class PrivateApt:
             (root / name).mkdir(parents=True)
         (root / "status").touch()
         suites = {ARCHIVE: self.suite, SECURITY: f"{self.suite}-security"}
-        # Named for each source: apt warns of keys that are trusted for all of them.
+        # Name the key for each source: apt warns about keys that are trusted for all sources.
         signed = f"[signed-by={_KEYRING}]"
         lines = [
             f"deb {signed} {self.sources[name]} {suites[name]} main\n" for name in self.sources
@@ -65,15 +65,15 @@ class PrivateApt:
         self._folder.cleanup()
 
     def get(self, *arguments: str) -> str:
-        """What `apt-get` prints.
+        """Run `apt-get` and return its output.
 
         Raises:
-            LayerError: it fails.
+            LayerError: the command fails.
         """
         return pip.run(["apt-get", "-q", *self._options(), *arguments])
 
     def versions(self, names: list[str]) -> dict[str, list[str]]:
-        """The versions that there are of these packages, by name; of some there may be none."""
+        """The available versions of these packages, by name; the list of a package may be empty."""
         found: dict[str, list[str]] = {}
         for line in pip.run(["apt-cache", *self._options(), "madison", *names]).splitlines():
             name, version, _ = (word.strip() for word in line.split("|", 2))
@@ -81,7 +81,7 @@ class PrivateApt:
         return found
 
     def has(self, name: str) -> bool:
-        """Whether there is such a package."""
+        """Whether the release has a package of this name."""
         return name in self.versions([name])
 
     def _options(self) -> list[str]:

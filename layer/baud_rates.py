@@ -1,9 +1,10 @@
-"""The speeds of terminals: numbers of bauds for glibc since 2.42, codes for the kernel before.
+"""The speeds of terminals: numbers of bauds since glibc 2.42, codes of the kernel before.
 
-CPython's `termios` passes its constants B50 … B4000000 to the C library as they were when it was
-compiled. Bound to the older functions, the module has to have the older constants: 13 for `B9600`
-and not 9600, which those refuse. They are in the table of names and values that the module is
-filled from. The few that only glibc 2.42 knows (`B7200`) stay as they are, and are refused.
+CPython's `termios` passes its constants B50 … B4000000 to the C library with the values that they
+had when it was compiled. `glibc` binds the module to the C library's older functions, so the module
+needs the older values: 13 for `B9600`, because the older functions refuse 9600. The values are in
+the table of names and values that fills the module. A few constants exist only since glibc 2.42
+(`B7200`): they keep their values, and the older functions refuse them.
 
 Codes: the kernel's <asm-generic/termbits.h>, the same on both architectures.
 """
@@ -26,7 +27,7 @@ def encode(termios: Elf) -> None:
     """Give the module's constants the kernel's codes.
 
     Raises:
-        LayerError: the table is not there, or does not hold numbers of bauds.
+        LayerError: the module has no such table, or the table does not hold numbers of bauds.
     """
     found = {}
     for place, name in termios.pointers_to_strings():

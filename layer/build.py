@@ -30,12 +30,12 @@ from layer.toolchain import Toolchain, runner, version, write_bootstrap
 
 #: AWS's managed runtimes: a link to the version's own interpreter.
 _MANAGED_SHEBANG = "#!/var/lang/bin/python3 -S"
-#: Modules beyond the bundle that many functions load: those that are packed. In the managed layer
-#: only they have byte-code, once a Python; with that of all others it would outgrow its limit, and
-#: they are compiled by the functions that use them.
+#: Modules outside the bundle that every packed function loads. In the managed layer only these have
+#: byte-code, for each Python. Byte-code of all modules would exceed that layer's size limit; a
+#: function that uses another module compiles it.
 _EVERYDAY = frozenset({"load", "finder", "format", "aids"})
-#: What no function loads, and is compiled when one does: stand-ins for modules in C that are there,
-#: code pages of other systems and times, tools that work on sources.
+#: Modules that functions hardly ever load: Python versions of modules that are present in C, code
+#: pages of other systems and times, tools that work on sources. They are compiled on use.
 WITHOUT_BYTE_CODE = (
     r"/(_pydatetime|_pydecimal|_pyio|pickletools|tabnanny|pyclbr|modulefinder|zipapp)\.py$"
     r"|/encodings/(mac_\w+|hp_roman8|kz1048|ptcp154|tis_620|palmos|oem|mbcs|koi8_t"
@@ -47,7 +47,7 @@ _LICENCES = f"{CPYTHON}/share/licenses"
 
 @dataclass(frozen=True)
 class Layer:
-    """One finished zip and what is to be said of it."""
+    """One finished zip and its description."""
 
     path: Path
     arches: tuple[Arch, ...]
@@ -57,7 +57,7 @@ class Layer:
 
 
 class Build:
-    """One run: downloads, assembles and checks in a folder of its own, which `work` is."""
+    """One run: downloads, assembles and checks layers in the folder `work`."""
 
     def __init__(self, lock: Lock, work: Path) -> None:
         self.lock = lock
@@ -128,23 +128,23 @@ def build(
     """Build the layers of these Pythons and architectures, and the managed one, into `output`.
 
     Raises:
-        LayerError: something is missing or wrong; `output` is as it was.
+        LayerError: something is missing or wrong; `output` is unchanged.
     """
     pairs = list(product(python_versions, arches))
     with _work_folder(output) as folder:
         lock = lock_update.obtainable(Lock.read(), *_needed(pairs))
         run = Build(lock, Path(folder))
-        with ThreadPoolExecutor() as pool:  # most of it is done by processes of their own
+        with ThreadPoolExecutor() as pool:  # child processes do most of the work
             managed = pool.submit(run.managed)
             layers = [*pool.map(lambda pair: run.own(*pair), pairs), managed.result()]
         bills = [_write_bill(layer, lock) for layer in layers]
         results = [*(layer.path for layer in layers), *bills, _write_list(layers, run)]
-        # Only what is finished is shown, each file in one step.
+        # Move finished files only, each in one step.
         return [Path(shutil.move(path, output / path.name)) for path in results]
 
 
 def _needed(pairs: Sequence[tuple[str, Arch]]) -> list[str]:
-    """The sets of packages, those of the interpreter included that compiles the managed layer."""
+    """The sets of packages, including the interpreter that compiles the managed layer."""
     every = {*pairs, (DEFAULT_PYTHON, runner())}
     cpython = {f"cpython{python}-{arch.name}" for python, arch in every}
     return sorted(cpython | {f"libraries-{arch.name}" for _, arch in every})
@@ -193,7 +193,7 @@ def _describe(layer: Layer, lock: Lock) -> dict[str, object]:
         "zippedBytes": layer.path.stat().st_size,
         "unzippedBytes": check.unzipped_size(layer.path),
         "sha256": digest,
-        # As Lambda shows it: Content.CodeSha256 of publish-layer-version.
+        # The same form as Lambda's Content.CodeSha256 in the answer of publish-layer-version.
         "codeSha256": b64encode(bytes.fromhex(digest)).decode(),
         "glibc": check.newest_glibc(layer.path),
         "versions": {

@@ -1,4 +1,4 @@
-"""Looks at a zip before Lambda does: will it be accepted, and will what it holds load there?"""
+"""Examines a zip before its upload: does Lambda accept it, and do its shared objects load there?"""
 
 import re
 import struct
@@ -16,10 +16,10 @@ _TAG = re.compile(r"\.(?P<kind>cpython-(?P<python>3\d+)\w*(?P<platform>-[\w-]+)?
 
 
 def check_limits(paths: Iterable[Path]) -> None:
-    """Looks whether Lambda takes these zips, all of them together in one function.
+    """Check that Lambda accepts these zips, all of them together in one function.
 
     Raises:
-        LayerError: one cannot be uploaded, or together they unzip to more than a function may have.
+        LayerError: one is too large to upload, or together they exceed Lambda's unzipped limit.
     """
     total = 0
     for path in paths:
@@ -41,10 +41,10 @@ def check_limits(paths: Iterable[Path]) -> None:
 def check_zip(path: Path, arch: Arch, pythons: Iterable[str]) -> None:
     """Check that Lambda can unpack a zip, and that the shared objects in it load there.
 
-    There means: on `arch`, with the target's glibc and Pythons.
+    The shared objects must suit `arch`, the target's glibc and `pythons`.
 
     Raises:
-        LayerError: the first thing that does not, with what to do.
+        LayerError: the first fault, and what to do about it.
     """
     with _opened(path) as archive:
         entries.check(path.name, archive, path.stat().st_size)
@@ -86,7 +86,7 @@ def _check_libc(elf: Elf, arch: Arch) -> None:
 
 
 def _names_other_machine(name: str, arch: Arch) -> bool:
-    # Modules may lie beside each other for several machines, each under its own name.
+    # A zip may hold one module for several machines, each file under its own name.
     match = _TAG.search(name)
     return bool(match and match["platform"] and match["platform"][1:] != arch.multiarch)
 
@@ -103,7 +103,7 @@ def _check_modules(zipped: str, names: Iterable[str], arch: Arch, pythons: set[s
 
 
 def _modules(names: Iterable[str]) -> dict[str, set[tuple[str, str]]]:
-    """Extension modules by dotted name, with the Pythons and platforms their file names tell."""
+    """Extension modules by dotted name, with the Pythons and platforms that file names give."""
     found: dict[str, set[tuple[str, str]]] = defaultdict(set)
     for name in names:
         match = _TAG.search(name)
@@ -116,7 +116,7 @@ def _modules(names: Iterable[str]) -> dict[str, set[tuple[str, str]]]:
 
 
 def newest_glibc(path: Path) -> str:
-    """The newest glibc version that anything in a zip asks for, as in `2.34`."""
+    """The newest glibc version that a file in a zip needs, as in `2.34`."""
     found = [(0, 0)]
     with _opened(path) as archive:
         for name in archive.namelist():
@@ -127,7 +127,7 @@ def newest_glibc(path: Path) -> str:
 
 
 def unzipped_size(path: Path) -> int:
-    """What a zip's files take unzipped, in bytes."""
+    """The size of a zip's files when unzipped, in bytes."""
     with _opened(path) as archive:
         return sum(entry.file_size for entry in archive.infolist())
 

@@ -1,8 +1,9 @@
-"""Compiles sources. Runs under the interpreters of the lock, so it imports nothing but those.
+"""Compiles sources. Runs under the lock's interpreters, so it imports only the standard library.
 
     python3.13 -I -S compile_tree.py TREE MOUNTED [EXCEPT]
 
-Only an interpreter's own kind can make its byte-code, and the lock's makes the same everywhere.
+Each Python version must make its own byte-code. The lock's interpreters make the same bytes on
+every machine.
 """
 
 import compileall
@@ -12,10 +13,11 @@ from py_compile import PycInvalidationMode
 
 
 def compile_tree(tree: str, mounted: str, left_out: str = "$never") -> None:
-    """Write the byte-code of every source below `tree`, which Lambda will show at `mounted`.
+    """Write the byte-code of every source below `tree`, which Lambda mounts at `mounted`.
 
-    Unchecked: nobody changes a source in a layer or an image, and a check would cost a system call
-    a module. `left_out` is an expression for paths that are not compiled.
+    At run time Python does not compare the byte-code with its source: sources in a layer or an
+    image never change, and the check would cost one system call per module. Paths that match the
+    regular expression `left_out` are not compiled.
     """
     done = compileall.compile_dir(
         tree,

@@ -1,4 +1,4 @@
-"""Unpacks .deb files and reads what they say of themselves, without dpkg."""
+"""Unpacks .deb files and reads their control files, without dpkg."""
 
 import io
 import tarfile
@@ -12,15 +12,15 @@ _HEADER = 60
 
 
 def unpack(packages: Iterable[Package], root: Path) -> None:
-    """Fetch packages and lay their files below ``root``; no maintainer script is run.
+    """Fetch packages and unpack their files below ``root``; run no maintainer script.
 
     Raises:
-        LayerError: a package cannot be had or is no .deb.
+        LayerError: a package cannot be fetched or is not a .deb.
     """
     for package in packages:
         path = package.fetch()
         with _tar(path, "data.tar") as tar:
-            # CPython got filters in 3.11.4; what the lock's checksums cover needs none.
+            # CPython has filters since 3.11.4. The lock's checksums make them unnecessary.
             if hasattr(tarfile, "tar_filter"):
                 tar.extraction_filter = tarfile.tar_filter
             tar.extractall(root)
@@ -30,7 +30,7 @@ def control(path: Path) -> str:
     """The text of a package's control file: name, version, maintainer, dependencies.
 
     Raises:
-        LayerError: the file is no .deb.
+        LayerError: the file is not a .deb.
     """
     with _tar(path, "control.tar") as tar:
         for name in ("./control", "control"):
@@ -42,7 +42,7 @@ def control(path: Path) -> str:
 
 
 def fields(control_text: str) -> dict[str, str]:
-    """The fields of a control file that are on one line each."""
+    """The single-line fields of a control file."""
     lines = (line for line in control_text.splitlines() if line and not line[0].isspace())
     pairs = (line.partition(": ") for line in lines)
     return {name: value for name, _, value in pairs}

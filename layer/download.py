@@ -1,4 +1,4 @@
-"""Fetches files into the cache folder, each verified before it gets its name there."""
+"""Fetches files into the cache folder and verifies each before it gets its final name."""
 
 import hashlib
 import os
@@ -15,14 +15,14 @@ _TIMEOUT = httpx.Timeout(30)
 
 
 class Gone(LayerError):
-    """The server answers, but no longer has the file."""
+    """The server answers but no longer has the file."""
 
 
 def cache_dir() -> Path:
-    """The folder that downloads are kept in: LAMBDA_RUNTIME_CACHE, or the user's cache folder.
+    """The folder that keeps downloads: LAMBDA_RUNTIME_CACHE, or the user's cache folder.
 
     Raises:
-        LayerError: it cannot be made.
+        LayerError: the folder cannot be made.
     """
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     path = Path(os.environ.get("LAMBDA_RUNTIME_CACHE") or Path(base, "lambda-runtime"))
@@ -42,13 +42,13 @@ def sha256_of(path: Path) -> str:
 
 
 def cached(name: str, sha256: str) -> Path | None:
-    """The file of that name in the cache, if it is there and whole."""
+    """The path of this file in the cache; None if it is missing or damaged."""
     path = cache_dir() / name
     return path if path.is_file() and sha256_of(path) == sha256 else None
 
 
 def keep(source: Path, name: str) -> Path:
-    """Copies a verified file into the cache; no one ever sees half of it there."""
+    """Copy a verified file into the cache in one step: no reader ever finds half of it."""
     target = cache_dir() / name
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         os.replace(shutil.copyfile(source, Path(folder, "part")), target)
@@ -60,7 +60,7 @@ def fetch(url: str, sha256: str, size: int) -> Path:
 
     Raises:
         Gone: the server has no such file.
-        LayerError: no connection, or what came is not the file that was asked for.
+        LayerError: there is no connection, or the server sent a different file.
     """
     name = url.rsplit("/", 1)[1]
     found = cached(name, sha256)
@@ -106,7 +106,7 @@ def _download(url: str, target: Path, size: int) -> None:
 
 
 def _bound(url: str, got: int, size: int) -> None:
-    # The lock knows each file's size: more than that is another file, and may have no end.
+    # The lock gives each file's size: a longer body is another file, and may never end.
     if got > size:
         raise LayerError(
             f"{url} is larger than the {size} bytes that the lock says: it was not taken; "

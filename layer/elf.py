@@ -1,13 +1,13 @@
 """A small editor for 64-bit little-endian ELF files that never moves a byte.
 
 Theory of operation. A shared object names the libraries, symbols and symbol versions it needs by
-offsets into one string table (`.dynstr`). Three edits are enough to make a binary at home
-elsewhere, and none of them changes a size, so no other offset in the file can become wrong:
+offsets into one string table (`.dynstr`). Three edits are enough to make a binary run on another
+system. None of them changes a size, so all other offsets in the file stay right:
 
-* a name is overwritten by one that is no longer (`rename`),
-* a symbol is pointed at another name that the table already holds, possibly the tail of its own
-  (`point_symbol`), and at another version of the same library,
-* one of the spare DT_NULL entries that every linker leaves becomes a new entry (`add_dynamic`).
+* `rename` overwrites a name with one of at most the same length;
+* `point_symbol` points a symbol at another name that the table already holds, possibly the tail of
+  its present name; `bind_symbol` binds it to another version of the same library;
+* `add_dynamic` turns one of the spare DT_NULL entries that every linker leaves into a new entry.
 
 Layouts: the System V ABI's generic chapters and the Linux Standard Base's on symbol versioning.
 """
@@ -56,7 +56,7 @@ class Version:
 
 @dataclass(frozen=True)
 class Symbol:
-    """An undefined symbol, its place in the table and the version it is bound to, if any."""
+    """An undefined symbol, its place in the table, and the version that it is bound to, if any."""
 
     position: int
     name: str
@@ -65,7 +65,7 @@ class Symbol:
 
 
 def is_elf(path: Path) -> bool:
-    """Whether the file starts as an ELF file does."""
+    """Whether the file starts with ELF's magic number."""
     with path.open("rb") as file:
         return file.read(4) == _MAGIC[:4]
 
@@ -112,12 +112,12 @@ class Elf:
         return [self._string(value) for _, found, value in self._dynamic_entries() if found == tag]
 
     def versions(self) -> list[Version]:
-        """Every version of every library that this file asks the loader for."""
+        """Every library version that this file needs."""
         section = self._find(_SHT_VERNEED)
         return list(self._read_versions(section)) if section else []
 
     def undefined(self) -> list[Symbol]:
-        """Every symbol that some other file must provide."""
+        """Every symbol that another file must provide."""
         symbols, versym = self._find(_SHT_DYNSYM), self._find(_SHT_VERSYM)
         if not symbols:
             return []
@@ -150,9 +150,9 @@ class Elf:
             at += following
 
     def pointers_to_strings(self) -> Iterator[tuple[int, str]]:
-        """Each place in the data, as an offset in the file, that the loader will point at a string.
+        """Each place in the data that the loader fills with a pointer to a string, and that string.
 
-        So do the tables of names and values that C modules are made of look in the file.
+        Places are offsets in the file. The tables of names and values in C modules have this form.
         """
         for section in self._sections:
             if section.kind == _SHT_RELA:
@@ -163,17 +163,17 @@ class Elf:
                         yield where, self._text_at(text)
 
     def value(self, offset: int) -> int:
-        """The C `long` at an offset of the file."""
+        """The C `long` at an offset in the file."""
         return self._unpack("q", offset)[0]
 
     # Editing
 
     def set_value(self, offset: int, value: int) -> None:
-        """Overwrite the C `long` at an offset of the file."""
+        """Overwrite the C `long` at an offset in the file."""
         struct.pack_into("<q", self.data, offset, value)
 
     def rename(self, old: str, new: str) -> None:
-        """Overwrites `old` in the string table by `new`, which may not be longer.
+        """Overwrite `old` in the string table with `new`, which must not be longer.
 
         Raises:
             LayerError: `new` is longer, or `old` is not a whole string of the table.
@@ -187,24 +187,24 @@ class Elf:
         self.data[start : start + len(before)] = after.ljust(len(before), b"\0")
 
     def point_symbol(self, symbol: Symbol, name: str) -> None:
-        """Gives an undefined symbol another name that the string table already holds.
+        """Give an undefined symbol another name that the string table already holds.
 
         Raises:
-            LayerError: the table does not hold it.
+            LayerError: the table does not hold the name.
         """
         offset, section = self._known(name), self._find(_SHT_DYNSYM)
         assert section
         struct.pack_into("<I", self.data, section.offset + 24 * symbol.position, offset)
 
     def bind_symbol(self, symbol: Symbol, version: Version) -> None:
-        """Binds an undefined symbol to another version that this file already asks for."""
+        """Bind an undefined symbol to another version that this file already needs."""
         section = self._find(_SHT_VERSYM)
         assert section
         at = section.offset + 2 * symbol.position
         struct.pack_into("<H", self.data, at, version.index)
 
     def replace_version(self, version: Version, name: str) -> None:
-        """Makes the loader look for version `name` where it looked for `version`.
+        """Make the loader look for the version `name` instead of `version`.
 
         Raises:
             LayerError: the string table does not hold the name.
@@ -213,10 +213,10 @@ class Elf:
         struct.pack_into("<I", self.data, version.entry + 8, self._known(name))
 
     def add_dynamic(self, tag: int, string: str) -> None:
-        """Adds an entry to the dynamic section, with a string that the string table already holds.
+        """Add an entry to the dynamic section, with a string that the string table already holds.
 
         Raises:
-            LayerError: no spare entry is left, or the string is not there.
+            LayerError: no spare entry is left, or the table does not hold the string.
         """
         offset = self._known(string)
         spare = [at for at, found, _ in self._dynamic_entries(all_entries=True) if found == DT_NULL]
@@ -240,7 +240,7 @@ class Elf:
             yield Section(kind, address, offset, length, link)
 
     def _symbols(self, table: Section) -> Iterator[tuple[int, int, int, int]]:
-        """Position, name, binding and section of each symbol."""
+        """The position, name, binding and section of each symbol."""
         for position in range(1, table.size // 24):
             name, info, _, section = self._unpack("IBBH", table.offset + 24 * position)
             yield position, name, info >> 4, section
@@ -272,8 +272,8 @@ class Elf:
         return self.data[start : self.data.index(b"\0", start)].decode()
 
     def _find_string(self, name: str) -> int | None:
-        # Linkers let a string share the tail of a longer one, so any NUL-terminated match will do;
-        # a string of its own is preferred.
+        # A string may be the tail of a longer one, so any NUL-terminated match will do. Prefer a
+        # string that stands alone.
         text, wanted = self._text(), name.encode() + b"\0"
         whole = text.find(b"\0" + wanted)
         if whole >= 0:

@@ -1,7 +1,7 @@
-"""Looks at a zip's entries as Lambda's unzipping would meet them, before any is read.
+"""Checks a zip's entries as Lambda would unzip them, before it reads any file.
 
-What an archive says of itself is not to be trusted: a name may lead out of the folder, a size may
-lie, a file may be encrypted. Fields: PKWARE's APPNOTE, section 4.4.
+Do not trust an archive's own fields: a name may lead out of the folder, a size may be false, a file
+may be encrypted. Fields: PKWARE's APPNOTE, section 4.4.
 """
 
 import posixpath
@@ -40,10 +40,10 @@ _COMPRESSIONS = {
 
 
 def check(name: str, archive: zipfile.ZipFile, size: int) -> None:
-    """Look whether each entry can be unpacked and used by Lambda's user; `size` is the zip's.
+    """Check that Lambda's user can unpack and use each entry; `size` is the zip's size in bytes.
 
     Raises:
-        LayerError: the first that cannot, with what to do.
+        LayerError: the first bad entry, and what to do about it.
     """
     entries = archive.infolist()
     if sum(entry.compress_size for entry in entries) > size:
@@ -64,12 +64,12 @@ def check(name: str, archive: zipfile.ZipFile, size: int) -> None:
 
 
 def contents(name: str, archive: zipfile.ZipFile) -> Iterator[tuple[str, bytes]]:
-    """Each file's name, with all of it if it is an ELF file, else with its first bytes.
+    """Each file's name and data: all of an ELF file, the first bytes of any other.
 
-    All files are read to their end, where their checksums are compared.
+    Every file is read to its end, so its checksum is compared too.
 
     Raises:
-        LayerError: a file is damaged, or other than its entry says.
+        LayerError: a file is damaged, or differs from its entry.
     """
     for entry in archive.infolist():
         if entry.is_dir() or _is_link(entry):
@@ -92,7 +92,7 @@ def contents(name: str, archive: zipfile.ZipFile) -> Iterator[tuple[str, bytes]]
 
 
 def _all_names(entries: Iterable[zipfile.ZipInfo]) -> set[str]:
-    """The names of all files and folders, those of folders that have no entry included."""
+    """The names of all files and folders, including folders that have no entry."""
     names = {entry.filename.rstrip("/") for entry in entries}
     return names.union(*(_parents(name) for name in names))
 
@@ -139,7 +139,7 @@ def _complaint_of_mode(entry: zipfile.ZipInfo) -> str:
     if runs and not mode & 0o001:
         return f"cannot be executed (mode {mode:04o}): chmod 755 {name}, then zip again on Linux"
     if entry.create_system != _UNIX or not _mode(entry) or _is_link(entry):
-        return ""  # without a mode, Lambda makes it readable
+        return ""  # Lambda makes a file without a mode readable
     needed, command = (0o005, "755") if entry.is_dir() else (0o004, "644")
     if mode & needed != needed:
         return f"cannot be read by Lambda's user (mode {mode:04o}): chmod {command}, then zip again"
@@ -164,5 +164,5 @@ def _target(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> str:
 
 
 def _parents(name: str) -> list[str]:
-    """The folders that a file or folder lies in, the nearest first."""
+    """The parent folders of a file or folder, the nearest first."""
     return [str(parent) for parent in PurePosixPath(name).parents if str(parent) not in "/."]

@@ -6,4 +6,4 @@ class LayerError(Exception):
 
 
 class UnusableInput(LayerError):
-    """There is nothing to look at: no such file, no zip, no such architecture."""
+    """The input cannot be examined: no such file, not a zip, no such architecture."""

@@ -1,9 +1,10 @@
-"""Fits Debian's binaries to an older glibc: symbols that are too new are bound to older equals.
+"""Fits Debian's binaries to an older glibc: binds symbols that are too new to older equivalents.
 
-Debian's CPython is built on glibc 2.42 or newer, `provided.al2023` has 2.34, and so may the image.
-What it asks for beyond 2.34 is a handful of functions that differ from older ones only in corners
-that CPython does not use, so each has an older stand-in of the same signature. Anything not on the
-list is refused: a new Debian version that needs more must fail the build, not a function.
+Debian's CPython is built on glibc 2.42 or newer; `provided.al2023` has 2.34, and the image may have
+an older one too. CPython needs only a handful of functions that are newer than 2.34. They differ
+from older ones only in cases that CPython does not use, so each has an older stand-in of the same
+signature. A symbol that is not on the list is refused: if a new Debian version needs more, the
+build must fail and not a user's function.
 """
 
 import re
@@ -13,7 +14,8 @@ from layer.elf import Elf, Symbol, Version
 from layer.errors import LayerError
 from layer.target import GLIBC, Arch
 
-#: Too new a symbol, its stand-in, and the version of it (None: the architecture's first).
+#: A symbol that is too new, its stand-in, and the stand-in's version (None: the architecture's
+#: first version).
 _STAND_INS: dict[str, tuple[str, str | None]] = {
     # C23 adds the prefix 0b; nothing else differs.
     "__isoc23_strtol": ("strtol", None),
@@ -22,13 +24,12 @@ _STAND_INS: dict[str, tuple[str, str | None]] = {
     "__isoc23_wcstol": ("wcstol", None),
     "__isoc23_sscanf": ("sscanf", None),
     "__isoc23_fscanf": ("fscanf", None),
-    # The newer ones leave out SVID error handling, which no program has been able to ask for since
-    # 2.27.
+    # The newer ones leave out SVID error handling, which no program can switch on since 2.27.
     "fmod": ("fmod", None),
     "hypot": ("hypot", None),
     # libexpat seeds its hash table with 16 bytes; getentropy gives up to 256 from the same source.
     "arc4random_buf": ("getentropy", "GLIBC_2.25"),
-    # Referenced by a function of libexpat that nothing calls when arc4random_buf is there.
+    # Only one function of libexpat refers to it, which nothing calls if arc4random_buf exists.
     "arc4random": ("random", None),
     # Since 2.42 a terminal's speed is a number of bauds and no longer a code: see baud_rates.
     **{name: (name, None) for name in baud_rates.FUNCTIONS},
@@ -38,9 +39,10 @@ _GLIBC_VERSION = re.compile(r"GLIBC_(\d+)\.(\d+)(?:\.\d+)?")
 
 
 def too_new(version: str) -> bool:
-    """Whether a version name is beyond what the target's glibc has.
+    """Whether a version name is newer than the target's glibc.
 
-    Names that are no number (GLIBC_PRIVATE, GLIBC_ABI_DT_RELR) are: none of them is a promise.
+    Names without a number (GLIBC_PRIVATE, GLIBC_ABI_DT_RELR) count as newer, because glibc does not
+    promise them.
     """
     if not version.startswith("GLIBC_"):
         return False
@@ -49,13 +51,13 @@ def too_new(version: str) -> bool:
 
 
 def newest(elf: Elf) -> tuple[int, int]:
-    """The newest numbered glibc version that a file asks for; (0, 0) if it asks for none."""
+    """The newest numbered glibc version that a file needs; (0, 0) if it needs none."""
     matches = (_GLIBC_VERSION.fullmatch(version.name) for version in elf.versions())
     return max(((int(m[1]), int(m[2])) for m in matches if m), default=(0, 0))
 
 
 def fit(elf: Elf, arch: Arch) -> None:
-    """Binds every too new symbol of a file to its stand-in.
+    """Bind every symbol of a file that is too new to its stand-in.
 
     Raises:
         LayerError: a symbol has no stand-in.
@@ -82,7 +84,7 @@ def _bind(elf: Elf, symbol: Symbol, versions: list[Version]) -> None:
     name, wanted = _STAND_INS[symbol.name]
     elf.point_symbol(symbol, name)
     if wanted is None:
-        return  # the version table's own entry is about to become the architecture's first version
+        return  # replace_version() makes this version the architecture's first one
     known = [v for v in versions if (v.library, v.name) == (symbol.version.library, wanted)]
     if not known:
         raise LayerError(f"{elf.name} asks for no {wanted}, which {name} needs")

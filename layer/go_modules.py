@@ -1,8 +1,8 @@
-"""Reads which modules a Go program is made of, as `go version -m` does.
+"""Reads the list of modules in a Go program, as `go version -m` does.
 
-The linker leaves a record: a magic, at an address of 16, and after a head of 32 bytes two strings,
-each with its length before it, the second one between marks of 16 bytes. Format: Go's package
-debug/buildinfo, for programs of Go 1.18 and newer.
+The linker writes a record. It begins with a magic number at an offset that is a multiple of 16. A
+head of 32 bytes is followed by two strings, each with its length before it; the second one stands
+between marks of 16 bytes. Format: Go's package debug/buildinfo, for programs of Go 1.18 and newer.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Module:
 
 @dataclass(frozen=True)
 class Program:
-    """What a program says of itself: the compiler's version, its own module, those it holds."""
+    """A program's record: the compiler's version, its own module, and the modules in it."""
 
     go: str
     main: Module
@@ -31,10 +31,10 @@ class Program:
 
 
 def read(data: bytes) -> Program:
-    """The record of a program.
+    """The record in a program.
 
     Raises:
-        LayerError: there is none, or one of an older Go's form.
+        LayerError: there is no record, or an older Go wrote it.
     """
     at = data.find(_MAGIC)
     while at % 16 and at >= 0:

@@ -1,14 +1,14 @@
 """Makes a self-contained CPython out of Debian's packages, for /opt/cpython on glibc 2.34 or newer.
 
-Theory of operation. Debian's binaries are taken as they are, optimised and signed for, and three
-things are changed in them, none of which moves a byte (see `elf`): symbols too new for the target
-are bound to older equals (`glibc`); every bundled library gets a name of its own, `py-ssl.so.3`
-for `libssl.so.3`, so that it neither hides the host's nor is hidden by it; and the executable gets
-an RPATH. An RPATH of the executable serves all extension modules and libraries that have none of
-their own, and it is looked at before LD_LIBRARY_PATH, which Lambda sets.
+Theory of operation. Debian's binaries are optimised and signed. Three things are changed in them,
+and none of them moves a byte (see `elf`). Symbols that are too new for the target are bound to
+older equivalents (`glibc`). Every bundled library gets a distinct name, `py-ssl.so.3` for
+`libssl.so.3`, so that it neither hides the host's library nor is hidden by it. The executable gets
+an RPATH, which serves all extension modules and libraries that have no RPATH themselves. The loader
+searches it before LD_LIBRARY_PATH, which Lambda sets.
 
-The prefix is found by CPython from the place of its executable; the few absolute paths in data and
-in libcrypto are rewritten to the layer's.
+CPython finds its prefix from the place of its executable. The few absolute paths in data and in
+libcrypto are rewritten to the layer's.
 """
 
 import shutil
@@ -21,15 +21,16 @@ from layer.errors import LayerError
 from layer.target import CPYTHON, MOUNT, Arch
 
 _RPATH = "$ORIGIN/../lib"
-#: A weak reference to gprof's hook: as long as the RPATH and never resolved, its name can give way.
+#: A weak reference to gprof's hook. It is never resolved and has the RPATH's length, so the RPATH
+#: can take the place of its name.
 _PLACE_FOR_RPATH = "__gmon_start__"
 
-#: Left out, below lib/python3.x: of no use in a function, or under a licence we do not want to
-#: pass on (readline: GPL; _dbm: Berkeley DB's; the module dbm falls back on SQLite).
+#: Left out, below lib/python3.x: files of no use in a function, or under a licence that the layer
+#: should not carry (readline: GPL; _dbm: Berkeley DB's; the module dbm falls back on SQLite).
 _LEFT_OUT = (
     *("test", "idlelib", "tkinter", "turtledemo", "turtle.py", "ensurepip", "venv", "pydoc_data"),
     *("EXTERNALLY-MANAGED", "dist-packages", "__phello__", "lib-dynload/xx*"),
-    # The interactive prompt, but for what pydoc and pdb take from there: `pager`, `utils`.
+    # The interactive prompt, except `pager` and `utils`, which pydoc and pdb import.
     *("_pyrepl/[!_ptu]*", "_pyrepl/terminfo.py", "_pyrepl/unix_*", "_pyrepl/_[!_]*"),
     "_pyrepl/__main__.py",
     *("lib-dynload/_test*", "lib-dynload/_ctypes_test*", "lib-dynload/_xxtest*"),
@@ -41,7 +42,8 @@ _LEFT_OUT = (
     *("ctypes/macholib", "_osx_support.py", "_ios_support.py", "_apple_support.py"),
     *("_android_support.py", "_aix_support.py", "nturl2path.py"),
 )
-#: Not bundled: glibc's, and libgcc_s, of which a process can have one only. Amazon Linux has them.
+#: Not bundled: glibc's libraries, and libgcc_s, because a process can have only one of each. Amazon
+#: Linux has them.
 _HOST_LIBRARIES = frozenset(
     f"lib{name}"
     for name in (
@@ -55,7 +57,7 @@ def build(root: Path, target: Path, arch: Arch, python: str) -> None:
     """Assemble the interpreter's folder `target` from the files of Debian's packages below `root`.
 
     Raises:
-        LayerError: the packages are not what this was written for.
+        LayerError: the packages differ from those that this module was written for.
     """
     stdlib = target / f"lib/python{python}"
     source = root / f"usr/lib/python{python}"
@@ -78,9 +80,10 @@ def elf_files(target: Path) -> Iterator[Path]:
 
 
 def missing(target: Path, arch: Arch) -> dict[str, str]:
-    """What neither `target` nor the host has, each with a file that needs it.
+    """Everything that neither `target` nor the host provides, each with a file that needs it.
 
-    These are libraries, versions of symbols that a library here lacks, and symbols that none has.
+    The result names libraries, symbol versions that a library in `target` lacks, and symbols that
+    no library defines.
     """
     files = {path.name: elf.Elf.read(path) for path in elf_files(target)}
     host = _HOST_LIBRARIES | {arch.loader}
@@ -144,7 +147,7 @@ def _adapt(path: Path, arch: Arch, executable: Path) -> None:
 
 
 def _point_data_here(stdlib: Path, arch: Arch) -> None:
-    # zoneinfo asks sysconfig: the host's data, newer than ours as a rule, or else the layer's.
+    # zoneinfo asks sysconfig: prefer the host's data, which is usually newer than the layer's.
     path = stdlib / f"_sysconfigdata__linux_{arch.multiarch}.py"
     data = bytearray(path.read_bytes())
     old = b"/usr/share/zoneinfo:/usr/lib/zoneinfo:/usr/share/lib/zoneinfo:/etc/zoneinfo"
@@ -177,7 +180,7 @@ def _copy_data(root: Path, target: Path) -> None:
 def licence_of(root: Path, package: str) -> str:
     """The package whose folder holds the licence of `package`; empty if there is none.
 
-    Binary packages of one source share their licence: it is the first one with the same text.
+    Binary packages of one source share a licence: the result is the first package with this text.
     """
     documents = root / "usr/share/doc"
     own = documents / package / "copyright"
@@ -189,7 +192,7 @@ def licence_of(root: Path, package: str) -> str:
 
 
 def _copy_zones(source: Path, target: Path) -> None:
-    # What zoneinfo reads: the zones; not the copies that count leap seconds (`right`), nor the
-    # tables for other programs. Aliases become files: not every unzip makes links.
+    # zoneinfo needs only the zones: leave out the copies that count leap seconds (`right`) and the
+    # tables for other programs. Make aliases files, because not every unzip makes links.
     others = ("right", "posix*", "localtime", "leap*", "tzdata.zi", "*.tab")
     shutil.copytree(source, target, ignore=shutil.ignore_patterns(*others))

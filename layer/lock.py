@@ -1,6 +1,6 @@
 """The lock file: the Debian packages and wheels that layers and images are made of.
 
-Each with its size and checksum, and the day on which they were the newest.
+It holds each file's size and checksum, and the day on which all were the newest.
 """
 
 import json
@@ -14,13 +14,13 @@ from layer.mirrors import mirror
 
 LOCK = Path(__file__).with_name("lock.json")
 ORJSON, RIE, PIP = "orjson", "aws-sam-cli", "pip"
-#: The ``python`` or ``machine`` of a wheel that is for all of them.
+#: The ``python`` or ``machine`` of a wheel that suits all of them.
 ANY = "any"
 
 
 @dataclass(frozen=True)
 class Package:
-    """One .deb of Debian's archive; `path` is its place below the mirror's address."""
+    """One .deb in Debian's archive; `path` is its path below the mirror's address."""
 
     name: str
     version: str
@@ -33,19 +33,20 @@ class Package:
 
     @property
     def source(self) -> str:
-        """The source package, which security advisories name."""
+        """The source package's name, which security advisories use."""
         return self.path.split("/")[-2]  # pool/main/o/openssl/libssl3t64_….deb
 
     @property
     def debian_arch(self) -> str:
-        """Debian's architecture, ``all`` for a file that is the same on each."""
+        """Debian's name of the architecture; ``all`` if the package suits every architecture."""
         return self.path.rsplit("_", 1)[1].removesuffix(".deb")
 
     def fetch(self) -> Path:
         """The .deb, from the cache or the mirror.
 
         Raises:
-            LayerError: it cannot be had; if Debian has replaced it, the message says how to go on.
+            LayerError: the file cannot be fetched; if Debian has replaced it, the message says what
+                to do.
         """
         try:
             return fetch(f"{mirror(self.archive)}/{self.path}", self.sha256, self.size)
@@ -82,10 +83,10 @@ class Lock:
 
     @classmethod
     def read(cls, path: Path = LOCK) -> "Lock":
-        """The lock as it stands.
+        """Read the lock file.
 
         Raises:
-            LayerError: the file is missing or is no lock file.
+            LayerError: the file is missing or is not a lock file.
         """
         try:
             raw = json.loads(path.read_text(encoding="utf-8"))
@@ -106,10 +107,10 @@ class Lock:
         path.write_text("\n".join(lines), encoding="utf-8")
 
     def packages(self, *sets: str) -> list[Package]:
-        """The packages of some sets.
+        """The packages of these sets.
 
         Raises:
-            LayerError: the lock has no such set.
+            LayerError: the lock lacks one of the sets.
         """
         missing = [name for name in sets if name not in self.debian]
         if missing:
@@ -117,7 +118,7 @@ class Lock:
         return [package for name in sets for package in self.debian[name]]
 
     def wheel(self, python: str, machine: str, name: str = ORJSON) -> Wheel | None:
-        """The wheel for one Python version and machine; None if there is none for them."""
+        """The wheel for one Python version and machine; None if the lock has none."""
         for wheel in self.wheels:
             suits = wheel.python in (python, ANY) and wheel.machine in (machine, ANY)
             if wheel.name == name and suits:

@@ -1,12 +1,12 @@
-"""Renews the lock file: asks apt, which checks Debian's signatures, and pip what is current.
+"""Renews the lock file: asks apt, which checks Debian's signatures, and pip for current versions.
 
-Which suite for what. Libraries that face the network (OpenSSL, expat, zlib, …), the certificates
+The choice of suites. Libraries that face the network (OpenSSL, expat, zlib, …), the certificates
 and the image's C library come from Debian's stable release: its security team mends them within
 days, for three years and two more of long-term support. CPython itself comes from testing: stable
 keeps the bug-fix release that it came with, testing has this month's, with upstream's security
-fixes in it. Testing's CPython runs on stable's libraries (`interpreter` checks that they have all
-that it asks for) and on an older glibc (`glibc`). What testing replaces leaves the mirrors sooner
-than what stable does: `build` then takes what testing has now, and says so.
+fixes in it. Testing's CPython runs on stable's libraries (`interpreter` checks that they provide
+all that it needs) and on an older glibc (`glibc`). Mirrors drop replaced packages of testing sooner
+than those of stable: `build` then takes the current package of testing, and says so.
 """
 
 import datetime
@@ -26,18 +26,18 @@ from layer.lock import ANY, ORJSON, PIP, RIE, Lock, Package, Wheel
 from layer.target import ARCHES, MANAGED_PYTHONS, PYTHONS, Arch, arch_named
 
 STABLE = "trixie"
-#: Where CPython is taken from: the first of these that has the version.
+#: CPython comes from the first of these suites that has the version.
 CPYTHON_SUITES = ("forky", STABLE)
-#: The release of the root that layers are tried in: glibc 2.36, the next above the target's 2.34.
+#: The release of the root in which layers are tested: glibc 2.36, the next above the target's 2.34.
 ROOT_SUITE = "bookworm"
 
-#: What the interpreter loads, for layer and image.
+#: The libraries that the interpreter loads, in layer and image.
 LIBRARIES = (
     *("libexpat1", "zlib1g", "libssl3t64", "libzstd1", "libsqlite3-0", "libffi8", "libbz2-1.0"),
     *("liblzma5", "libuuid1", "libncursesw6", "libtinfo6"),
     *("ca-certificates", "tzdata", "tzdata-legacy"),
 )
-#: What makes a system of it, for the image: the C library, what wheels may expect (libstdc++,
+#: The rest of the image's system: the C library, the libraries that wheels may expect (libstdc++,
 #: libgcc_s; gcc-14-base holds their licence), names of services and media types.
 SYSTEM = (
     *("base-files", "gcc-14-base", "libc-bin", "libc6", "libgcc-s1", "libstdc++6"),
@@ -60,7 +60,7 @@ def update(versions: Mapping[str, str]) -> Lock:
     """A lock of the newest packages, and of these versions of the wheels.
 
     Raises:
-        LayerError: apt, the archive's keys or the network are missing, or a package is.
+        LayerError: apt, the archive's keys, the network or a package is missing.
     """
     debian: dict[str, list[Package]] = {}
     for arch in ARCHES:
@@ -73,13 +73,13 @@ def update(versions: Mapping[str, str]) -> Lock:
 
 
 def obtainable(lock: Lock, *names: str) -> Lock:
-    """A lock of which every package of these sets is in the cache.
+    """Fetch every package of these sets into the cache; return the lock that names them.
 
-    What the mirror no longer carries is replaced by what its suite has now, signed by Debian as all
-    else; one line says so.
+    If the mirror no longer has a package, the current one of the same suite replaces it, signed by
+    Debian like all others; one line says so.
 
     Raises:
-        LayerError: a package cannot be had.
+        LayerError: a package cannot be fetched.
     """
     for name in names:
         try:
@@ -88,7 +88,7 @@ def obtainable(lock: Lock, *names: str) -> Lock:
         except Gone as gone:
             lock = _with_current(lock, name, gone)
             print(
-                f"layer: {gone}. Until then, this is made of what Debian has now", file=sys.stderr
+                f"layer: {gone}. Until then, builds use Debian's current packages", file=sys.stderr
             )
     return lock
 
@@ -109,10 +109,10 @@ def _with_current(lock: Lock, name: str, gone: Gone) -> Lock:
 
 
 def cpython(arch: Arch) -> dict[str, list[Package]]:
-    """Each Python's sets for one architecture, from the first suite that has it.
+    """Each Python's package sets for one architecture, from the first suite that has the version.
 
     Raises:
-        LayerError: no suite has one of them, or as for `update`.
+        LayerError: no suite has one of the versions, or as for `update`.
     """
     found: dict[str, list[Package]] = {}
     for suite in CPYTHON_SUITES:
@@ -158,7 +158,7 @@ def _locate(apt: PrivateApt, names: Sequence[str]) -> list[Package]:
 
 
 def _package(match: re.Match[str], apt: PrivateApt) -> Package:
-    # The longest address first: one archive's may be the beginning of another's.
+    # The longest address first: one archive's address may be the beginning of another's.
     for archive, base in sorted(apt.sources.items(), key=lambda item: -len(item[1])):
         if match["uri"].startswith(base + "/"):
             path = match["uri"].removeprefix(base + "/")
@@ -169,7 +169,7 @@ def _package(match: re.Match[str], apt: PrivateApt) -> Package:
 
 
 def _orjson(version: str) -> list[Wheel]:
-    """Its wheel for each Python and machine; a new Python has none for some months."""
+    """orjson's wheel for each Python and machine; a new Python has none for some months."""
     wheels = []
     for python in MANAGED_PYTHONS:
         try:

@@ -17,8 +17,8 @@ _DEB822 = re.compile(r"^URIs:(.*(?:\n[ \t]+.+)*)", re.MULTILINE | re.IGNORECASE)
 def mirror(archive: str = ARCHIVE, apt: Path = Path("/etc/apt")) -> str:
     """The base address of a mirror of Debian's archive `archive`, without a final slash.
 
-    DEBIAN_MIRROR, if set, is used instead of apt's sources. Where no mirror of the security
-    archive is named, the one beside the main archive is taken.
+    DEBIAN_MIRROR, if set, replaces apt's sources. If no mirror of the security archive is named,
+    the function takes the one beside the main archive.
 
     Raises:
         LayerError: apt's sources name no Debian mirror.
@@ -28,9 +28,9 @@ def mirror(archive: str = ARCHIVE, apt: Path = Path("/etc/apt")) -> str:
     named = {urlsplit(address).path.rsplit("/", 1)[-1]: address for address in reversed(addresses)}
     if archive in named:
         return named[archive]
-    if ARCHIVE in named:  # mirrors of all of Debian have one beside the other
+    if ARCHIVE in named:  # a full mirror of Debian has both archives in one folder
         return named[ARCHIVE] + archive.removeprefix(ARCHIVE)
-    if chosen:  # a snapshot's address ends in a day, one archive's beside the other's
+    if chosen:  # a snapshot's address ends in a day, the archive's name is a segment before it
         return _SEGMENT.sub(f"/{archive}", chosen)
     raise LayerError(
         f"apt's sources name no mirror of the archive {archive!r}: give one with "

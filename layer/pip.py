@@ -11,7 +11,7 @@ from layer.errors import LayerError
 from layer.lock import ANY, Wheel
 from layer.target import Arch, arch_named
 
-#: No wheel that is fetched here is as large: aws-sam-cli's has 7 MB.
+#: The limit on a wheel's size. The largest wheel that we fetch, aws-sam-cli's, has 7 MB.
 _MAX_BYTES = 64 * 1024 * 1024
 _BOUNDED = (
     "import resource, runpy, sys; size = int(sys.argv.pop(1)); "
@@ -21,10 +21,10 @@ _BOUNDED = (
 
 
 def run(command: list[str]) -> str:
-    """What a command printed.
+    """Run a command and return its output.
 
     Raises:
-        LayerError: it failed; the message is its last line of complaint.
+        LayerError: it failed; the message is the last line of its error output.
     """
     result = subprocess.run(command, capture_output=True, text=True, timeout=600)
     if result.returncode:
@@ -35,12 +35,12 @@ def run(command: list[str]) -> str:
 
 
 def download(requirement: str, python: str, arch: Arch | None, folder: Path) -> Path:
-    """Fetch the wheel of one requirement into `folder`; without `arch` one that is for all.
+    """Fetch the wheel of one requirement into `folder`; without `arch` one for all architectures.
 
     Raises:
-        LayerError: there is none, or no network.
+        LayerError: there is no such wheel, or no network.
     """
-    # pip itself takes what comes, however much it is.
+    # pip itself has no limit on the size of a download.
     command = [sys.executable, "-c", _BOUNDED, str(_MAX_BYTES)]
     command += ["download", "--quiet", "--disable-pip-version-check", "--no-deps"]
     command += ["--only-binary=:all:", "-d", str(folder), requirement]
@@ -55,7 +55,7 @@ def fetch(wheel: Wheel) -> Path:
     """The wheel that the lock names, from the cache or through pip.
 
     Raises:
-        LayerError: it cannot be had, or is another than the lock says.
+        LayerError: it cannot be fetched, or differs from the lock.
     """
     found = cached(wheel.file, wheel.sha256)
     if found:

@@ -1,8 +1,8 @@
-"""Finds an interpreter of each Python version that AWS's managed runtimes have, to compile for it.
+"""Finds an interpreter for each Python version of AWS's managed runtimes, to make byte-code.
 
-Byte-code differs from one minor version to the next and only its own interpreter can make it. The
-lock has those that ship; for the others the machine is searched. What is not found is compiled by
-the function at each cold start, and the build says so.
+Byte-code differs between minor versions, and only an interpreter of the version can make it. The
+lock names those that ship; for the others this module searches the machine. If a version is
+missing, its functions compile the runtime at each cold start, and the build says so.
 """
 
 import os
@@ -19,20 +19,20 @@ _TELL = "import sys; print(*sys.version_info[:2], sep='.', end=' '); print(sys.v
 
 
 def find(tools: Toolchain) -> dict[str, tuple[str, str]]:
-    """Path and full version of an interpreter by minor version."""
+    """The path and full version of an interpreter, by minor version."""
     own = {}
     for minor in PYTHONS:
         try:
             path = tools.native(minor)
         except LayerError:
-            continue  # a mirror lacks it: the machine may have one
+            continue  # the mirror lacks this version: the machine may have it
         if version := _version(path, minor):
             own[minor] = path, version
     return installed(set(MANAGED_PYTHONS) - set(own)) | own
 
 
 def installed(minors: Collection[str] = MANAGED_PYTHONS) -> dict[str, tuple[str, str]]:
-    """Path and full version of the first interpreter of each minor version on this machine."""
+    """The path and full version of this machine's first interpreter of each minor version."""
     found = {}
     for minor in sorted(minors):
         versions = ((path, _version(path, minor)) for path in _candidates(minor))
@@ -55,7 +55,7 @@ def _candidates(minor: str) -> Iterator[str]:
 
 
 def _version(python: str, minor: str) -> str | None:
-    # A name on PATH is no promise: pyenv's shims exist for versions that are switched off.
+    # A name on PATH may not run: pyenv has shims for versions that are switched off.
     try:
         answer = subprocess.run(
             [python, "-I", "-S", "-B", "-c", _TELL], capture_output=True, text=True, timeout=20

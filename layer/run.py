@@ -19,7 +19,7 @@ from layer.target import DEFAULT_PYTHON, layer_name, python_named
 from layer.toolchain import ROOT, runner
 
 _LAYERS = ROOT / "build/layer"
-# These would point into this machine, where the function is not.
+# Variables that name this machine's folders, which do not exist inside the root.
 _NOT_INSIDE = ("PATH", "LD_LIBRARY_PATH", "LAMBDA_TASK_ROOT", "HOME", "PWD", "VIRTUAL_ENV")
 
 
@@ -33,7 +33,7 @@ def main() -> int:
             def layer(request: run.Request, environment: Mapping[str, str]) -> Rie:
                 kept = {key: environment[key] for key in environment if key not in _NOT_INSIDE}
                 packages = run.packages_of(request, version)
-                if packages is not None:  # as a second layer
+                if packages is not None:  # unpack them as a second layer
                     shutil.copytree(packages, Path(folder) / "opt/python", dirs_exist_ok=True)
                 return Rie(("/opt/bootstrap", request.handler), request.task, kept, root.enclose)
 
@@ -44,10 +44,10 @@ def main() -> int:
 
 
 def python_and_rest(arguments: Sequence[str]) -> tuple[str, list[str]]:
-    """The Python that ``--python`` asks for, by default the default, and the other arguments.
+    """The Python that ``--python`` names, or else the default one, and the other arguments.
 
     Raises:
-        LayerError: it does not ship.
+        LayerError: this Python does not ship.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--python", default="")
@@ -56,7 +56,7 @@ def python_and_rest(arguments: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def root_with_layer(folder: Path, python: str = DEFAULT_PYTHON) -> Root:
-    """A root without Python, made in `folder`, that has this machine's layer at /opt."""
+    """Make a root without Python in `folder`, with the layer for this machine at /opt."""
     arch = runner()
     layer = _LAYERS / layer_name(python, arch)
     if not layer.exists():
@@ -67,7 +67,7 @@ def root_with_layer(folder: Path, python: str = DEFAULT_PYTHON) -> Root:
 
 
 def unzip(layer: Path, target: Path) -> Path:
-    """Unpacks a layer as Lambda does: with the modes that the zip gives."""
+    """Unpack a layer as Lambda does: with the modes that the zip gives."""
     with zipfile.ZipFile(layer) as archive:
         for entry in archive.infolist():
             Path(archive.extract(entry, target)).chmod(entry.external_attr >> 16)

@@ -1,8 +1,8 @@
 """Bills of materials for layers and images, in CycloneDX 1.6's JSON form.
 
-The same parts give the same bytes. Licences are named as their own files name them, where those
-are for machines to read: Debian's copyright files of the DEP-5 form, a wheel's metadata. The file
-itself is in the artefact, at the place that the property `licence-file` tells.
+The same parts give the same bytes. A licence's name comes from a machine-readable file: Debian's
+copyright file in the DEP-5 form, or a wheel's metadata. The licence itself is in the artefact, at
+the path that the property `licence-file` gives.
 """
 
 import datetime
@@ -34,7 +34,7 @@ _LICENCE = re.compile(r"^License: +(\S.*)$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Part:
-    """A component, and those that it is made of."""
+    """A component, and the components that it is made of."""
 
     component: Component
     made_of: Sequence[Component] = field(default=())
@@ -42,7 +42,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Subject:
-    """The artefact that a bill describes; `renewed` is the day of the lock it is made from."""
+    """The artefact that a bill describes; `renewed` is the day of its lock."""
 
     name: str
     version: str
@@ -52,7 +52,7 @@ class Subject:
 
 
 def bill(subject: Subject, parts: Sequence[Part]) -> str:
-    """The bill of an artefact that holds our runtime and `parts`, as JSON."""
+    """The bill, as JSON, of an artefact that holds our runtime and `parts`."""
     kind = ComponentType.APPLICATION if subject.sha256 else ComponentType.CONTAINER
     whole = Component(
         name=subject.name,
@@ -63,7 +63,7 @@ def bill(subject: Subject, parts: Sequence[Part]) -> str:
         hashes=_hashes(subject.sha256),
         properties=[Property(name=name, value=value) for name, value in subject.properties],
     )
-    known: dict[str, Component] = {}  # what two parts have in common is one component
+    known: dict[str, Component] = {}  # a component that two parts share is listed once
     rows = [(_once(part.component, known), _all_once(part.made_of, known)) for part in parts]
     day = datetime.datetime.fromisoformat(subject.renewed).replace(tzinfo=datetime.UTC)
     names = " ".join([subject.name, subject.version, subject.sha256, *sorted(known)])
@@ -86,7 +86,7 @@ def runtime(version: str) -> Part:
 
 
 def debian(package: Package, control: str, copyright: Path | None, inside: str) -> Part:
-    """A Debian package; `copyright` is its licence's file, `inside` the place in the artefact."""
+    """A Debian package; `copyright` is its licence file, which the artefact has at `inside`."""
     qualifiers = {"arch": package.debian_arch, "distro": package.suite, "upstream": package.source}
     purl = PackageURL("deb", "debian", package.name, package.version, qualifiers)
     text = copyright.read_text(errors="replace") if copyright else ""
@@ -104,7 +104,7 @@ def debian(package: Package, control: str, copyright: Path | None, inside: str) 
 
 
 def wheel(entry: Wheel, path: Path, inside: str) -> Part:
-    """A wheel, and what its own bill of materials says is compiled into it."""
+    """A wheel, and the components that its own bill of materials lists."""
     purl = PackageURL("pypi", None, entry.name, entry.version, {"file_name": entry.file})
     with zipfile.ZipFile(path) as archive:
         licence = _licence_of_wheel(archive)
@@ -139,7 +139,7 @@ def _licence_of_wheel(archive: zipfile.ZipFile) -> list[LicenseExpression | Disj
 
 
 def _required(document: dict[str, Any]) -> list[Component]:
-    """What another bill lists, without what served the building only."""
+    """The components of another bill, without those that only the build needed."""
     found = []
     for part in document.get("components", []):
         if part.get("scope") == "excluded":

@@ -1,4 +1,4 @@
-"""Looks, while something is built, whether Debian has security fixes newer than the lock."""
+"""Checks, while a build runs, whether Debian has security fixes newer than the lock."""
 
 import shutil
 import subprocess
@@ -16,10 +16,10 @@ _SECONDS = 60
 
 
 class Watch:
-    """Asks Debian's security archive in a thread of its own; a context manager.
+    """Asks Debian's security archive in a separate thread; a context manager.
 
-    Afterwards `warning` is one line; empty if nothing is newer or nobody is there to be asked (no
-    network, no apt).
+    After the block, `warning` is one line. It is empty if nothing is newer or if the archive could
+    not be asked (no network, no apt).
     """
 
     def __init__(self, arch: Arch) -> None:
@@ -51,10 +51,10 @@ class Watch:
 
 
 def fixes(lock: Lock, arch: Arch) -> list[str]:
-    """Packages of the lock that the security archive has a newer version of, with both versions.
+    """The lock's packages with a newer version in the security archive, with both versions.
 
     Raises:
-        LayerError: the archive cannot be asked.
+        LayerError: the archive cannot be reached.
     """
     if not shutil.which("dpkg"):
         return []

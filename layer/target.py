@@ -1,4 +1,4 @@
-"""What the layers are built for: Lambda's machines, its limits, and where our files land.
+"""The target of the layers: Lambda's machines, its limits, and the paths of our files there.
 
 Limits and paths: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html and
 https://docs.aws.amazon.com/lambda/latest/dg/chapter-layers.html
@@ -10,21 +10,22 @@ from layer.errors import UnusableInput
 
 #: Where Lambda unpacks layers.
 MOUNT = "/opt"
-#: The interpreter's folder in the layer. As long as `/usr/lib/ssl`, which it replaces inside
-#: libcrypto.
+#: The interpreter's folder in the layer. `/opt/cpython` has the length of `/usr/lib/ssl`, which it
+#: replaces inside libcrypto.
 CPYTHON = "cpython"
-#: The folder of the runtime's package and of orjson, where `bootstrap` beside it looks for them.
+#: The folder of the runtime's package and of orjson. `bootstrap`, beside it, looks for them there.
 HOME = "runtime"
 #: The managed layer's executable: AWS_LAMBDA_EXEC_WRAPPER=/opt/lambda-runtime.
 WRAPPER = "lambda-runtime"
 
-#: The Pythons that ship as layer and image; the first is what is built when none is named.
+#: The Pythons that ship as layer and image; the first is built when the user names none.
 PYTHONS = ("3.13", "3.14", "3.15")
 DEFAULT_PYTHON = PYTHONS[0]
 #: AWS's managed runtimes that the small layer serves.
 MANAGED_PYTHONS = ("3.11", "3.12", "3.13", "3.14", "3.15")
-#: Those of them for which it carries orjson. A wheel is 90 kB for each architecture, and all are
-#: more than the layer's limit. For 1 MB of JSON it saves 4 ms of 6.5 reading and 8 of 9 writing.
+#: The Pythons for which the small layer carries orjson. A wheel has 90 kB for each architecture;
+#: wheels for all Pythons would exceed the layer's limit. On 1 MB of JSON orjson saves 4 ms of the
+#: 6.5 ms that reading takes, and 8 ms of the 9 ms that writing takes.
 MANAGED_WITH_ORJSON = ("3.13", "3.14", "3.15")
 
 #: The newest glibc symbol version that `provided.al2023` can serve.
@@ -37,7 +38,7 @@ MAX_ZIPPED = 50 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Arch:
-    """One of Lambda's two architectures under the names its neighbours have for it."""
+    """One of Lambda's two architectures, with its names in other systems."""
 
     name: str
     debian: str
@@ -75,10 +76,10 @@ ARCHES = (X86_64, ARM64)
 
 
 def python_named(version: str) -> str:
-    """The Python version that a user asked for; none is the default.
+    """The Python version that a user asked for; an empty string means the default.
 
     Raises:
-        UnusableInput: it does not ship.
+        UnusableInput: this version does not ship.
     """
     if version and version not in PYTHONS:
         raise UnusableInput(f"there is no layer for Python {version!r}: use {', '.join(PYTHONS)}")
@@ -86,7 +87,7 @@ def python_named(version: str) -> str:
 
 
 def arch_named(name: str) -> Arch:
-    """The architecture called `name` by Lambda, Debian or the kernel.
+    """The architecture that Lambda, Debian or the kernel calls `name`.
 
     Raises:
         UnusableInput: Lambda has no such architecture.

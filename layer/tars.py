@@ -1,7 +1,7 @@
-"""Writes an image's layers: tar files, compressed, of which every byte follows from the files.
+"""Writes an image's layers: compressed tar files that depend on nothing but the files in them.
 
-Sorted, of 1970, root's, with plain modes: readable by all, writable by root alone, whatever umask
-the checkout was made with.
+Entries are sorted, dated 1970, owned by root, readable by all and writable by root alone. The umask
+of the checkout has no influence.
 """
 
 import hashlib
@@ -14,12 +14,12 @@ import deflate
 
 from layer.zips import BEST
 
-#: For what is only used on developers' machines.
+#: The level of compression for files that stay on a developer's machine.
 _FAST = 6
 
 
 def write(tree: Path, target: Path) -> str:
-    """Pack the files below `tree`; return the SHA-256 of what is in the compressed file."""
+    """Pack the files below `tree`; return the SHA-256 of the uncompressed tar."""
     plain = io.BytesIO()
     with tarfile.open(fileobj=plain, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for path in sorted(tree.rglob("*")):
@@ -29,14 +29,14 @@ def write(tree: Path, target: Path) -> str:
 
 
 def repack(source: Path, target: Path) -> str:
-    """Pack a tar file again, its owners and modes kept, of 1970; return the digest as `write`."""
+    """Pack a tar file again, dated 1970, with its owners and modes; return what `write` returns."""
     plain = io.BytesIO()
     with (
         tarfile.open(source) as given,
         tarfile.open(fileobj=plain, mode="w", format=tarfile.PAX_FORMAT) as archive,
     ):
         for entry in sorted(given.getmembers(), key=lambda entry: entry.name):
-            if entry.ischr() or entry.isblk():  # devices are the engine's
+            if entry.ischr() or entry.isblk():  # the container engine makes the devices
                 continue
             entry.mtime, entry.pax_headers = 0, {}
             entry.uname = entry.gname = ""

@@ -1,7 +1,7 @@
-"""What layers and images are made with: interpreters from the lock, and the runtime laid out.
+"""The tools that make layers and images: the lock's interpreters, and the runtime's files.
 
-Byte-code is made by the interpreters that ship, in the versions that the lock names, so the
-machine's own Python has no say in any byte.
+The interpreters that ship make the byte-code, in the versions that the lock names, so the machine's
+own Python does not influence any byte.
 """
 
 import os
@@ -21,7 +21,7 @@ from layer.target import DEFAULT_PYTHON, Arch, arch_named
 ROOT = Path(__file__).resolve().parent.parent
 _COMPILE = Path(__file__).with_name("compile_tree.py")
 _SECONDS = 300
-#: The modules of the bundle that an external extension imports, which does not read it.
+#: The bundle's modules that an external extension imports too. Extensions do not read the bundle.
 _FOR_EXTENSIONS = frozenset(
     {
         "lambda_runtime",
@@ -41,10 +41,10 @@ def version() -> str:
 
 
 def runner() -> Arch:
-    """This machine's architecture, whose interpreter is run to compile and to zip.
+    """This machine's architecture, whose interpreter compiles and zips.
 
     Raises:
-        LayerError: its interpreter would not run here.
+        LayerError: the lock's interpreter cannot run on this machine.
     """
     if platform.system() != "Linux" or platform.libc_ver()[0] != "glibc":
         raise LayerError("layers are built on Linux with glibc: use such a machine or container")
@@ -52,7 +52,7 @@ def runner() -> Arch:
 
 
 class Toolchain:
-    """The lock's interpreters, unpacked below `work` when they are first asked for."""
+    """The lock's interpreters, unpacked below `work` on first use."""
 
     def __init__(self, lock: Lock, work: Path) -> None:
         self.lock = lock
@@ -85,17 +85,18 @@ class Toolchain:
         return str(self.interpreter(python, runner()) / f"bin/python{python}")
 
     def compile(self, tree: Path, mounted: str, python: str, left_out: str = "") -> None:
-        """Write byte-code for Python `python` of all that is below `tree`.
+        """Write byte-code for Python `python` of every source below `tree`.
 
-        `mounted` is where the tree will be when it is used, `left_out` an expression for paths.
+        `mounted` is the tree's path at run time. Paths that match the regular expression
+        `left_out` are not compiled.
         """
         program = [self.native(python), "-I", "-S", str(_COMPILE)]
         run([*program, str(tree), mounted, *([left_out] if left_out else [])])
 
     def add_runtime(self, home: Path, wheels: Sequence[Wheel], *, packer: bool = False) -> None:
-        """Lay out the runtime's package below `home`, with what it takes from wheels.
+        """Copy the runtime's package and the content of wheels to the folder `home`.
 
-        The packer is for where functions are built: nothing on Lambda uses it.
+        Add the packer only where users build functions: nothing on Lambda uses it.
         """
         left_out = ("__pycache__", "cold.*", *(() if packer else ("packer",)))
         ignore = shutil.ignore_patterns(*left_out)
@@ -107,32 +108,32 @@ class Toolchain:
     def compile_runtime(self, home: Path, python: str, mounted: str) -> None:
         """Write byte-code and the cold path's bundle for the interpreter `python`.
 
-        `mounted` is where `home` will be when it is used.
+        `mounted` is the path of `home` at run time.
         """
-        # Without column numbers, which nobody misses in the runtime's own lines of a traceback.
+        # No column numbers: a traceback's lines in the runtime's own code do without them.
         lean = [python, "-X", "no_debug_ranges", "-S"]
         run([*lean, str(_COMPILE), str(home), mounted])
         run([*lean, "-m", "lambda_runtime.start.bundle", str(home)], PYTHONPATH=str(home))
-        # What the bundle holds is not needed twice, but for what extensions import one by one.
+        # Remove the byte-code that the bundle holds too, except the modules for extensions.
         for name in self._bundled:
             for path in (home / name.parent / "__pycache__").glob(f"{name.stem}.*.pyc"):
                 path.unlink()
 
 
 def write_bootstrap(path: Path, shebang: str) -> None:
-    """The checkout's bootstrap, with the first line that its place needs."""
+    """Write the checkout's bootstrap to `path`, with `shebang` as its first line."""
     lines = (ROOT / "bootstrap").read_text().splitlines(keepends=True)
     path.write_text(shebang + "\n" + "".join(lines[1:]))
     path.chmod(0o755)
 
 
 def run(command: list[str], **environment: str) -> str:
-    """What a command of the lock's interpreters printed.
+    """Run a command of the lock's interpreters and return its output.
 
     Raises:
-        LayerError: it fails, or cannot be run.
+        LayerError: it fails, or cannot be started.
     """
-    # No variable of the user's may reach what is compiled; the hash seed orders sets in byte-code.
+    # The user's variables must not change what is compiled; the hash seed orders sets in byte-code.
     env = {"PATH": os.defpath, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", **environment}
     try:
         done = subprocess.run(
@@ -154,7 +155,7 @@ def _bundled_modules() -> tuple[str, ...]:
 
 
 def _source(module: str) -> Path:
-    """The path of a module of the runtime below its root."""
+    """The path of a module of the runtime, below the package's root."""
     path = Path(*module.split("."))
     is_package = (ROOT / "runtime" / path).is_dir()
     return path / "__init__.py" if is_package else path.with_suffix(".py")

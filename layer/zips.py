@@ -1,7 +1,7 @@
-"""Writes zips of which every byte follows from the files: sorted, of 1980, with plain modes.
+"""Writes zips that depend on nothing but the files: sorted, dated 1980, with plain modes.
 
-Not `zipfile`, because the way of compressing is to be chosen: libdeflate at its best is 3 % better
-than zlib, in the same time. Format: PKWARE's APPNOTE, sections 4.3 and 4.4.
+`zipfile` cannot use libdeflate, whose best level compresses 3 % better than zlib in the same time.
+Format: PKWARE's APPNOTE, sections 4.3 and 4.4.
 """
 
 import os
@@ -18,7 +18,7 @@ _TIME, _DATE = 0, 1 << 5 | 1  # midnight of 1 January 1980, the format's first d
 
 
 def write(tree: Path, target: Path) -> None:
-    """Zip the files below `tree` into `target`: readable by all, executable as they are."""
+    """Zip the files below `tree` into `target`: readable by all, executable if they are now."""
     directory = b""
     paths = sorted(path for path in tree.rglob("*") if path.is_file())
     with target.open("wb") as archive:

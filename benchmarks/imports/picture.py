@@ -8,7 +8,7 @@ _OURS, _THEIRS = "#2f6fde", "#9aa4b2"
 
 
 def draw(title: str, times: Mapping[str, float]) -> str:
-    """The SVG; times in milliseconds, by what ran and how it was deployed."""
+    """Draw the SVG. `times` are in milliseconds, by runtime and form of deployment."""
     scale = (_WIDTH - _LEFT - 90) / max(times.values())
     height = 40 + _ROW * len(times)
     rows = [_row(number, name, ms, scale) for number, (name, ms) in enumerate(times.items())]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from aws_lambda_powertools import Logger, Metrics, Tracer  # noqa: F401 - as many have it
+from aws_lambda_powertools import Logger, Metrics, Tracer  # noqa: F401 - as in many functions
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
 
 logger = Logger(service="orders")

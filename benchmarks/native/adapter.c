@@ -1,10 +1,10 @@
 /* A model of a web adapter: it starts an HTTP server in the sandbox, asks the Runtime API for events, sends each as an HTTP request
  * to that server over loopback, and posts the response.
  *
- *   adapter COMMAND...    the server's command line; the port it is to listen on is added as the last argument
+ *   adapter COMMAND...    the server's command line; the adapter adds the port to listen on as the last argument
  *
- * The hop itself costs as little as it can: it reads of the event (HTTP API, payload format 2.0, compact, no escapes in what is
- * copied) what makes up the request, and keeps both connections open. */
+ * The hop costs as little as possible: the adapter copies only the parts of the event that make up the request, and keeps both
+ * connections open. Events are HTTP API events of payload format 2.0, compact, without escapes in the copied parts. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <netinet/in.h>

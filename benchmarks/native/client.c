@@ -4,7 +4,7 @@
  *   client stream   sends as many chunks of as many bytes as the event says, as a streamed response
  *   client copy     sends the same bytes with nothing in between: a plain socket copy, with a length in front
  *
- * After a stream or a copy it connects anew, as the Runtime API wants it after a stream. */
+ * After a stream or a copy it connects anew, as the Runtime API requires after a stream. */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>

@@ -25,7 +25,7 @@ struct connection {
     size_t length, room;
     struct request request; /* the one that is arriving */
     enum framing expects;   /* of its stream */
-    size_t left;            /* bytes of the body, or of the chunk */
+    size_t left;            /* bytes of the body or chunk that have not arrived */
     char stream[KEPT];
 };
 

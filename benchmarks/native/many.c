@@ -2,8 +2,8 @@
  *
  *   many EVENT ANSWER INVOCATIONS SETTLE SECONDS POLLS COMMAND...
  *
- * It starts the runtime, waits until POLLS events are being asked for, and from then on hands one to whoever asks. As one JSON object
- * it prints how long that took and what it cost. EVENT, ANSWER and SETTLE are those of stub.c. */
+ * It starts the runtime, waits for POLLS requests for an event, and from then on answers each such request with an event. It prints
+ * the time and the cost of all this as one JSON object. EVENT, ANSWER and SETTLE are those of stub.c. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <poll.h>
@@ -24,7 +24,7 @@ enum { MAX_CONNECTIONS = 256 };
 
 static struct subject subject;
 static struct connection connections[MAX_CONNECTIONS];
-static int idle[MAX_CONNECTIONS]; /* those that wait for an event */
+static int idle[MAX_CONNECTIONS]; /* the connections that wait for an event */
 static int listener, idle_count, polls;
 static volatile sig_atomic_t out_of_time;
 

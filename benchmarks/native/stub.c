@@ -9,8 +9,8 @@
  *
  * EVENT is the file with the event, ANSWER receives the last response (of a stream, its beginning), SETTLE is the number of
  * first INVOCATIONS that the warm figures leave out. The stub has one thread and one poll loop. The runtime and the stub never
- * work at the same time, so the stub adds the same few microseconds to every subject. Framing and headers are those of the Runtime Interface Emulator: events over 2048 bytes come as
- * one chunk. */
+ * work at the same time, so the stub adds the same few microseconds to every subject. Framing and headers are those of the
+ * Runtime Interface Emulator: events over 2048 bytes come as one chunk. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <poll.h>
@@ -66,7 +66,7 @@ static int on_next(int fd) {
     if (asked == 0) first_next_at = now;
     if (asked > 0) cycle_ns[asked - 1] = now - sent_at;
     if (asked != answered) fail("the subject asked for the next event without answering the last one");
-    if (asked == 1) memory = subject_memory(&subject); /* of the only process */
+    if (asked == 1) memory = subject_memory(&subject); /* there is only one process */
     if (asked == settle) warm_cpu_from = subject_cpu(&subject);
     if (asked == invocations) {
         warm_cpu_until = subject_cpu(&subject);

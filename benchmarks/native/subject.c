@@ -114,7 +114,7 @@ static pid_t group_of(const char *pid) {
     int group = 0;
     snprintf(path, sizeof path, "/proc/%.20s/stat", pid);
     FILE *file = fopen(path, "r");
-    if (!file) return 0; /* it has ended meanwhile */
+    if (!file) return 0; /* the process has ended meanwhile */
     if (fgets(line, sizeof line, file) && strrchr(line, ')'))
         sscanf(strrchr(line, ')') + 1, " %*c %*d %d", &group);
     fclose(file);
@@ -146,7 +146,7 @@ static void add_memory(pid_t pid, void *total) {
     long kb;
     snprintf(path, sizeof path, "/proc/%d/smaps_rollup", pid);
     FILE *file = fopen(path, "r");
-    if (!file) return; /* it has ended meanwhile */
+    if (!file) return; /* the process has ended meanwhile */
     memory->processes++;
     while (fgets(line, sizeof line, file)) {
         if (sscanf(line, "Rss: %ld kB", &kb) == 1) memory->resident_kb += kb;

@@ -12,7 +12,7 @@ struct subject {
     int output;           /* read end of its stdout and stderr */
     uint64_t *exec_at;    /* written by the child right before exec */
     long output_lines;
-    char tail[2048];      /* the last of what it wrote, for the error message */
+    char tail[2048];      /* the end of its output, for the error message */
     size_t tail_length;
 };
 

@@ -65,7 +65,7 @@ static void receive_until(struct wire *wire, size_t wanted) {
     }
 }
 
-/* Receives up to and with `mark`; returns the offset behind it. */
+/* Receives until `mark` has arrived; returns the offset behind it. */
 static size_t receive_past(struct wire *wire, size_t from, const char *mark) {
     char *found;
     while (!(found = memmem(wire->data + from, wire->length - from, mark, strlen(mark))))

@@ -8,12 +8,12 @@
 struct wire {
     int fd;
     char *data;
-    size_t start, length; /* what has arrived and is not consumed: data[start..length) */
+    size_t start, length; /* data[start..length) has arrived and is not consumed */
 };
 
 _Noreturn void die(const char *what);
 
-/* Returns 0 when nobody listens at the address. */
+/* Returns 0 if no program listens at the address. */
 int wire_connect(struct wire *wire, const char *address);
 void wire_close(struct wire *wire);
 void wire_send(struct wire *wire, struct iovec *parts, int count);

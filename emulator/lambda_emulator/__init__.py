@@ -1,1 +1,1 @@
-"""Lambda's side of the wire on a developer's machine: the APIs, the processes and the callers."""
+"""Lambda's part on a developer's machine: its APIs, and the processes of a function."""

@@ -1,4 +1,4 @@
-"""The command ``lambda-emulator``: which subcommand is meant, and what becomes of its errors."""
+"""The command ``lambda-emulator``: runs a subcommand, and turns errors into messages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DEFAULT = "start"
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit status.
 
-    It is 0 if all went well, 1 if the function or the run failed, 2 for bad usage, 130 for Ctrl-C.
+    It is 0 on success, 1 if the function or the run failed, 2 for bad usage, 130 for Ctrl-C.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
     end = words.index("--") if "--" in words else len(words)
@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"lambda-emulator: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:
-        # Whoever read our output has gone; nothing more can be said, not even at the exit.
+        # The reader of our output has left: print nothing more, not even at the exit.
         sys.stdout = None
         return 1
     except KeyboardInterrupt:

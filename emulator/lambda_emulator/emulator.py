@@ -29,14 +29,14 @@ class Emulator(Fleet):
     """One function behind Lambda's APIs.
 
     ``concurrency`` is the number of environments; further invocations wait in a queue. With
-    ``on_demand`` there is one environment at first, more are made for calls that come at the same
-    time, and beyond ``concurrency`` calls are refused with Throttled (Events wait). ``host`` is the
-    address that everything listens on. ``api_port`` and ``url_port`` are the ports of the Invoke
-    API and of the function URL (0: a free one), ``runtime_api_port`` is that of the first
-    environment's Runtime API. ``allowed_hosts`` are further names by which clients may call these
-    ports. ``faults`` are planned for the Runtime, Extensions and Telemetry APIs. ``url_mode`` is
-    the function URL's invoke mode, RESPONSE_STREAM or BUFFERED. ``on_log`` is called with every log
-    record. All other arguments are those of ``Function``.
+    ``on_demand`` there is one environment at first, and concurrent calls make more. Calls beyond
+    ``concurrency`` are then refused with Throttled (Events wait). All servers listen on the address
+    ``host``. ``api_port`` and ``url_port`` are the ports of the Invoke API and of the function URL
+    (0: a free one), ``runtime_api_port`` is that of the first environment's Runtime API.
+    ``allowed_hosts`` are further names by which clients may call these ports. ``faults`` strike
+    calls of the Runtime, Extensions and Telemetry APIs. ``url_mode`` is the function URL's invoke
+    mode, RESPONSE_STREAM or BUFFERED. ``on_log`` is called with every log record. All other
+    arguments are those of ``Function``.
 
     Raises ValueError for impossible values.
     """
@@ -105,7 +105,7 @@ class Emulator(Fleet):
 
 
 class EmulatorArguments(FunctionArguments, total=False):
-    """The arguments of ``Emulator``, for those who pass them on."""
+    """The arguments of ``Emulator``, for callers that pass them on."""
 
     concurrency: int
     on_demand: bool

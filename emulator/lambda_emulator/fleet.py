@@ -32,7 +32,7 @@ from lambda_emulator.platform.logs import LogRecord, Logs
 
 
 class InitFailed(Exception):
-    """The function cannot be initialised; ``failure`` is what it reported."""
+    """The function cannot be initialised; ``failure`` is the error that it reported."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(f"{failure.error_type}: {failure.payload.decode('utf-8', 'replace')}")
@@ -137,7 +137,7 @@ class Fleet:
     # invoking
 
     async def start(self) -> None:
-        """Initialise every environment now instead of at its first invocation.
+        """Initialise every environment now and not at its first invocation.
 
         Raises InitFailed.
         """
@@ -161,7 +161,7 @@ class Fleet:
         """Invoke and wait for the whole answer.
 
         ``event`` is sent unchanged if it is bytes, otherwise as JSON. The options are those of
-        ``Invocation``. Without a trace id one is made up ("" for none).
+        ``Invocation``. If no trace id is given, the emulator makes one ("" for none).
         """
         return await self.submit(event, **options).outcome
 
@@ -176,7 +176,7 @@ class Fleet:
             invocation.stream.abandon()
 
     def send(self, event: object, **options: Any) -> None:
-        """Invoke and wait for nothing, as the invocation type Event does."""
+        """Invoke and return at once, as with the invocation type Event."""
         outcome = self._submit(event, options).outcome
         self._events.add(outcome)
         outcome.add_done_callback(self._events.discard)
@@ -210,7 +210,7 @@ class Fleet:
             environment.assign(self._queue.popleft())
 
     def _grow(self) -> None:
-        """Add an environment if there are more calls than those that there are can take."""
+        """Add an environment if the present ones cannot take all unanswered calls."""
         number = len(self.environments) + self._opening
         room = number * (self.function.max_concurrency or 1)
         if self._on_demand and number < self._concurrency and room < len(self._unanswered):
@@ -239,9 +239,9 @@ class Fleet:
     # new code
 
     async def reload(self, **changes: Unpack[FunctionArguments]) -> None:
-        """Answer with new environments from now on; what has begun ends in the old ones.
+        """Answer with new environments from now on; the old ones finish their invocations.
 
-        ``changes`` are to the function's configuration. Raises InitFailed.
+        ``changes`` are new values of the function's configuration. Raises InitFailed.
         """
         self.function = replace(self.function, **changes)
         fresh = await self._open_environment()
@@ -263,7 +263,7 @@ class Fleet:
     # the end
 
     async def restart(self, reason: str = "spindown") -> None:
-        """Run every environment's shutdown sequence; the next invocations find cold ones."""
+        """Run every environment's shutdown sequence; the next invocations are cold starts."""
         await asyncio.gather(*(environment.shutdown(reason) for environment in self.environments))
         self._dispatch()
 

@@ -1,4 +1,4 @@
-"""A function's configuration: what Lambda keeps about it, and how to run it."""
+"""A function's configuration: its settings in Lambda, and how to run it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MANAGED_INIT_SECONDS = 900.0
 class SnapStart:
     """Initialise an environment, freeze it, and restore it at its first invocation.
 
-    At least ``pause`` seconds lie between snapshot and restore. The processes are stopped
+    At least ``pause`` seconds pass between snapshot and restore. The processes are stopped
     meanwhile, so their clocks jump. ``drop_connections`` closes the idle connections to the Runtime
     API.
     """
@@ -29,16 +29,16 @@ class SnapStart:
 class Function:
     """A function's configuration.
 
-    ``command`` starts the runtime; if it is empty, nothing is started and a client connects by
-    itself. Times are in seconds, ``memory_size`` in MB. ``environment`` has the function's own
-    variables; ``inherit`` adds the emulator's own, or those in it if it is a mapping, except those
-    that Lambda sets. ``freeze`` stops the processes between invocations. ``enforce_memory`` kills
-    an environment whose resident memory exceeds ``memory_size``. ``log_fd`` gives the runtime the
-    framed log descriptor. A ``max_concurrency`` above 0 makes a managed instance, with that many
-    invocations at once in one environment. ``provisioned`` tells the runtime that it is initialised
-    beforehand. ``report_lines`` passes the lines START, END and REPORT
-    of each invocation to ``on_log``. Events of more than ``chunked_from`` bytes are sent with
-    chunked transfer encoding.
+    ``command`` starts the runtime. If it is empty, the emulator starts nothing and waits for a
+    runtime that is started by hand. Times are in seconds, ``memory_size`` in MB. ``environment``
+    has the function's own variables. ``inherit`` adds the emulator's variables, or those of the
+    mapping, except those that Lambda sets. ``freeze`` stops the processes between invocations.
+    ``enforce_memory`` kills an environment whose resident memory exceeds ``memory_size``.
+    ``log_fd`` gives the runtime the framed log descriptor. A ``max_concurrency`` above 0 makes a
+    managed instance, with that many invocations at once in one environment. ``provisioned`` tells
+    the runtime that it is initialised beforehand. ``report_lines`` passes the lines START, END and
+    REPORT of each invocation to ``on_log``. Events of more than ``chunked_from`` bytes are sent
+    with chunked transfer encoding.
 
     Raises ValueError for impossible values, and TypeError for values of another type.
     """
@@ -76,7 +76,7 @@ class Function:
         if self.memory_size < 1:
             raise ValueError(f"memory_size={self.memory_size}: a number of MB above 0")
         if self.max_concurrency < 0:
-            raise ValueError(f"max_concurrency={self.max_concurrency}: 0 (none), or how many")
+            raise ValueError(f"max_concurrency={self.max_concurrency}: must be 0 or above")
         if self.snap_start is not None and self.max_concurrency:
             raise ValueError("snap_start: managed instances (max_concurrency) have no SnapStart")
         if self.log_format.lower() not in ("text", "json"):
@@ -87,7 +87,7 @@ class Function:
 
     @property
     def init_limit(self) -> float | None:
-        """Seconds that init may take; None for a runtime that is started by hand."""
+        """The seconds that init may take; None for a runtime that is started by hand."""
         if not self.command:
             return None
         return _MANAGED_INIT_SECONDS if self.max_concurrency else self.init_timeout
@@ -125,7 +125,7 @@ class Function:
         return variables
 
     def extension_environment(self, address: str) -> dict[str, str]:
-        """The variables of an extension: the function's own are among them."""
+        """The variables of an extension, including the function's own."""
         return {**self._shared_environment(address), **self.environment}
 
     def _shared_environment(self, address: str) -> dict[str, str]:
@@ -156,7 +156,7 @@ class Function:
 
 
 class FunctionArguments(TypedDict, total=False):
-    """The arguments of ``Function``, for those who pass them on."""
+    """The arguments of ``Function``, for callers that pass them on."""
 
     command: Sequence[str]
     handler: str

@@ -1,4 +1,4 @@
-"""An invocation on its way through the emulator, and the replies its caller gets."""
+"""An invocation on its way through the emulator, and the replies to its caller."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ INTEGRATION_RESPONSE = "application/vnd.awslambda.http-integration-response"
 
 
 class Throttled(Exception):
-    """An invocation was refused because too many are being answered already.
+    """An invocation was refused because too many others are under way.
 
     ``reason`` is the service's name for the limit.
     """
@@ -36,7 +36,7 @@ class Failure:
 
     @property
     def message(self) -> str:
-        """Type and message in one line, for people."""
+        """The type and message in one line, for people."""
         try:
             document = json.loads(self.payload)
             return f"{document['errorType']}: {document['errorMessage']}"
@@ -54,7 +54,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Reply:
-    """What the caller of a buffered invocation gets.
+    """The reply to the caller of a buffered invocation.
 
     ``function_error`` is None or "Unhandled", the value of X-Amz-Function-Error. ``error_type`` is
     the type that the runtime gave in its header. ``log_tail`` is the last 4 KB of the invocation's
@@ -76,10 +76,10 @@ class Reply:
 
 
 class StreamReply:
-    """What the caller of a streaming invocation gets: first ``content_type``, then the chunks.
+    """The reply to the caller of a streaming invocation: first ``content_type``, then the chunks.
 
-    For a slow reader at most ``_LIMIT`` bytes are kept; beyond that nothing is read from the
-    runtime. After the last chunk ``failure`` is the error that ended the stream, if one did.
+    For a slow reader at most ``_LIMIT`` bytes are kept; then the emulator stops reading from the
+    runtime. After the last chunk, ``failure`` is the error that ended the stream, or None.
     """
 
     _LIMIT = 64 * 1024
@@ -118,7 +118,7 @@ class StreamReply:
             await self._changed.wait()
 
     def abandon(self) -> None:
-        """Note that the caller went away; ``write`` raises BrokenPipeError from now on."""
+        """Note that the caller has left; ``write`` raises BrokenPipeError from now on."""
         self.abandoned = True
         self._chunks.clear()
         self._space.set()
@@ -151,7 +151,7 @@ class StreamReply:
 
 
 class Invocation:
-    """One event for the function, and the one answer it gets.
+    """One event for the function, and the one answer to it.
 
     ``trace_id``, ``client_context`` (JSON), ``cognito_identity`` (JSON), ``tenant_id`` and
     ``invocation_id`` become headers of the event when they are not None. ``invoked_arn`` is the ARN
@@ -246,7 +246,7 @@ class Invocation:
 
 
 def encode_event(event: object) -> bytes:
-    """An event as bytes: bytes unchanged, anything else as JSON."""
+    """Encode an event: leave bytes unchanged, turn anything else into JSON."""
     if isinstance(event, bytes | bytearray):
         return bytes(event)
     return json.dumps(event, separators=(",", ":")).encode()

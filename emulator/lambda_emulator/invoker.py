@@ -1,4 +1,4 @@
-"""What the APIs for callers need of whatever runs a function."""
+"""The interface between the APIs for callers and the program that runs a function."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Invoker(Protocol):
         """Invoke and read the answer as it arrives; leaving the block early abandons it."""
 
     def send(self, event: object, **options: Any) -> None:
-        """Invoke and wait for nothing."""
+        """Invoke and return at once."""
 
 
 class Finder(Protocol):

@@ -7,8 +7,8 @@
         reply = lambda_function.invoke(lambda_event("s3", key="a.png"))
         assert reply.json() == {"made": 1}
 
-A function is started once in a test process, when the first test asks for it, and shared by the
-tests with the same configuration. What it logs during a test is in the report if the test fails.
+A function starts once per test process, when the first test asks for it. Tests with the same
+configuration share it. If a test fails, its report includes the function's log of that test.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class LambdaFunction:
-    """A function in the emulator; ``emulator`` has all that it can do."""
+    """A function in the emulator; ``emulator`` is the whole interface to it."""
 
     def __init__(self, emulator: ThreadedEmulator, records: list[LogRecord]) -> None:
         self.emulator = emulator
@@ -78,7 +78,7 @@ class LambdaFunction:
 
     @property
     def faults(self) -> Faults:
-        """What goes wrong between runtime and Lambda; planned faults end with the test."""
+        """Plan faults between runtime and Lambda; they end with the test."""
         return self.emulator.emulator.faults
 
     def invoke(self, event: object = None, **options: Any) -> Reply:
@@ -92,17 +92,17 @@ class LambdaFunction:
         return self.emulator.stream(event, **options)
 
     def restart(self) -> None:
-        """Have the next invocation start the function anew."""
+        """Shut the function down; the next invocation is a cold start."""
         self.emulator.restart()
 
     def logs(self) -> str:
-        """What the function has logged during this test, readable."""
+        """The function's log of this test, as readable lines."""
         from lambda_emulator.project.terminal import readable
 
         return "\n".join(filter(None, map(readable, self._records[self._begin :])))
 
     def begin_test(self) -> None:
-        """Forget what other tests have done to it."""
+        """Forget the faults and the log of earlier tests."""
         self._begin = len(self._records)
         self.faults.clear()
 
@@ -191,7 +191,7 @@ def _lambda_functions(pytestconfig: pytest.Config) -> Iterator[_Functions]:
 def lambda_function(
     request: pytest.FixtureRequest, _lambda_functions: _Functions
 ) -> Iterator[LambdaFunction]:
-    """The function of the test's ``lambda_function`` marker, or that of the settings."""
+    """The function that the test's ``lambda_function`` marker names, or else the settings."""
     given: dict[str, Any] = {}
     for marker in reversed(list(request.node.iter_markers("lambda_function"))):
         given |= marker.kwargs

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 
 def decode(data: bytes) -> Any:
-    """The decoded document. Raises ValueError for all that is not JSON or is nested too deeply."""
+    """Decode a document. Raises ValueError if it is not JSON or is nested too deeply."""
     try:
         return _decode(data.decode(), int)
     except RecursionError:

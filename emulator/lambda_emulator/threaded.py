@@ -1,4 +1,4 @@
-"""The emulator for code that is not asynchronous: its event loop runs in a thread of its own."""
+"""The emulator for code that is not asynchronous: its event loop runs in a separate thread."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class ThreadedEmulator:
         return self.emulator.runtime_api
 
     def logs(self) -> str:
-        """What the function has written, one record a line."""
+        """The function's log, one record per line."""
         return self.emulator.logs.text()
 
     def start(self) -> None:

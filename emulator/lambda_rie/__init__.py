@@ -1,5 +1,5 @@
 """Drives AWS's Runtime Interface Emulator (RIE).
 
-``rie`` runs a function under it, ``run`` is ``make run``, ``roots`` are file systems for it to run
-in.
+``rie`` runs a function under it, ``run`` implements ``make run``, and ``roots`` makes the file
+systems in which it runs.
 """

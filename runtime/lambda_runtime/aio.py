@@ -1,8 +1,8 @@
 """Async handlers: one event loop for the life of the environment.
 
-The loop is made in init and runs only while an invocation does. What a handler made at its first
-call (clients, pools, locks) works at the next one; tasks that it left behind go on then, as threads
-do in an environment that Lambda freezes between two invocations.
+The runtime makes the loop in init, and runs it only during invocations. Objects of the first call
+(clients, pools, locks) still work at the next one. Tasks that a handler has left behind go on then,
+like threads in an environment that Lambda freezes between two invocations.
 """
 
 import asyncio
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
-"""The request id of the invocation for which the current task was started, whenever it runs."""
+"""The request id of the invocation that started the current task, even after its answer."""
 
 _LEAVE_SECONDS = 1.0
-"""How long cancelled tasks may clean up; Lambda ends the process about as soon."""
+"""How long cancelled tasks may clean up; Lambda ends the process after about the same time."""
 
 _loop: asyncio.AbstractEventLoop | None = None
 _context: Context | None = None
@@ -40,12 +40,12 @@ _interruption: Exception | None = None
 def prepare() -> asyncio.AbstractEventLoop:
     """The environment's event loop, made now if there is none.
 
-    The one that the user's module has made and set, if it has: what it made on it works then. Else
-    it comes from the policy that the user's code may have set (uvloop does).
+    If the user's module has set an event loop, this is it, so that the module's objects work on it.
+    Otherwise the policy makes one, which user code may have set (uvloop does).
     """
     global _loop
     if _loop is None:
-        # Whoever closes it loses what was made on it, not the invocations to come.
+        # User code that closes the loop loses its objects, but later invocations get a new loop.
         atexit.register(_close)
         _loop = _set_by_user()
     if _loop is None or _loop.is_closed():
@@ -55,21 +55,21 @@ def prepare() -> asyncio.AbstractEventLoop:
 
 
 def _set_by_user() -> asyncio.AbstractEventLoop | None:
-    """The event loop that has been set for this thread, if it is one that can be run."""
-    with warnings.catch_warnings(module=warnings):  # sys.modules may have the user's
-        # Policies are deprecated since 3.14, and so is, before, asking where no loop has been set.
+    """The event loop that user code has set for this thread, if it can be run."""
+    with warnings.catch_warnings(module=warnings):  # sys.modules may have the user's module
+        # Policies are deprecated since 3.14. Before, asking warns if no loop has been set.
         warnings.simplefilter("ignore")
         try:
             loop = asyncio.get_event_loop_policy().get_event_loop()
         except Exception:
-            return None  # none has been set
+            return None  # user code has set no loop
     return None if loop.is_running() else loop
 
 
 def run(awaitable: "Awaitable[T]") -> "T":
-    """Run the event loop until the awaitable is done, and return or raise what came of it.
+    """Run the event loop until the awaitable is done; return its result, or raise its exception.
 
-    Everything run for one invocation shares one context, a copy of init's. Raises
+    All awaitables of one invocation share one context, a copy of init's. Raises
     asyncio.CancelledError when the awaitable was cancelled.
     """
     if under_way.is_in_thread():
@@ -77,7 +77,7 @@ def run(awaitable: "Awaitable[T]") -> "T":
 
         raise handler_errors.no_event_loop(awaitable)
     if asyncio.isfuture(awaitable):
-        # Made by sync code on a loop of its own, which is then the only one that can finish it.
+        # Sync code has made it on a loop of its own, and only that loop can finish it.
         future: asyncio.Future[T] = awaitable
         return _finish(future.get_loop(), future)
     loop = prepare()
@@ -85,9 +85,9 @@ def run(awaitable: "Awaitable[T]") -> "T":
 
 
 def interrupt(error: Exception) -> "asyncio.Future[Any] | None":
-    """From another thread: cancel what ``run`` is running, and have it raise this error for that.
+    """From another thread: cancel the future that ``run`` waits for, and make ``run`` raise this.
 
-    The future that is cancelled, as soon as its event loop comes to it; None when nothing runs.
+    Returns the future, which its event loop cancels as soon as it can; None if nothing runs.
     """
     global _interrupted, _interruption
     future = _running
@@ -96,12 +96,12 @@ def interrupt(error: Exception) -> "asyncio.Future[Any] | None":
         try:
             future.get_loop().call_soon_threadsafe(_cancel_interrupted, future)
         except RuntimeError:
-            return None  # the loop has been closed meanwhile
+            return None  # user code has closed the loop meanwhile
     return future
 
 
 def keep_running() -> None:
-    """Have what ``interrupt`` was called for go on, unless it has been cancelled already."""
+    """Undo ``interrupt`` if the event loop has not cancelled the future yet."""
     global _interrupted
     _interrupted = None
 
@@ -117,7 +117,7 @@ async def _wait_for(awaitable: "Awaitable[T]") -> "T":
 
 
 def _finish(loop: asyncio.AbstractEventLoop, future: "asyncio.Future[T]") -> "T":
-    # Not run_until_complete: its frames would come before the user's in every stack trace.
+    # Not run_until_complete(): every stack trace would show its frames before the user's.
     global _running
     future.add_done_callback(_stop)
     outer, _running = _running, future
@@ -125,7 +125,7 @@ def _finish(loop: asyncio.AbstractEventLoop, future: "asyncio.Future[T]") -> "T"
         while not future.done():
             loop.run_forever()
     except (SystemExit, KeyboardInterrupt) as leaving:
-        # The loop lets these two through whoever raised them: another task, a signal handler.
+        # The event loop lets these two through, from any task or signal handler.
         if not future.done():
             cancel(loop, [future])
             raise
@@ -146,7 +146,7 @@ def _stop(future: "asyncio.Future[Any]") -> None:
 
 
 def cancel(loop: asyncio.AbstractEventLoop, futures: "Iterable[asyncio.Future[Any]]") -> None:
-    """Cancel them and give them a moment for their ``finally`` blocks. For a loop that is idle."""
+    """Cancel the futures, and let their ``finally`` blocks run for a moment, on an idle loop."""
     pending = [future for future in futures if future.cancel()]
     for future in pending:
         future.remove_done_callback(_stop)
@@ -155,9 +155,9 @@ def cancel(loop: asyncio.AbstractEventLoop, futures: "Iterable[asyncio.Future[An
 
 
 def _invocation_context() -> Context:
-    """The context of the present invocation, made when it first needs one."""
+    """The context of the present invocation, made on first use."""
     global _context, _context_of
-    # A retried event has the request id of its first attempt; only the object tells them apart.
+    # Compare objects, not request ids: a retried event has the id of its first attempt.
     if _context is None or _context_of is not under_way.latest:
         _context, _context_of = copy_context(), under_way.latest
         _context.run(_enter, _context_of)
@@ -175,7 +175,7 @@ def _close() -> None:
     # A forked child shares the parent's selector, which it must not change.
     if loop is None or loop.is_closed() or loop.is_running() or process.is_forked():
         return
-    # What an invocation that ended with SystemExit has left to stop the loop is not to stop this.
+    # An invocation that ended with SystemExit may have left a call of stop(): use it up first.
     loop.call_soon(loop.stop)
     loop.run_forever()
     cancel(loop, asyncio.all_tasks(loop))

@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lambda_runtime.runtime_api.client import Invocation
 
-# They never change while a process lives, and reading five variables costs more than the rest.
+# Read once: they never change in a process, and reading five variables costs more than the rest.
 _LOG_GROUP_NAME = get("AWS_LAMBDA_LOG_GROUP_NAME")
 _LOG_STREAM_NAME = get("AWS_LAMBDA_LOG_STREAM_NAME")
 _FUNCTION_NAME = get("AWS_LAMBDA_FUNCTION_NAME")
@@ -31,7 +31,7 @@ class _SlotsRepr:
 
 
 class CognitoIdentity(_SlotsRepr):
-    """Who called through Amazon Cognito; both fields are None for every other caller."""
+    """The caller's identity in Amazon Cognito; both fields are None for other callers."""
 
     __slots__ = ("cognito_identity_id", "cognito_identity_pool_id")
 
@@ -41,7 +41,7 @@ class CognitoIdentity(_SlotsRepr):
 
 
 class Client(_SlotsRepr):
-    """The mobile app that called, as the AWS Mobile SDK describes it."""
+    """The calling mobile app, as the AWS Mobile SDK describes it."""
 
     __slots__ = (
         "installation_id",
@@ -57,7 +57,7 @@ class Client(_SlotsRepr):
 
 
 class ClientContext(_SlotsRepr):
-    """What the caller sent as client context: ``custom`` and ``env`` mappings, ``client``."""
+    """The caller's client context: the mappings ``custom`` and ``env``, and ``client``."""
 
     __slots__ = ("custom", "env", "client")
 
@@ -83,11 +83,11 @@ _SHOWN = (
 
 
 class LambdaContext:
-    """One invocation's facts: who, which function, how long still.
+    """The facts of one invocation: its caller, its function, its deadline.
 
-    A fresh object for each invocation, which takes new attributes. ``deadline`` is Unix time in
-    milliseconds; ``trace_id`` the X-Ray trace header or None; ``memory_limit_in_mb`` a str, as on
-    AWS's own runtime. It can be made by hand in tests, with the arguments awslambdaric's takes.
+    Each invocation has its own object, and user code may set new attributes. ``deadline`` is Unix
+    time in milliseconds, ``trace_id`` the X-Ray trace header or None. ``memory_limit_in_mb`` is a
+    str, as on AWS's own runtime. Tests can make one with awslambdaric's arguments.
     """
 
     def __init__(
@@ -122,11 +122,11 @@ class LambdaContext:
         return max(0, self.deadline - int(time.time() * 1000))
 
     def w3c(self) -> dict[str, str]:
-        """The W3C trace context that came with the invocation, ``traceparent`` and its like."""
+        """The W3C trace context of the invocation: ``traceparent``, ``tracestate``, ``baggage``."""
         return dict(self._w3c)
 
     def log(self, msg: object) -> None:
-        """Write the text to the log as it is."""
+        """Write the text to the log unchanged."""
         import sys
 
         from lambda_runtime import logs
@@ -143,9 +143,9 @@ class LambdaContext:
 
 
 def make(invocation: "Invocation") -> LambdaContext:
-    """The context of an invocation.
+    """Make the context of an invocation.
 
-    Raises FaultException (``Runtime.LambdaContextUnmarshalError``) when its client context or its
+    Raises FaultException (``Runtime.LambdaContextUnmarshalError``) if its client context or its
     Cognito identity is not a JSON object.
     """
     return LambdaContext(
@@ -190,7 +190,7 @@ def _mapping(value: object, name: str) -> dict[str, object]:
 
 
 def _take_w3c(fields: dict[str, object]) -> dict[str, str]:
-    """The trace fields, taken out of the client context, where users do not look for them."""
+    """Take the trace fields out of the client context, where user code does not expect them."""
     given = fields.pop("w3c", None)
     if not isinstance(given, dict):
         return {}

@@ -1,4 +1,4 @@
-"""The function's AWS credentials, asked for anew from the endpoint that Lambda names.
+"""Renews the function's AWS credentials from the endpoint that Lambda names.
 
 Source: "Container credential provider" in the AWS SDKs and Tools Reference Guide.
 """
@@ -19,7 +19,7 @@ _VARIABLES = {
 
 
 def renew() -> None:
-    """Put fresh keys into the environment variables; if there are none to be had, log why."""
+    """Put fresh keys into the environment variables; if the endpoint gives none, log why."""
     address = settings.get("AWS_CONTAINER_CREDENTIALS_FULL_URI") or ""
     try:
         document = _fetch(address, settings.get("AWS_CONTAINER_AUTHORIZATION_TOKEN") or "")

@@ -1,4 +1,4 @@
-"""From exec to the loop: what ``bootstrap``, the image's command and the packer call."""
+"""The entry of the runtime: ``bootstrap``, the image's command and the packer call it."""
 
 import sys
 
@@ -18,13 +18,13 @@ _HELD = (
     "lambda_runtime.errors.frames",
     "lambda_runtime.errors.reports",
 )
-"""What describes errors: in memory before user code may keep files from being read."""
+"""Modules that describe errors: held in memory, as user code may make files unreadable."""
 
 
 def main(script: str) -> "NoReturn":
-    """Run the function that the environment describes, started by the script of this path.
+    """Run the function that the environment describes; ``script`` has started the process.
 
-    Does not return: the process ends with the platform, or with an error that is logged.
+    Does not return: the process ends when the platform ends it, or after a logged error.
     """
     startup.exec_wrapper(script)
     address = settings.get("AWS_LAMBDA_RUNTIME_API")
@@ -44,7 +44,7 @@ def main(script: str) -> "NoReturn":
 
 
 def prepare(script: str) -> None:
-    """Settle paths, environment, streams and hooks before any user code runs."""
+    """Set up paths, environment, streams and import hooks before user code runs."""
     folder = script.rpartition("/")[0]
     home = __file__.rpartition("/")[0].rpartition("/")[0]
     startup.set_environment(home)
@@ -52,7 +52,7 @@ def prepare(script: str) -> None:
     trusted.hold(*_HELD)
     logs.prepare_streams()
     startup.hook_imports(logs.configure_logging)
-    # Where awslambdaric has its module, and monitoring libraries look for it.
+    # Monitoring libraries look here for awslambdaric's module.
     sys.modules["__main__"].bootstrap = loop  # type: ignore[attr-defined]
     startup.customise(home)
 
@@ -68,7 +68,7 @@ def _run(client: "LambdaRuntimeClient") -> "NoReturn":
 
 
 def _complete(handler: "Handler") -> "Handler":
-    """What is called for each invocation."""
+    """The function to call for each invocation."""
     if (shutdown := trusted.loaded("lambda_runtime.shutdown")) is not None:
         shutdown.prepare()
     if policy := settings.get("LAMBDA_RUNTIME_TIMEOUT"):

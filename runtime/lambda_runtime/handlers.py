@@ -1,6 +1,6 @@
-"""Finds the function that ``_HANDLER`` names, and says what kind it is.
+"""Finds the function that ``_HANDLER`` names, and tells what kind of function it is.
 
-The errors and their types are awslambdaric's, each with what to do next.
+Errors have the texts and types of awslambdaric, and also say what to do next.
 """
 
 import sys
@@ -22,11 +22,11 @@ _ASYNC_GENERATOR = 0x200
 
 _MAX_WRAPPINGS = 8
 
-# What the parameters of ASGI and WSGI applications are called: always, or nearly so.
+# Names of parameters that nearly all ASGI and WSGI applications have.
 _WEB_PARAMETERS = frozenset(("scope", "receive", "start_response"))
 
 PLAIN = frozenset((dict, list, str, type(None), int, float, bool, bytes, tuple))
-"""The types of results that need no second look."""
+"""Types of results that are neither awaitables nor streams."""
 
 
 def resolve(name: str) -> "Handler":
@@ -34,7 +34,7 @@ def resolve(name: str) -> "Handler":
 
     The module may be a path (``dir/module``) or dotted. Raises FaultException with one of the types
     ``Runtime.MalformedHandlerName``, ``BuiltInModuleConflict``, ``ImportModuleError``,
-    ``UserCodeSyntaxError`` and ``HandlerNotFound``; whatever else the module raises goes through.
+    ``UserCodeSyntaxError`` and ``HandlerNotFound``, and every other exception of the module.
     """
     module_name, _, function = name.rpartition(".")
     if not (function and all(module_name.replace("/", ".").split("."))):
@@ -53,9 +53,9 @@ def resolve(name: str) -> "Handler":
 
 
 def prepare(handler: "Handler") -> "Handler":
-    """The handler, once all that its kind needs has been made.
+    """Make what the handler's kind needs, in init, and return the handler.
 
-    Raises ValueError when the handler streams and the response mode is not one.
+    Raises ValueError if the handler streams and the response mode is invalid.
     """
     code = code_of(handler)
     flags = code.co_flags if code is not None else 0
@@ -71,7 +71,7 @@ def prepare(handler: "Handler") -> "Handler":
 
 
 def code_of(handler: object) -> "CodeType | None":
-    """The code that a call of the handler runs: of a function, a method, a partial, an object."""
+    """The code that runs when this function, method, partial or callable object is called."""
     for _ in range(_MAX_WRAPPINGS):
         code: CodeType | None = getattr(handler, "__code__", None)
         if code is not None or not callable(handler):
@@ -82,11 +82,11 @@ def code_of(handler: object) -> "CodeType | None":
 
 
 def may_be_web(handler: object) -> bool:
-    """Whether to load ``web`` for a closer look: cheap, and no web application escapes it."""
+    """Whether ``web`` must take a closer look. A cheap check that misses no web application."""
     code = code_of(handler)
     for _ in range(_MAX_WRAPPINGS):
         if code is None:
-            return callable(handler)  # a class, or nothing of Python's
+            return callable(handler)  # a class, or not written in Python
         wrapped = getattr(handler, "__wrapped__", None)
         if wrapped is None or not code.co_flags & _VARIADIC:
             break
@@ -99,7 +99,7 @@ def may_be_web(handler: object) -> bool:
 
 
 def is_async(handler: object) -> bool:
-    """Whether calls of the handler are for an event loop: it says so itself, or it is ``async``."""
+    """Whether the handler must run on an event loop: it is ``async``, or says so itself."""
     if getattr(handler, "is_async", False) is True:
         return True
     code = code_of(handler)
@@ -107,7 +107,7 @@ def is_async(handler: object) -> bool:
 
 
 def is_awaitable(response: object) -> bool:
-    """Whether the response is still to be awaited."""
+    """Whether the response must be awaited."""
     return hasattr(type(response), "__await__")
 
 
@@ -127,7 +127,7 @@ def _import(module_name: str) -> "ModuleType":
 
         raise handler_errors.conflict(module_name)
     try:
-        trusted.usual_import()(dotted)  # called from here: its frames are in recursion's way
+        trusted.usual_import()(dotted)  # right here: each frame of ours costs recursion depth
     except ImportError as error:
         from lambda_runtime.errors import handler_errors
 

@@ -1,7 +1,7 @@
-"""From exec to the last invocation: init once, then next, run, answer.
+"""Initialises the function once, then serves its invocations: next, run, answer.
 
 Libraries that monitor functions replace ``handle_event_request`` in this module and methods of
-``LambdaRuntimeClient``; both are looked up anew for every invocation.
+``LambdaRuntimeClient``; the loop looks up both again for every invocation.
 """
 
 import _thread
@@ -31,7 +31,7 @@ _suspended_trace: "Callable[..., Any] | None" = None
 _ANSWERED = object()
 
 _MOST_STRAYS = 200
-"""Exceptions a second, raised in the runtime's own work by others, with which it still goes on."""
+"""Exceptions per second from signal handlers and other threads that the runtime still tolerates."""
 _monitoring: "Any" = getattr(sys, "monitoring", None)  # since 3.12
 _TOOLS = range(6) if _monitoring is not None else ()
 _strays = 0
@@ -47,17 +47,17 @@ def serve(client: LambdaRuntimeClient, handler: "handlers.Handler") -> "NoReturn
     first = True
     while True:
         under_way.current = None
-        # What describes errors is loaded after the first answer, which need not wait for it.
+        # Load the modules that describe errors after the first answer, so as not to delay it.
         invocation = _wait_next(client, prepare=not first)
         first = False
         try:
             begin(invocation)
-            # Not where a library has put itself in between: what it does after the answer has to be
-            # done before the environment may be frozen.
+            # Don't pipeline when a library wraps us: its code after the answer must finish before
+            # Lambda may freeze the environment.
             client.pipeline_next = handle_event_request is _handle_event_request
             handle_event_request(client, handler, invocation)
         except BaseException as error:
-            # Here, as what user code has registered may raise in every function that is called.
+            # Inline, without a call: a tool of user code may raise in every called function.
             for tool in _TOOLS:
                 if _monitoring.get_tool(tool) is not None:
                     _monitoring.set_events(tool, 0)
@@ -65,9 +65,9 @@ def serve(client: LambdaRuntimeClient, handler: "handlers.Handler") -> "NoReturn
 
 
 def _wait_next(client: LambdaRuntimeClient, prepare: bool) -> Invocation:
-    """The next event, whatever is raised by signals' handlers and other threads meanwhile.
+    """Wait for the next event, even if signal handlers or other threads raise here meanwhile.
 
-    If told so, first ``prepare`` for errors; the request for the event is under way by then.
+    With ``prepare``, load the modules that describe errors first; the poll is already under way.
     """
     while True:
         try:
@@ -75,7 +75,7 @@ def _wait_next(client: LambdaRuntimeClient, prepare: bool) -> Invocation:
                 last_resort.prepare()
             return client.wait_next_invocation()
         except BaseException as error:
-            kind = type(error)  # as isinstance may raise, see last_resort
+            kind = type(error)  # isinstance() may raise: see last_resort
             if _ends_process(client, error) or (
                 issubclass(kind, KeyboardInterrupt) and client.has_interrupted_wait()
             ):
@@ -84,9 +84,9 @@ def _wait_next(client: LambdaRuntimeClient, prepare: bool) -> Invocation:
 
 
 def _recover(client: LambdaRuntimeClient, invocation: Invocation, error: BaseException) -> None:
-    """An error has come from the runtime's own work: answer with it, unless there is an answer.
+    """The runtime itself has failed: answer with this error, unless there is an answer.
 
-    Raises it when it is to end the process.
+    Raises the error if it must end the process.
     """
     if _ends_process(client, error):
         raise error
@@ -109,7 +109,7 @@ def _ends_process(client: LambdaRuntimeClient, error: BaseException) -> bool:
 
 
 def _strays_pour_in() -> bool:
-    """Whether exceptions come so fast that nothing else would be done any more."""
+    """Whether exceptions come so fast that the process would do nothing but handle them."""
     global _strays, _stray_second
     second = int(time.time())
     _strays, _stray_second = (_strays + 1 if second == _stray_second else 1), second
@@ -125,10 +125,10 @@ def _log_stray(error: BaseException, note: str) -> None:
 def initialise(
     client: LambdaRuntimeClient, complete: "Callable[[handlers.Handler], handlers.Handler]"
 ) -> "handlers.Handler":
-    """Import the handler, its garbage left to lie: what is loaded now stays until the end.
+    """Import the handler, without garbage collection: objects of init live until the end.
 
-    ``complete`` makes of it what is called for every invocation. Does not return when any of this
-    fails: that is reported, and the process ends. Raises RuntimeApiError.
+    ``complete`` turns the handler into the function to call for every invocation. If init fails,
+    reports the error and ends the process. Raises RuntimeApiError.
     """
     collector = startup.PausedCollector()
     _watch_init()
@@ -159,10 +159,10 @@ def _resolve() -> "handlers.Handler":
 
 
 def adapt(handler: "handlers.Handler") -> "handlers.Handler":
-    """What the loop is to call for this handler, with all that its kind needs made in init.
+    """The function that the loop calls for this handler. Prepares what its kind needs, in init.
 
-    Raises ValueError when the response mode of a handler that streams is not one, and for a web
-    application what its start-up raises.
+    Raises ValueError if a handler streams and the response mode is invalid, and what a web
+    application's start-up raises.
     """
     if handlers.may_be_web(handler):
         from lambda_runtime import web
@@ -174,7 +174,7 @@ def adapt(handler: "handlers.Handler") -> "handlers.Handler":
 
 
 def begin(invocation: Invocation) -> None:
-    """Make the invocation the one that logs and traces belong to, and have its time watched."""
+    """Make this the invocation of log records and traces, and watch its deadline."""
     under_way.begin(invocation)
     try:
         if invocation.trace_id is not None:
@@ -182,14 +182,14 @@ def begin(invocation: Invocation) -> None:
         else:
             settings.remove(settings.TRACE_ID)
     except Exception:
-        pass  # an audit hook forbids it, or it is no value for a variable
+        pass  # an audit hook forbids it, or no variable can have this value
 
 
 def _watch_init() -> None:
-    """Have a thread log where an init is that takes too long: later, it watches the deadlines.
+    """Start a thread that logs where a slow init is, and later watches the deadlines.
 
-    Lambda gives an init on demand ten seconds. In the other kinds of init there is more time, and
-    in those with SnapStart or several processes no thread may be there yet.
+    Lambda gives an on-demand init ten seconds. Other kinds of init have more time, and with
+    SnapStart or several processes there must be no thread yet.
     """
     trace_ms = 0
     given = settings.get("LAMBDA_RUNTIME_INIT_TRACE_MS") or ""
@@ -204,14 +204,14 @@ def _watch_init() -> None:
 
 
 def is_watched() -> bool:
-    """Whether anything is to be done when an invocation's time is nearly up."""
+    """Whether the runtime logs or raises something when an invocation's time is nearly up."""
     return settings.get("LAMBDA_RUNTIME_TIMEOUT_TRACE_MS") != "0" or bool(
         settings.get("LAMBDA_RUNTIME_TIMEOUT")
     )
 
 
 def _watch(alarm: "_thread.LockType") -> None:
-    """What the thread does that watches the init, and then the deadlines."""
+    """Watch the init, and then the deadlines, in a thread that does nothing else."""
     if under_way.init_trace_ms:
         alarm.acquire(True, _SLOW_INIT_SECONDS)
     if under_way.init_trace_ms:
@@ -220,7 +220,7 @@ def _watch(alarm: "_thread.LockType") -> None:
         trace.watch_init(alarm)
     if not is_watched():
         return under_way.watch_no_more()
-    # The first invocation is not to wait for what only the slow ones need.
+    # Load the watch a little later: only slow invocations need it, and it would delay the first.
     alarm.acquire(True, _LOAD_SECONDS)
     from lambda_runtime.deadline import watch
 
@@ -230,11 +230,11 @@ def _watch(alarm: "_thread.LockType") -> None:
 def handle_event_request(
     client: LambdaRuntimeClient, request_handler: "handlers.Handler", invocation: Invocation
 ) -> "Answer":
-    """Run the handler and answer the invocation, whatever happens in it.
+    """Run the handler, and answer the invocation with its result or its error.
 
-    A SystemExit is answered as an error and then goes on to end the process; so does anything
-    raised in a child that the handler forked, which has no invocation to answer. Where the client
-    runs handlers itself, on an event loop, all of this is to be awaited.
+    Answers a SystemExit as an error, and raises it again to end the process. In a child that the
+    handler forked, raises every error: the child has no invocation to answer. If the client runs
+    handlers itself, on an event loop, await the result.
     """
     global _suspended_trace
     if client.handle is not None:
@@ -259,12 +259,12 @@ def handle_event_request(
         if gettrace() is not None:
             _suspended_trace = gettrace()
             settrace(None)
-        # The client's own failure, by what it is: user code may raise errors of that class.
+        # Compare the object, not its class: user code may raise errors of the same class.
         if error is client.failure or process.is_terminated or process.is_forked():
             raise
         leaves = issubclass(type(error), SystemExit)
         if leaves:
-            client.pipeline_next = False  # nobody would be there for the next event
+            client.pipeline_next = False  # this process ends, and cannot take the next event
         last_resort.answer(client, invocation, error)
         if leaves:
             raise
@@ -282,7 +282,7 @@ under_way.leading = (initialise.__code__, handle_event_request.__code__)
 def _resolve_response(
     client: LambdaRuntimeClient, invocation: Invocation, response: object
 ) -> object:
-    """What a response that is no plain value comes to; _ANSWERED once it has been streamed."""
+    """Await or stream a response that is not plain; _ANSWERED if it has been streamed."""
     if handlers.is_awaitable(response):
         from lambda_runtime import aio
 
@@ -298,7 +298,7 @@ def _resolve_response(
 
 
 def client_at(address: str) -> LambdaRuntimeClient:
-    """The client for this address; for one that is none, a message, and the process ends."""
+    """The client for this address. For an invalid address, print a message and end the process."""
     try:
         return LambdaRuntimeClient(address)
     except ValueError as error:
@@ -307,7 +307,7 @@ def client_at(address: str) -> LambdaRuntimeClient:
 
 
 def __getattr__(name: str) -> object:
-    """Names of awslambdaric.bootstrap that this module has no use for itself."""
+    """Names of awslambdaric.bootstrap that this module does not need itself."""
     from lambda_runtime.start import compat
 
     return compat.attribute(name)

@@ -1,20 +1,19 @@
-"""What a function does before its environment ends: hooks, ``atexit``, the last log lines.
+"""Ends a process in good order: hooks, ``atexit``, the last log lines.
 
 Lambda ends an environment with SIGKILL at once, unless an extension is registered in it: then the
-runtime gets SIGTERM first, and a moment. So whoever has a hook gets an internal extension that does
-nothing. Source: "Shutdown phase" in "Understanding the Lambda execution environment lifecycle", AWS
-Lambda Developer Guide.
+runtime first gets SIGTERM, and a moment to end. So for a function with a hook, the runtime
+registers an internal extension that does nothing. Source: "Shutdown phase" in "Understanding the
+Lambda execution environment lifecycle", AWS Lambda Developer Guide.
 
 Theory of operation
 -------------------
-SIGTERM raises ``Terminated`` in the main thread, wherever that is: waiting for the next event, or
-in the handler, whose ``finally`` blocks and ``with`` statements get their turn and give up their
-locks. The exception ends up in ``entry.main``, which calls ``finish``. Code that swallows it, or
-that takes too long, does not get in the way: the process signals itself again, and finishes on top
-of it.
+SIGTERM raises ``Terminated`` in the main thread, which waits for the next event or runs the
+handler. The handler's ``finally`` blocks and ``with`` statements run, and release their locks.
+``entry.main`` catches the exception and calls ``finish``. If code swallows the exception or takes
+too long, the process signals itself again, and calls ``finish`` in the signal handler.
 
-Where several invocations run at a time (``concurrency``), they have a moment to end first: the
-process *drains*. It asks for no more events, and only what has not ended by then is interrupted.
+Where several invocations run at a time (``concurrency``), the process *drains* first: it asks for
+no more events, and gives its invocations a moment to end. Then it interrupts the rest.
 """
 
 import _thread
@@ -45,23 +44,23 @@ if TYPE_CHECKING:
 EXTENSION_NAME = "lambda-runtime-shutdown"
 
 WINDOW_SECONDS = 0.4
-"""How long hooks and ``atexit`` may take in all: Lambda kills the process after 0.5 seconds when
-its extensions are internal ones."""
+"""How long hooks and ``atexit`` may take in all: Lambda kills the process after 0.5 seconds if it
+has only internal extensions."""
 
 _UNWIND_SECONDS = 0.15
-"""How much of that an interrupted handler has to leave in good order."""
+"""The part of this window in which an interrupted handler must end."""
 
 _DRAIN_SECONDS = 0.2
-"""How much of it invocations have to end by themselves, where they may."""
+"""The part of this window in which a draining process lets its invocations end."""
 
 _EXIT_SECONDS = 1.0
-"""How long ``atexit`` may take where the process ends by itself, threads included."""
+"""How long threads and ``atexit`` may take if the process ends without SIGTERM."""
 
 _THREADS_SECONDS = 0.5
-"""How much of that threads have to end."""
+"""The part of this second in which threads must end."""
 
 _LAST_SECONDS = 0.5
-"""How long writing the last log lines may take when the time is up."""
+"""How long it may take to write the last log lines when the time is up."""
 
 
 class Terminated(SystemExit):
@@ -74,29 +73,29 @@ _UNHEARD = (
 )
 
 SERVING, TERMINATING, FINISHING = "serving", "terminating", "finishing"
-"""The phases of a process: SIGTERM ends the first, if it comes, and the hooks are the last."""
+"""The phases of a process: SIGTERM starts the second, if it comes; the hooks run in the last."""
 
 OWN, ASKED, UNASKED, CLOSED = "own", "asked", "not asked", "closed"
-"""Who registers the extension: this process itself; or the supervisor, who has been asked to, may
-still be, or has not been until the end of init."""
+"""Who registers the extension: this process (OWN), or the supervisor. A worker has asked it
+(ASKED), may still ask it (UNASKED), or has not asked it during init, and now cannot (CLOSED)."""
 
 
 class _Shutdown:
-    """How far this process is on its way to its end."""
+    """The state of this process on the way to its end."""
 
     def __init__(self) -> None:
         self.hooks: list[Callable[[], object]] = []
         self.phase = SERVING
         self.terminated_at = 0.0
-        """When SIGTERM came, on the monotonic clock; 0 if it has not."""
+        """When SIGTERM came, by the monotonic clock; 0 if it has not come."""
         self.registration = OWN
         self.extension: InternalExtension | None = None
         self.is_listening = False
         self.previous: object = None
-        """What handled SIGTERM before."""
+        """The previous handler of SIGTERM."""
         self.drain: Callable[[], None] | None = None
         self.is_insisting = False
-        """Whether the next SIGTERM is the process's own."""
+        """Whether this process itself sends the next SIGTERM."""
 
     def is_ours(self) -> bool:
         """Whether this process handles signals and the end of the environment.
@@ -107,7 +106,7 @@ class _Shutdown:
 
 
 class _Exit:
-    """When this process ends in any case, on the monotonic clock, and with which status."""
+    """When this process ends at the latest, by the monotonic clock, and with which status."""
 
     def __init__(self) -> None:
         self.at = 0.0
@@ -121,49 +120,49 @@ _end = _Exit()
 def on_shutdown(hook: "Hook") -> "Hook":
     """Call the function, sync or async, before the environment ends; the last registered first.
 
-    For the module of the handler, where it makes the runtime register the internal extension that
-    entitles it to SIGTERM. Hooks have 0.4 seconds in all, then ``atexit`` has its turn. What a hook
-    raises is logged, and the next one is called. They are called as well when the process ends
-    otherwise in good order (``sys.exit``, a lost Runtime API), but not when its init has failed.
-    Raises TypeError for what is not a function.
+    Use it in the handler's module: during init it makes the runtime register the internal extension
+    without which Lambda sends no SIGTERM. Hooks have 0.4 seconds in all; then ``atexit`` runs. The
+    runtime logs a hook's exception, and calls the next hook. It also calls the hooks when the
+    process ends in another orderly way (``sys.exit``, a lost Runtime API), but not after a failed
+    init. Raises TypeError for what is not a function.
     """
     _shutdown.hooks.append(hooks.check("on_shutdown", hook))
     if is_supervised():
         if not ask_supervisor():
             logs.warn(_UNHEARD.format("it is registered in init only"))
     elif under_way.latest is not None and not _shutdown.is_listening:
-        prepare()  # too late for the extension, but another one may be there
+        prepare()  # too late for our extension, but another extension may bring SIGTERM
     return hook
 
 
 def prepare() -> None:
-    """Init is over: if there are hooks, make sure that SIGTERM comes, and that it is heard."""
+    """Init is over: if there are hooks, register the extension, and listen for SIGTERM."""
     if _shutdown.hooks:
         listen()
         register()
 
 
 def be_supervised() -> None:
-    """Register nothing in this process, one of several: the supervisor does that, once for all."""
+    """Leave the registration to the supervisor, which does it once for all workers."""
     _shutdown.registration = UNASKED
     _shutdown.is_listening = False
 
 
 def is_supervised() -> bool:
-    """Whether the supervisor is to register the extension."""
+    """Whether the supervisor, not this process, registers the extension."""
     return _shutdown.registration != OWN
 
 
 def ask_supervisor() -> bool:
-    """Have the supervisor register the extension, at the end of init; False if that is over."""
+    """Let the supervisor register the extension at the end of init; False if init is over."""
     if _shutdown.registration == UNASKED:
         _shutdown.registration = ASKED
     return _shutdown.registration == ASKED
 
 
 def needs_extension() -> bool:
-    """Init is over: whether the supervisor has been asked for the extension."""
-    if _shutdown.hooks:  # also those that have been registered before the fork
+    """Init is over: whether this worker has asked the supervisor for the extension."""
+    if _shutdown.hooks:  # including hooks that were registered before the fork
         ask_supervisor()
     if _shutdown.registration == UNASKED:
         _shutdown.registration = CLOSED
@@ -171,11 +170,11 @@ def needs_extension() -> bool:
 
 
 def listen(drain: "Callable[[], None] | None" = None) -> None:
-    """Be ready for SIGTERM. For the main thread.
+    """Be ready for SIGTERM. Call it in the main thread.
 
-    A handler for it of the user's own is called first; a SIGTERM that the user ignores stays
-    ignored. ``drain``, if given, is called when it comes, to have no more invocations begun: the
-    main thread is left alone then, and has to raise ``termination`` when the last of them is over.
+    A user's own handler of SIGTERM runs first; if the user ignores SIGTERM, it stays ignored. With
+    ``drain``, SIGTERM does not interrupt the main thread at first: it calls ``drain``, which stops
+    new invocations. The main thread must then raise ``termination`` when the last one is over.
     """
     _shutdown.is_listening, _shutdown.drain = True, drain
     previous = _shutdown.previous = _signal.getsignal(_signal.SIGTERM)
@@ -184,9 +183,9 @@ def listen(drain: "Callable[[], None] | None" = None) -> None:
 
 
 def finish() -> None:
-    """Run the hooks, once; after a SIGTERM, end the process too.
+    """Run the hooks once; after a SIGTERM also end the process.
 
-    Not by the interpreter's own end: that waits for the threads of the user's that still run.
+    Does not use the interpreter's own shutdown: that waits for the user's threads.
     """
     if not _shutdown.is_ours() or _shutdown.phase == FINISHING:
         return
@@ -212,14 +211,14 @@ def register() -> None:
 
 
 def _terminate(number: int, frame: object) -> None:
-    """The handler of SIGTERM, and of the same signal when the process insists."""
+    """Handle SIGTERM, from the platform or from ``_insist``."""
     if not _shutdown.is_ours():
         return _pass_on(number, frame)
     insisting, _shutdown.is_insisting = _shutdown.is_insisting, False
     if _shutdown.phase == FINISHING or (_shutdown.phase == TERMINATING and not insisting):
         return
     if process.is_terminated:
-        finish()  # the exception has been swallowed, or is still on its way
+        finish()  # user code has swallowed the exception, or still handles it
     if _shutdown.phase == SERVING:
         _shutdown.phase, _shutdown.terminated_at = TERMINATING, time.monotonic()
         drain = _shutdown.drain
@@ -233,13 +232,13 @@ def _terminate(number: int, frame: object) -> None:
 
 
 def termination() -> Terminated:
-    """The exception that ends the process now that it has drained, or is out of time."""
+    """The exception that ends the process when it has drained, or has no time left."""
     process.is_terminated = True
     return Terminated(0)
 
 
 def _pass_on(number: int, frame: object) -> None:
-    """A child of the handler's got the signal: for it, nothing has been installed."""
+    """Handle the signal in a forked child as if the runtime had no handler for it."""
     if callable(_shutdown.previous):
         _shutdown.previous(number, frame)
     else:
@@ -282,7 +281,10 @@ def _run(hook: "Callable[[], object]") -> None:
 
 
 def _forget_the_end(error: BaseException) -> None:
-    """Leave what ends the process out of the chain: hooks run while it is being handled."""
+    """Cut the exception that ends the process out of the error's chain of contexts.
+
+    It is there only because hooks run while that exception is being handled.
+    """
     while (context := error.__context__) is not None:
         if isinstance(context, (SystemExit, RuntimeApiError)):
             error.__context__ = None
@@ -291,9 +293,9 @@ def _forget_the_end(error: BaseException) -> None:
 
 
 def end_with(error: BaseException) -> "NoReturn":
-    """End the process as the interpreter would for this error, but within bounds.
+    """End the process as the interpreter would after this error, but within limits.
 
-    Hooks have their window; then threads that are no daemons and ``atexit`` have a second.
+    Hooks have their window. Then non-daemon threads and ``atexit`` have one second.
     """
     status = _exit_code(error)
     _bound(WINDOW_SECONDS + _EXIT_SECONDS, status)
@@ -310,7 +312,7 @@ def _exit_code(error: BaseException) -> int:
 
 
 def _tell(error: BaseException) -> None:
-    """Say what the process ends for, as the interpreter does."""
+    """Print the error that ends the process, as the interpreter does."""
     kind = type(error)
     try:
         if issubclass(kind, RuntimeApiError):
@@ -324,16 +326,15 @@ def _tell(error: BaseException) -> None:
 
 
 def exit_status(error: SystemExit) -> int:
-    """The status with which the interpreter would end for it."""
+    """The exit status that the interpreter would use for this error."""
     return error.code if isinstance(error.code, int) else int(error.code is not None)
 
 
 def end_process(status: int) -> "NoReturn":
-    """Threads, ``atexit``, the last log lines, and the end, as the interpreter does it.
+    """Join threads, run ``atexit``, write the last log lines, and end, like the interpreter.
 
-    But not by the interpreter's own end: that has no bound, and aborts where a daemon thread
-    prints. Where the environment ends, or another process is to take this one's place, threads are
-    not waited for.
+    The interpreter's own shutdown has no time limit, and aborts if a daemon thread prints. Does not
+    wait for threads if the environment ends, or if another process replaces this one.
     """
     _bound(_EXIT_SECONDS, status)
     if not _shutdown.terminated_at:
@@ -352,20 +353,20 @@ def _exit() -> "NoReturn":
 
 
 def _finalize() -> None:
-    """Run ``atexit``'s functions where no other way is known: end the whole interpreter."""
+    """Run ``atexit``'s functions by ending the interpreter, where there is no other way."""
     import ctypes
 
     ctypes.pythonapi.Py_Exit(_end.status & 0xFF)
 
 
 def _bound(seconds: float, status: int) -> None:
-    """Have the process end after so many seconds, whatever hangs in the main thread."""
+    """End the process after ``seconds`` at the latest, even if the main thread hangs."""
     is_bound, _end.at, _end.status = bool(_end.at), time.monotonic() + seconds, status
     if not is_bound:
         try:
             _thread.start_new_thread(_exit_in_time, ())
         except RuntimeError:
-            pass  # no thread to be had
+            pass  # the system has no thread left
 
 
 def _exit_in_time() -> None:
@@ -375,16 +376,16 @@ def _exit_in_time() -> None:
 
 
 def _kill_in(seconds: float) -> None:
-    """The bound of the bound, for what holds the interpreter's lock or a stream's: a signal."""
+    """Let SIGALRM kill the process in ``seconds``, if a thread holds the interpreter's lock."""
     try:
         _signal.signal(_signal.SIGALRM, _signal.SIG_DFL)
     except ValueError:
-        return  # only the main thread may
+        return  # only the main thread may set signal handlers
     _signal.setitimer(_signal.ITIMER_REAL, seconds)
 
 
 def _join_threads() -> None:
-    """Have executors end, and wait for threads that are no daemons; but not for long."""
+    """End executors, and wait a limited time for non-daemon threads."""
     threading = sys.modules.get("threading")
     if threading is None or _shutdown.terminated_at or is_supervised():
         return

@@ -1,6 +1,6 @@
-"""SnapStart: hooks around the snapshot, and what must not be the same in all its restored copies.
+"""SnapStart: runs hooks around the snapshot, and renews what restored copies must not share.
 
-Also the module ``snapshot_restore_py`` for functions that do not bring that package: AWS's own
+This module also serves as ``snapshot_restore_py`` for functions without that package, as AWS's own
 runtime has it. Source: "Lambda SnapStart runtime hooks for Python" and "Handling uniqueness with
 Lambda SnapStart" in the AWS Lambda Developer Guide.
 """
@@ -46,21 +46,21 @@ def register_after_restore(func: "Hook", *args: object, **kwargs: object) -> "Ho
 
 
 def get_before_snapshot() -> "list[Entry]":
-    """What has been registered to be called before the snapshot; the list itself."""
+    """The list of the hooks that are called before the snapshot; not a copy."""
     return _before_snapshot
 
 
 def get_after_restore() -> "list[Entry]":
-    """What has been registered to be called after a restore; the list itself."""
+    """The list of the hooks that are called after a restore; not a copy."""
     return _after_restore
 
 
 def on_snapshot(hook: "Hook") -> "Hook":
     """Call the function, sync or async, before the snapshot; the last registered first.
 
-    The same registry as ``snapshot_restore_py.register_before_snapshot``. What it raises fails the
-    publishing of the version. Without SnapStart it is not called. Raises TypeError for what is not
-    a function.
+    The hook goes to the registry of ``snapshot_restore_py.register_before_snapshot``. An exception
+    from it fails the publishing of the version. Without SnapStart the runtime does not call it.
+    Raises TypeError for what is not a function.
     """
     _registry().register_before_snapshot(hooks.check("on_snapshot", hook))
     return hook
@@ -69,19 +69,19 @@ def on_snapshot(hook: "Hook") -> "Hook":
 def on_restore(hook: "Hook") -> "Hook":
     """Call the function, sync or async, after every restore; the first registered first.
 
-    The same registry as ``snapshot_restore_py.register_after_restore``. What it raises fails the
-    invocation for which the environment is restored. Without SnapStart it is not called. Raises
-    TypeError for what is not a function.
+    The hook goes to the registry of ``snapshot_restore_py.register_after_restore``. An exception
+    from it fails the invocation for which Lambda restores the environment. Without SnapStart the
+    runtime does not call it. Raises TypeError for what is not a function.
     """
     _registry().register_after_restore(hooks.check("on_restore", hook))
     return hook
 
 
 def pass_snapshot(client: "LambdaRuntimeClient") -> None:
-    """Run the hooks before, be snapshot and restored, renew what is stale, run the hooks after.
+    """Run the first hooks, wait for snapshot and restore, renew stale state, run the other hooks.
 
-    Does not return when something fails: that is reported to the platform and the process ends,
-    with 64 before the restore and 65 after it, as AWS's own runtime does.
+    Does not return after an error: reports it to the platform and exits, with status 64 before the
+    restore and 65 after it, as AWS's own runtime does.
     """
     try:
         _run_before_snapshot()
@@ -99,20 +99,19 @@ def pass_snapshot(client: "LambdaRuntimeClient") -> None:
 
 
 def renew() -> None:
-    """Make this process differ from the other copies of its snapshot, and up to date.
+    """Give this copy of the snapshot its own random state, and fresh credentials.
 
-    New random state for ``random``, NumPy's legacy generator and OpenSSL, as far as they are
-    loaded, and credentials that have not expired. No clock has to be set: nothing in the runtime
-    keeps the time.
+    Reseeds ``random``, NumPy's legacy generator and OpenSSL, if they are loaded. Sets no clock, as
+    the runtime keeps no time.
     """
     reseed()
     _renew_credentials()
 
 
 def reseed(*, forked: bool = False) -> None:
-    """Give every random generator that is one for the whole process a state of its own.
+    """Reseed the random generators that are global in the process.
 
-    In a process that has been ``forked``, Python and OpenSSL have seen to theirs.
+    In a ``forked`` process, Python and OpenSSL have already reseeded theirs.
     """
     _reseed("numpy.random", "seed")
     if not forked:
@@ -121,7 +120,7 @@ def reseed(*, forked: bool = False) -> None:
 
 
 def _registry() -> "Any":
-    """The package ``snapshot_restore_py``; outside of Lambda perhaps not there: this module."""
+    """The package ``snapshot_restore_py``, or this module if the package is not installed."""
     try:
         return trusted.import_of_users("snapshot_restore_py")
     except ModuleNotFoundError:
@@ -177,9 +176,9 @@ def _reseed(module_name: str, function: str, *entropy: object) -> None:
 
 
 def _uses_expiring_keys() -> bool:
-    """Whether the environment has keys, which age with the snapshot, and a place to get others.
+    """Whether the environment has keys, which expire in the snapshot, and a source of new ones.
 
-    Lambda leaves the keys out where there is SnapStart; then every AWS SDK asks by itself.
+    With SnapStart, Lambda sets no keys, and every AWS SDK asks that source itself.
     """
     return bool(
         settings.get("AWS_ACCESS_KEY_ID") and settings.get("AWS_CONTAINER_CREDENTIALS_FULL_URI")
@@ -188,7 +187,7 @@ def _uses_expiring_keys() -> bool:
 
 def _prepare_credentials() -> None:
     if _uses_expiring_keys():
-        from lambda_runtime import credentials  # noqa: F401 - loaded for the snapshot to have it
+        from lambda_runtime import credentials  # noqa: F401 - so that the snapshot contains it
 
 
 def _renew_credentials() -> None:

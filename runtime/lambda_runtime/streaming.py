@@ -1,8 +1,8 @@
-"""Responses that are sent while the handler still makes them.
+"""Sends responses while the handler still produces them.
 
-Source: "Response streaming for Lambda functions" in the AWS Lambda Developer Guide. What is sent is
-what a generator or an async generator yields: bytes, or str as UTF-8. One chunk is on its way
-before the next is asked for, so a slow reader slows the generator down and nothing piles up.
+Source: "Response streaming for Lambda functions" in the AWS Lambda Developer Guide. A generator or
+an async generator yields the chunks: bytes, or str as UTF-8. The runtime sends one chunk before it
+asks for the next, so a slow reader slows the generator down, and no chunks pile up.
 """
 
 from base64 import b64encode
@@ -29,10 +29,9 @@ _MODE = "LAMBDA_RUNTIME_RESPONSE_MODE"
 
 
 class StreamResponse:
-    """A body to stream, of any kind that has chunks, and its content type.
+    """A body to stream, and its content type; ``stream`` makes it.
 
-    What ``stream`` makes. Raises TypeError for a body that is neither bytes, str nor an iterable
-    of them.
+    Raises TypeError for a body that is neither bytes, str nor an iterable of them.
     """
 
     def __init__(self, body: Body, content_type: str = "application/octet-stream") -> None:
@@ -44,11 +43,11 @@ class StreamResponse:
         self.content_type = content_type
 
     def prelude(self) -> bytes:
-        """What goes before the body."""
+        """The bytes before the body."""
         return b""
 
     def buffered(self, body: bytes) -> object:
-        """The handler's result when the whole body is to be returned at once."""
+        """The handler's result if the whole body is returned at once."""
         return body
 
 
@@ -58,7 +57,7 @@ class HttpResponse(StreamResponse):
     ``body`` is bytes, str, or an iterable or async iterable of them (a generator streams), and
     ``cookies`` are values of Set-Cookie: ``"a=1; Secure"``. Source: "Response payloads" in
     "Invoking Lambda function URLs", AWS Lambda Developer Guide. Raises TypeError for a body or
-    headers that are something else, ValueError for a status that is no HTTP status.
+    headers of another type, ValueError for a status that is not an HTTP status.
     """
 
     def __init__(
@@ -93,7 +92,7 @@ class HttpResponse(StreamResponse):
 
 
 def stream(body: Body, content_type: str = "application/octet-stream") -> StreamResponse:
-    """Stream the body: for a content type of one's own, or an iterable that is no generator.
+    """Stream a body with its own content type, or an iterable that is not a generator.
 
     Raises TypeError for a body that is neither bytes, str nor an iterable of them.
     """
@@ -101,10 +100,10 @@ def stream(body: Body, content_type: str = "application/octet-stream") -> Stream
 
 
 def is_buffered() -> bool:
-    """Whether streams are to be put together and returned as one result.
+    """Whether to collect streams and return them as one result.
 
-    ``LAMBDA_RUNTIME_RESPONSE_MODE`` says so: ``buffered`` or ``streaming``, the default. Raises
-    ValueError for anything else.
+    ``LAMBDA_RUNTIME_RESPONSE_MODE`` is ``buffered`` or ``streaming``, the default. Raises
+    ValueError for any other value.
     """
     mode = settings.get(_MODE) or "streaming"
     if mode not in ("buffered", "streaming"):
@@ -113,7 +112,7 @@ def is_buffered() -> bool:
 
 
 def collect(response: object) -> object:
-    """The result of a handler whose stream is to be returned in one piece."""
+    """Collect a handler's stream, and return it as one result."""
     whole = _as_stream(response)
     if isinstance(whole.body, AsyncIterable):
         from lambda_runtime import aio
@@ -125,7 +124,7 @@ def collect(response: object) -> object:
 
 
 async def acollect(response: object) -> object:
-    """The result as ``collect`` makes it, on a running event loop."""
+    """Do what ``collect`` does, on a running event loop."""
     whole = _as_stream(response)
     parts: list[bytes] = []
 
@@ -139,10 +138,9 @@ async def acollect(response: object) -> object:
 def send(client: "LambdaRuntimeClient", invocation: "Invocation", response: object) -> None:
     """Answer the invocation with the chunks of a generator, async generator or HttpResponse.
 
-    An exception of the generator's goes through, and so does FaultException for a chunk that is
-    neither bytes nor str; ``invocation.upload`` then knows whether the response had started. When
-    nobody reads any more, the generator is closed and the log says so. Raises RuntimeApiError when
-    the environment is to end.
+    Raises the generator's exception, and FaultException for a chunk that is neither bytes nor str;
+    ``invocation.upload`` then knows whether the response had started. If the caller stops reading,
+    closes the generator and logs a warning. Raises RuntimeApiError if the environment must end.
     """
     whole = _as_stream(response)
     upload = client.open_upload(invocation, whole.content_type, whole.prelude())
@@ -180,7 +178,7 @@ async def asend(client: "LambdaRuntimeClient", invocation: "Invocation", respons
 def _cut_off(
     client: "LambdaRuntimeClient", invocation: "Invocation", upload: Upload, gone: ReaderGone
 ) -> "Answer":
-    """The response has not been read to its end."""
+    """End a response that the caller has not read to its end."""
     upload.abort()
     if gone.reply is not None:
         client.check_reply("response", invocation.request_id, upload.size, gone.reply)
@@ -197,7 +195,7 @@ def _as_stream(response: object) -> StreamResponse:
 
 
 def _as_async(body: Body) -> AsyncIterable[Chunk]:
-    """The body for an event loop; the code of a plain generator runs on it."""
+    """The body as an async iterable; a plain generator's code runs on the event loop."""
     return body if isinstance(body, AsyncIterable) else _each_of(body)
 
 
@@ -215,7 +213,7 @@ async def _each_of(body: "Chunk | Iterable[Chunk]") -> "AsyncIterator[Chunk]":
 
 @calls_user_code
 def _each(body: "Chunk | Iterable[Chunk]", sink: "Callable[[bytes], None]") -> None:
-    """Hand every chunk to the sink; close the body's iterator whatever happens."""
+    """Pass every chunk to the sink, and close the body's iterator even after an error."""
     chunks = iter((body,) if isinstance(body, (bytes, str)) else body)
     try:
         for number, chunk in enumerate(chunks, 1):
@@ -243,7 +241,7 @@ async def _each_async(
 
 
 async def _send_async(body: AsyncIterable[Chunk], upload: Upload) -> None:
-    """Send every chunk, and stop waiting for the next one when nobody reads or time is up."""
+    """Send every chunk; stop waiting for the next if the reader leaves, or time is up."""
     import asyncio
 
     watch = _Watch(upload)
@@ -252,7 +250,7 @@ async def _send_async(body: AsyncIterable[Chunk], upload: Upload) -> None:
         try:
             await upload.asend(part, watch.loop, watch.start)
         except BaseException:
-            # What is left is the generator's to clean up, and not to be cancelled while it does.
+            # The generator now cleans up, and nothing must cancel it meanwhile.
             watch.stop()
             raise
 
@@ -286,19 +284,19 @@ class _Watch:
         self._fd = -1
 
     def start(self) -> None:
-        """Begin to watch, once the upload has a connection."""
+        """Begin to watch when the upload has a connection."""
         if self._fd < 0:
             self._fd = self._upload.fileno()
             self.loop.add_reader(self._fd, self._look)
 
     def stop(self) -> None:
-        """Watch no longer."""
+        """Stop watching."""
         # A child that the handler has forked shares the selector with its parent.
         if self._fd >= 0 and not self._upload.is_inherited():
             self.loop.remove_reader(self._fd)
 
     def _look(self) -> None:
-        # Once is enough: a reply that is no refusal stays unread until the end.
+        # Look once: a reply that is not a refusal stays unread until the end.
         self.stop()
         try:
             self._upload.check()

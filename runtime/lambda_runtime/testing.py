@@ -1,6 +1,6 @@
-"""Helps to test and develop a function: a context made by hand, and a way to debug.
+"""Helps to test and develop a function: makes a context, and explains how to debug.
 
-Nothing of this is loaded in Lambda.
+Lambda never loads this module.
 """
 
 import time
@@ -24,9 +24,9 @@ def make_context(
     tenant_id: str | None = None,
     trace_id: str | None = None,
 ) -> LambdaContext:
-    """A context as a handler gets it, for tests that call the handler.
+    """A context like the one that a handler gets, for tests that call the handler.
 
-    ``timeout`` is in seconds from now. Without ``aws_request_id`` one is made up.
+    ``timeout`` is in seconds from now. The default for ``aws_request_id`` is a random UUID.
     ``client_context`` has ``custom``, ``env`` and ``client``; ``cognito_identity`` has
     ``cognitoIdentityId`` and ``cognitoIdentityPoolId``.
     """
@@ -48,7 +48,7 @@ def make_context(
 
 
 def explain_breakpoint(*arguments: object, **options: object) -> NoReturn:
-    """What ``breakpoint()`` calls in the emulator when no debugger is attached."""
+    """Explain how to debug: the emulator's ``breakpoint()`` calls this without a debugger."""
     raise RuntimeError(
         "breakpoint(): a function has no terminal for pdb. Start it with "
         "`lambda-emulator dev HANDLER --debug` and attach VS Code or PyCharm to port 5678; "

@@ -12,6 +12,7 @@ from container import __main__ as image
 from container.engine import Engine
 from lambda_rie.rie import Rie
 from layer.target import DEFAULT_PYTHON
+from layer.toolchain import version
 from support.containers import build_user_image, output, run, started, trust
 from support.documents import blocks
 from support.paths import ROOT
@@ -166,6 +167,21 @@ def test_wheel_on_an_image_of_one_s_own(
         event, file = container.invoke({"a": 1})
     assert event == {"a": 1}
     assert file.startswith(f"/usr/local/lib/python{python}/")
+    told = run(engine, tag, "--version", options=LOCKED)
+    assert told.strip() == f"lambda-runtime {version()}"
+
+
+def test_the_image_of_the_compose_file(
+    engine: Engine, python: str, base: str, tmp_path: Path
+) -> None:
+    examples = ROOT / "examples/infrastructure"
+    text = (examples / "compose/Dockerfile").read_text()
+    text = text.replace(f"python{DEFAULT_PYTHON}", f"python{python}")
+    source = (examples / "function/app.py").read_text()
+    tag = build_user_image(engine, tmp_path, text, {"app.py": source})
+    with started(engine, tag, options=LOCKED) as container:
+        answer = container.invoke({"queryStringParameters": {"start": "1"}})
+    assert "1\n0\n" in answer["body"]
 
 
 @pytest.fixture(scope="module")

@@ -25,11 +25,10 @@ import httpx
 import pytest
 from botocore.loaders import Loader  # type: ignore[import-untyped]
 
-from lambda_emulator.service.operations.table import NOT_EMULATED, OPERATIONS
+from lambda_emulator.service.operations.table import DURABLE, OPERATIONS
 from support.leftovers import processes_with
 from support.paths import ROOT
-from support.served import PYTHON, ROLE, Served, archive, create
-from support.waiting import wait_until
+from support.served import PYTHON, ROLE, Served, archive, create, eventually
 
 pytestmark = pytest.mark.xdist_group("serve")
 
@@ -73,7 +72,7 @@ def error_of(raised: pytest.ExceptionInfo[Any]) -> tuple[str, str]:
 def test_every_operation_is_known() -> None:
     model = Loader().load_service_model("lambda", "service-2")
     invoking = {"Invoke", "InvokeAsync", "InvokeWithResponseStream"}
-    assert set(model["operations"]) == {*OPERATIONS, *NOT_EMULATED, *invoking}
+    assert set(model["operations"]) == {*OPERATIONS, *DURABLE, *invoking}
 
 
 # a function's life
@@ -112,7 +111,7 @@ def test_waiters_and_updates(api: Any, name: str) -> None:
     assert call(api, name) == "new"
     found = api.get_function(FunctionName=name)
     assert (found["Configuration"]["Timeout"], found["Configuration"]["MemorySize"]) == (9, 256)
-    assert httpx.get(found["Code"]["Location"]).content == code
+    assert httpx.get(found["Code"]["Location"], timeout=30).content == code
     with pytest.raises(botocore.exceptions.ClientError) as raised:
         api.update_function_code(FunctionName=name, ZipFile=code, RevisionId=made["RevisionId"])
     assert error_of(raised)[0] == "PreconditionFailedException"
@@ -143,7 +142,7 @@ def test_versions_and_aliases(api: Any, name: str) -> None:
         seen.add((answer["ExecutedVersion"], json.load(answer["Payload"])))
         return len(seen) == 2
 
-    wait_until(both_have_answered)
+    eventually(both_have_answered)
     assert seen == {("1", 1), ("2", 2)}
     with pytest.raises(botocore.exceptions.ClientError, match="aliases reference it") as raised:
         api.delete_function(FunctionName=name, Qualifier="2")
@@ -167,20 +166,20 @@ def handler(event, context):
         Cors={"AllowOrigins": ["https://a.example"], "AllowMethods": ["GET"], "MaxAge": 9},
     )
     url, page = made["FunctionUrl"], {"origin": "https://a.example"}
-    answer = httpx.get(f"{url}path", headers=page)
+    answer = httpx.get(f"{url}path", headers=page, timeout=30)
     assert (answer.status_code, answer.text, answer.headers["x-mine"]) == (201, "/path", "1")
     assert answer.headers["access-control-allow-origin"] == "https://a.example"
     asked = {**page, "access-control-request-method": "GET"}
-    preflight = httpx.options(url, headers=asked)
+    preflight = httpx.options(url, headers=asked, timeout=30)
     assert preflight.headers["access-control-allow-methods"] == "GET"
     assert preflight.headers["access-control-max-age"] == "9"
-    assert httpx.get(url, headers={"origin": "https://b.example"}).status_code == 403
+    assert httpx.get(url, headers={"origin": "https://b.example"}, timeout=30).status_code == 403
     changed = api.update_function_url_config(FunctionName=name, AuthType="AWS_IAM")
     assert changed["FunctionUrl"] == url
-    assert httpx.get(url).status_code == 403
+    assert httpx.get(url, timeout=30).status_code == 403
     api.delete_function_url_config(FunctionName=name)
     with pytest.raises(httpx.ConnectError):
-        httpx.get(url)
+        httpx.get(url, timeout=30)
 
 
 def test_policies(api: Any, name: str) -> None:
@@ -219,7 +218,7 @@ def handler(event, context):
     policy = api.get_layer_version_policy(LayerName=f"{name}-0", VersionNumber=1)["Policy"]
     assert json.loads(policy)["Statement"][0]["Principal"] == "*"
     found = api.get_layer_version_by_arn(Arn=arns[0]["LayerVersionArn"])
-    assert httpx.get(found["Content"]["Location"]).content == first
+    assert httpx.get(found["Content"]["Location"], timeout=30).content == first
     with pytest.raises(api.exceptions.InvalidParameterValueException, match="does not exist here"):
         api.update_function_configuration(FunctionName=name, Layers=[arns[0]["LayerArn"] + ":7"])
 
@@ -242,7 +241,7 @@ def test_reserved_concurrency(served: Served, api: Any, name: str, tmp_path: Pat
     api.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=2)
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         running = [pool.submit(call, served.client(), name, str(tmp_path)) for _ in range(2)]
-        wait_until(lambda: len(list(tmp_path.iterdir())) == 2)
+        eventually(lambda: len(list(tmp_path.iterdir())) == 2)
         with pytest.raises(api.exceptions.TooManyRequestsException) as raised:
             call(api, name, str(tmp_path))
         (tmp_path / "go").touch()
@@ -251,7 +250,7 @@ def test_reserved_concurrency(served: Served, api: Any, name: str, tmp_path: Pat
     assert raised.value.response["Reason"] == limit
     with pytest.raises(api.exceptions.InvalidParameterValueException, match="minimum value of"):
         api.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=4)
-    counts = httpx.get(f"{served.endpoint}/_emulator/counts").json()["functions"][name]
+    counts = httpx.get(f"{served.endpoint}/_emulator/counts", timeout=30).json()["functions"][name]
     assert (counts["Invocations"], counts["Throttles"], counts["Errors"]) == (2, 1, 0)
     assert counts["ConcurrentExecutions"]["Maximum"] == 2
     api.delete_function(FunctionName=name)
@@ -262,7 +261,7 @@ def test_the_accounts_concurrency(name: str, tmp_path: Path) -> None:
         api = served.client()
         create(api, name, _MEETING, Timeout=30)
         running = pool.submit(call, served.client(), name, str(tmp_path))
-        wait_until(lambda: any(tmp_path.iterdir()))
+        eventually(lambda: any(tmp_path.iterdir()))
         with pytest.raises(api.exceptions.TooManyRequestsException) as raised:
             call(api, name, str(tmp_path))
         (tmp_path / "go").touch()
@@ -279,7 +278,7 @@ def test_provisioned_concurrency(api: Any, name: str) -> None:
     wanted = {"FunctionName": name, "Qualifier": "1"}
     begun = api.put_provisioned_concurrency_config(**wanted, ProvisionedConcurrentExecutions=2)
     assert begun["Status"] == "IN_PROGRESS"
-    wait_until(lambda: api.get_provisioned_concurrency_config(**wanted)["Status"] == "READY")
+    eventually(lambda: api.get_provisioned_concurrency_config(**wanted)["Status"] == "READY")
     variables = call(api, name, Qualifier="1")["variables"]
     assert variables["AWS_LAMBDA_INITIALIZATION_TYPE"] == "provisioned-concurrency"
     api.delete_provisioned_concurrency_config(**wanted)
@@ -399,7 +398,7 @@ def test_a_folder_is_reloaded(api: Any, name: str, tmp_path: Path) -> None:
     create(api, name, "", Code=code)
     assert call(api, name) == "before"
     (tmp_path / "app.py").write_text("def handler(e, c): return 'afterwards'")
-    wait_until(lambda: call(api, name) == "afterwards")
+    eventually(lambda: call(api, name) == "afterwards")
     with pytest.raises(api.exceptions.InvalidParameterValueException, match="absolute path of a"):
         create(api, f"{name}-2", "", Code={"S3Bucket": "hot-reload", "S3Key": "here"})
 
@@ -526,21 +525,24 @@ def test_functions_that_are_refused(
         ("GET", "/2015-03-31/functions?Marker=x", b"", 400, "marker"),
         ("POST", "/2015-03-31/functions/none/invocations", b"{}", 404, "Function not found"),
         ("GET", "/_emulator/nothing", b"", 404, "none of counts"),
-        ("GET", "/2025-12-01/durable-executions/x", b"", 501, "not emulated"),
+        ("GET", "/2025-12-01/durable-executions/x", b"", 501, "--durable"),
     ],
 )
 def test_requests_that_are_refused(
     served: Served, method: str, path: str, body: bytes, status: int, text: str
 ) -> None:
-    answer = httpx.request(method, served.endpoint + path, content=body)
+    answer = httpx.request(method, served.endpoint + path, content=body, timeout=30)
     assert (answer.status_code, text in answer.json()["message"]) == (status, True), answer.text
     assert answer.headers["x-amzn-errortype"]
 
 
 def test_pages_of_other_sites_are_refused(served: Served) -> None:
     listing = f"{served.endpoint}/2015-03-31/functions"
-    assert httpx.get(listing, headers={"host": "evil.example"}).status_code == 403
-    assert httpx.get(listing, headers={"origin": "https://evil.example"}).status_code == 403
+    assert httpx.get(listing, headers={"host": "evil.example"}, timeout=30).status_code == 403
+    assert (
+        httpx.get(listing, headers={"origin": "https://evil.example"}, timeout=30).status_code
+        == 403
+    )
 
 
 def test_an_upload_that_is_too_large(served: Served) -> None:
@@ -718,7 +720,7 @@ def test_what_survives_a_kill(name: str, tmp_path: Path) -> None:
             7,
         )
         assert call(api, f"{name}:live") == "shared"
-        assert httpx.get(url).text == "shared"
+        assert httpx.get(url, timeout=30).text == "shared"
         assert api.get_event_source_mapping(UUID=mapping["UUID"])["State"] == "Disabled"
         again = Served(*state)
         done = subprocess.run(
@@ -771,7 +773,9 @@ def handler(event, context):
     command = [sys.executable, "-m", "lambda_emulator", "logs", "--endpoint", served.endpoint]
     environment = served.environment
     api.invoke(FunctionName=name, Payload=b"1")
-    done = subprocess.run([*command, name], env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [*command, name], env=environment, capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0
     assert "said 1\n" in done.stdout
     assert "[ERROR] ValueError: two\nlines\n" in done.stdout
@@ -784,9 +788,68 @@ def handler(event, context):
         api.invoke(FunctionName=name, Payload=b"2")
         assert any(line == "said 2\n" for line in follow.stdout)
         follow.send_signal(signal.SIGINT)
-        assert follow.wait(10) == 130
+        assert follow.wait(30) == 130
     finally:
         follow.kill()
         follow.communicate()
-    gone = subprocess.run([*command, "none"], env=environment, capture_output=True, text=True)
+    gone = subprocess.run(
+        [*command, "none"], env=environment, capture_output=True, text=True, timeout=60
+    )
     assert (gone.returncode, "404 ResourceNotFoundException" in gone.stderr) == (1, True)
+
+
+def _made_up(shape: Any, known: dict[str, Any]) -> Any:
+    """The least that the model takes for a shape; ``known`` are values that there are."""
+    kind = shape.type_name
+    if kind == "structure":
+        return {
+            name: known.get(name) or _made_up(member, known)
+            for name, member in shape.members.items()
+            if name in shape.required_members
+        }
+    if kind == "list":
+        return [_made_up(shape.member, known)] * shape.metadata.get("min", 0)
+    if kind == "string":
+        return (shape.enum or ["x" * max(1, shape.metadata.get("min", 1))])[0]
+    least = shape.metadata.get("min", 1)
+    return {"map": {}, "boolean": True, "blob": b"{}", "timestamp": 0}.get(kind, least)
+
+
+def test_every_operation_answers(api: Any, name: str) -> None:
+    """With made-up values, for a function that there is and for one that there is not."""
+    names = [*OPERATIONS, *DURABLE, "Invoke", "InvokeAsync"]
+    names.sort(key=lambda one: (one.startswith("Delete"), one))
+    arn = create(api, name, "def handler(e, c): pass")["FunctionArn"]
+    there = {"FunctionName": name, "Qualifier": "$LATEST", "Resource": arn, "ResourceArn": arn}
+    answered = set()
+    for known in ({}, there):
+        for operation in names:
+            model = api.meta.service_model.operation_model(operation)
+            shape = model.input_shape
+            values = _made_up(shape, known) if shape is not None else {}
+            method = api.meta.method_to_api_mapping
+            (call_it,) = (one for one, called in method.items() if called == operation)
+            try:
+                getattr(api, call_it)(**values)
+                answered.add(operation)
+            except botocore.exceptions.ClientError as error:
+                status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+                expected = status == 501 if operation in DURABLE else 400 <= status < 500
+                assert expected, (operation, values, error)
+                assert error.response["Error"]["Message"], operation
+    assert {"GetFunction", "ListTags", "GetAccountSettings", "ListLayers", "Invoke"} <= answered
+
+
+@pytest.mark.parametrize("subcommand", ["serve", "up"])
+def test_packages_that_are_missing(tmp_path: Path, subcommand: str) -> None:
+    for package in ("botocore", "samtranslator"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text("raise ModuleNotFoundError('not here')")
+    (tmp_path / "template.yaml").write_text("Resources: {A: {Type: AWS::SQS::Queue}}")
+    more = [str(tmp_path / "template.yaml")] if subcommand == "up" else []
+    served = Served(*more, subcommand=subcommand)
+    served.environment["PYTHONPATH"] += f":{tmp_path}"
+    done = subprocess.run(
+        served.command, env=served.environment, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, "lambda-emulator[serve]" in done.stderr) == (1, True), done.stderr

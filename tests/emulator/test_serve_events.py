@@ -13,10 +13,9 @@ import httpx
 import pytest
 
 from support.moto_server import moto_server
-from support.served import PYTHON, ROLE, Served, archive, client, create
-from support.waiting import wait_until
+from support.served import PYTHON, ROLE, Served, archive, client, create, eventually
 
-pytestmark = pytest.mark.xdist_group("serve")
+pytestmark = pytest.mark.xdist_group("serve-events")
 
 # Keeps each event in a file of its own, which tells the test that it has come.
 _KEEP = """
@@ -74,7 +73,7 @@ def received(sqs: Any, url: str) -> list[dict[str, Any]]:
         messages.extend(answer.get("Messages", []))
         return bool(messages)
 
-    wait_until(some)
+    eventually(some)
     return messages
 
 
@@ -94,8 +93,9 @@ def test_an_event_is_retried_and_its_destination_told(
     api.put_function_event_invoke_config(
         FunctionName=name, MaximumRetryAttempts=1, DestinationConfig=destinations
     )
-    assert api.invoke(FunctionName=name, InvocationType="Event", Payload=b'"fail"')["StatusCode"]
+    begun = api.invoke(FunctionName=name, InvocationType="Event", Payload=b'"fail"')
     (record,) = (json.loads(one["Body"]) for one in received(sqs, url))
+    assert record["requestContext"]["requestId"] == begun["ResponseMetadata"]["RequestId"]
     assert record["requestContext"]["condition"] == "RetriesExhausted"
     assert record["requestContext"]["approximateInvokeCount"] == 2
     assert record["responsePayload"]["errorMessage"] == "as told"
@@ -104,7 +104,7 @@ def test_an_event_is_retried_and_its_destination_told(
     api.invoke(FunctionName=name, InvocationType="Event", Payload=b'"good"')
     (record,) = (json.loads(one["Body"]) for one in received(sqs, url))
     assert (record["requestContext"]["condition"], record["responsePayload"]) == ("Success", "kept")
-    counts = httpx.get(f"{served.endpoint}/_emulator/counts").json()["functions"][name]
+    counts = httpx.get(f"{served.endpoint}/_emulator/counts", timeout=30).json()["functions"][name]
     assert (counts["AsyncEventsReceived"], counts["Invocations"], counts["Errors"]) == (2, 3, 2)
     with pytest.raises(api.exceptions.InvalidParameterValueException, match="on failure only"):
         api.put_function_event_invoke_config(
@@ -127,20 +127,20 @@ def test_a_mapping_from_its_creation_to_its_end(
     )
     assert made["State"] == "Creating"
     mapping = {"UUID": made["UUID"]}
-    wait_until(lambda: api.get_event_source_mapping(**mapping)["State"] == "Enabled")
+    eventually(lambda: api.get_event_source_mapping(**mapping)["State"] == "Enabled")
     for number, wanted in enumerate((True, False, True)):
         body = json.dumps({"number": number, "wanted": wanted})
         sqs.send_message(QueueUrl=url, MessageBody=body)
-    wait_until(lambda: len(kept(tmp_path)) == 2)
+    eventually(lambda: len(kept(tmp_path)) == 2)
     numbers = {json.loads(event["Records"][0]["body"])["number"] for event, _ in kept(tmp_path)}
     assert numbers == {0, 2}
     assert {one for _, one in kept(tmp_path)} == {
         f"arn:aws:lambda:us-east-1:123456789012:function:{name}:live"
     }
-    counts = httpx.get(f"{served.endpoint}/_emulator/counts").json()
+    counts = httpx.get(f"{served.endpoint}/_emulator/counts", timeout=30).json()
     assert counts["eventSourceMappings"][made["UUID"]]["PolledEventCount"] == 3
     assert api.update_event_source_mapping(**mapping, Enabled=False)["State"] == "Disabling"
-    wait_until(lambda: api.get_event_source_mapping(**mapping)["State"] == "Disabled")
+    eventually(lambda: api.get_event_source_mapping(**mapping)["State"] == "Disabled")
     with pytest.raises(api.exceptions.ResourceConflictException, match="already exists"):
         api.create_event_source_mapping(FunctionName=f"{name}:live", EventSourceArn=arn)
     assert api.delete_event_source_mapping(**mapping)["State"] == "Deleting"
@@ -168,28 +168,57 @@ def test_mappings_that_are_refused(
     assert api.list_event_source_mappings(FunctionName=name)["EventSourceMappings"] == []
 
 
+def test_streams(services: str, api: Any, name: str, tmp_path: Path) -> None:
+    kinesis, dynamodb = client("kinesis", services), client("dynamodb", services)
+    kinesis.create_stream(StreamName=name, ShardCount=1)
+    stream = kinesis.describe_stream(StreamName=name)["StreamDescription"]["StreamARN"]
+    key = {"AttributeName": "id"}
+    table = dynamodb.create_table(
+        TableName=name,
+        KeySchema=[{**key, "KeyType": "HASH"}],
+        AttributeDefinitions=[{**key, "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
+    )["TableDescription"]
+    create(api, name, _KEEP, Environment={"Variables": {"FOLDER": str(tmp_path)}})
+    with pytest.raises(api.exceptions.InvalidParameterValueException, match="StartingPosition"):
+        api.create_event_source_mapping(FunctionName=name, EventSourceArn=stream)
+    for arn in (stream, table["LatestStreamArn"]):
+        made = api.create_event_source_mapping(
+            FunctionName=name, EventSourceArn=arn, StartingPosition="TRIM_HORIZON"
+        )
+        assert made["MaximumRetryAttempts"] == -1
+    kinesis.put_record(StreamName=name, Data=b"one", PartitionKey="a")
+    dynamodb.put_item(TableName=name, Item={"id": {"S": "two"}})
+    eventually(lambda: len(kept(tmp_path)) == 2)
+    sources = {event["Records"][0]["eventSource"] for event, _ in kept(tmp_path)}
+    assert sources == {"aws:kinesis", "aws:dynamodb"}
+
+
 def test_events_and_mappings_survive_a_kill(services: str, name: str, tmp_path: Path) -> None:
     sqs, url, arn = queue(services, name)
     folder = tmp_path / "events"
     folder.mkdir()
     state = ["--state", str(tmp_path / "state")]
-    with Served(*state, AWS_ENDPOINT_URL=services) as served:
+    with Served(*state, "--time-scale", "30", AWS_ENDPOINT_URL=services) as served:
         api = served.client()
         create(api, name, _KEEP, Environment={"Variables": {"FOLDER": str(folder)}})
         api.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=1)
         api.create_event_source_mapping(FunctionName=name, EventSourceArn=arn, BatchSize=1)
-        api.invoke(FunctionName=name, InvocationType="Event", Payload=b'"fail"')  # again in 60 s
-        wait_until(lambda: len(kept(folder)) == 1)
+        api.invoke(FunctionName=name, InvocationType="Event", Payload=b'"fail"')  # again in 2 s
+        eventually(lambda: len(kept(folder)) == 1)
         served.kill()
     sqs.send_message(QueueUrl=url, MessageBody="meanwhile")
     with Served(*state, "--time-scale", "1000", AWS_ENDPOINT_URL=services) as served:
         # The same event keeps its request id; once it has been tried three times it is done.
         counts = f"{served.endpoint}/_emulator/counts"
-        wait_until(
-            lambda: httpx.get(counts).json()["functions"][name].get("AsyncEventsDropped") == 1,
-            seconds=30,
+        eventually(
+            lambda: (
+                httpx.get(counts, timeout=30).json()["functions"][name].get("AsyncEventsDropped")
+                == 1
+            )
         )
-        wait_until(lambda: len(kept(folder)) == 2)
+        eventually(lambda: len(kept(folder)) == 2)
         bodies = [event["Records"][0]["body"] for event, _ in kept(folder) if event != "fail"]
         assert bodies == ["meanwhile"]
 

@@ -56,7 +56,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def answers(address: str) -> bool:
     try:
-        return httpx.get(f"http://{address}/v2/").status_code == 200
+        return httpx.get(f"http://{address}/v2/", timeout=60).status_code == 200
     except httpx.HTTPError:
         return False
 
@@ -95,18 +95,19 @@ def test_both_architectures_under_one_tag(registry: str, release: Path) -> None:
     where = f"http://{registry}/v2/some/lambda-runtime/manifests"
     found = set()
     for name in (base, f"{base}-slim"):
-        index = httpx.get(f"{where}/{name}", headers={"Accept": MANIFESTS}).json()
+        index = httpx.get(f"{where}/{name}", headers={"Accept": MANIFESTS}, timeout=60).json()
         assert {each["platform"]["architecture"] for each in index["manifests"]} == {
             "amd64",
             "arm64",
         }
         found |= {each["digest"] for each in index["manifests"]}
     assert found == digests
-    latest = httpx.get(f"{where}/latest", headers={"Accept": MANIFESTS})
+    latest = httpx.get(f"{where}/latest", headers={"Accept": MANIFESTS}, timeout=60)
     assert (
-        latest.content == httpx.get(f"{where}/{base}-1.2.3", headers={"Accept": MANIFESTS}).content
+        latest.content
+        == httpx.get(f"{where}/{base}-1.2.3", headers={"Accept": MANIFESTS}, timeout=60).content
     )
-    alone = httpx.get(f"{where}/{base}-arm64", headers={"Accept": MANIFESTS})
+    alone = httpx.get(f"{where}/{base}-arm64", headers={"Accept": MANIFESTS}, timeout=60)
     assert alone.headers["Docker-Content-Digest"] in digests
     assert not list(release.glob(".layout-*"))
 

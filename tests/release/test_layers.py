@@ -11,10 +11,10 @@ from pathlib import Path
 
 import boto3  # type: ignore[import-untyped]
 import pytest
-from moto.server import ThreadedMotoServer
 
 from release import layers
 from release.errors import ReleaseError
+from support.local_aws import local_aws
 
 REGIONS = ["eu-central-1", "us-east-1"]
 
@@ -22,18 +22,12 @@ REGIONS = ["eu-central-1", "us-east-1"]
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """AWS's APIs on a free port of this machine."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    endpoint = f"http://{host}:{port}"
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "none")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "none")
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    yield endpoint
-    server.stop()
+    with local_aws() as settings:
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        yield settings["AWS_ENDPOINT_URL"]
 
 
 @pytest.fixture

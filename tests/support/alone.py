@@ -1,4 +1,4 @@
-"""Runs a function in a process, with a Runtime API that the test gives events to."""
+"""Runs a function in a process, with a Runtime API; the test gives events to it."""
 
 import os
 import subprocess

@@ -119,7 +119,7 @@ class ApiClient:
 
 
 class StreamingPost:
-    """POST response in streaming mode, chunk by chunk on a socket of its own."""
+    """POST response in streaming mode, chunk by chunk on a separate socket."""
 
     def __init__(self, address: str, request_id: str, content_type: str = "text/plain") -> None:
         host, _, port = address.rpartition(":")

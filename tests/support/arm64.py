@@ -1,4 +1,4 @@
-"""Runs what is built for arm64 on another machine: qemu for each program, proot for the root."""
+"""Runs programs for arm64 on another machine: qemu runs each program, proot sets the root."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lambda_rie.roots import PLATFORM, TASK
 from support.runtimes import Runtime
 
 _TOOLS = {"qemu-aarch64-static": "qemu-user-static", "proot": "proot"}
-#: A start takes seconds there.
+#: A start takes seconds under qemu.
 TIMEOUT = "60"
 
 
@@ -29,10 +29,10 @@ class Arm64Root:
     binds: Mapping[str, Path] = field(default_factory=dict)
 
     def command(self, *argv: str, task: Path | None = None) -> list[str]:
-        """The command that runs a program in it, children included."""
+        """The command that runs a program and its children in this root."""
         binds = {**self.binds, **({TASK: task} if task else {})}
-        # Without binfmt_misc the kernel starts no program of another machine, and qemu alone
-        # follows no exec: proot does both.
+        # Without binfmt_misc the kernel cannot start arm64 programs, and qemu alone does not
+        # follow exec. proot solves both: it starts qemu for every program.
         emulate = ["-q", str(shutil.which("qemu-aarch64-static")), "-r", str(self.folder)]
         emulate += ["-b", "/proc", "-b", "/dev", "-w", TASK if task else "/"]
         emulate += [word for place, source in binds.items() for word in ("-b", f"{source}:{place}")]
@@ -46,7 +46,7 @@ class Arm64Root:
         )
 
     def runtime(self, bootstrap: str, python: str) -> Runtime:
-        """The runtime in it under this machine's own RIE."""
+        """The runtime in this root, under this machine's own RIE."""
 
         def enclose(launch: Launch) -> Launch:
             at = launch.argv.index(bootstrap)
@@ -63,7 +63,7 @@ class Arm64Root:
 
 
 def need_emulation() -> None:
-    """Install what emulates arm64; skip where the machine is one or nothing can be installed."""
+    """Install the emulators; skip the test on an arm64 machine, or if they cannot be installed."""
     if platform.machine() == "aarch64":
         pytest.skip("this machine is arm64: the other tests run what is for it")
     try:

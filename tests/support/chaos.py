@@ -1,8 +1,8 @@
 """Runs a function under random faults, and counts the outcomes of all invocations.
 
-Each *batch* has an emulator of its own with one environment. Its seed determines its invocations
-and its faults, so a failed batch can run again. How far a process gets before its peer dies depends
-on the machine, and may differ.
+Each *batch* has a separate emulator with one environment. Its seed determines its invocations and
+its faults, so a failed batch can run again. The machine's speed determines how far a process gets
+before its peer dies, so this may differ between runs.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class _Batch:
     """The allowed outcomes of an invocation. ``_settle`` checks how often each may occur."""
 
     per_exit = 1
-    """How many invocations a process that ends may cost."""
+    """The number of invocations that fail, at most, when a process ends."""
 
     def __init__(self, seed: int, invocations: int, rate: float, kinds: dict[str, int]) -> None:
         self.account = Account(seed, invocations)
@@ -177,8 +177,8 @@ class _Batch:
 class _ManagedBatch(_Batch):
     """A batch with several invocations at once. The environment outlives its workers.
 
-    The platform fails an invocation whose connection to the runtime breaks, and at the timeout one
-    whose event a fault has swallowed. No event is lost with a process that dies.
+    The platform fails an invocation if its connection to the runtime breaks. If a fault has
+    swallowed the event, the invocation fails at its timeout. The death of a process loses no event.
     """
 
     good = (*_Batch.good, *(f"failed with {kind}" for kind in _PLATFORM))
@@ -187,7 +187,7 @@ class _ManagedBatch(_Batch):
         unfit = _AWAITED if way == "threads" else ()
         kinds = {kind: weight for kind, weight in _KINDS.items() if kind not in unfit}
         if way in _SHARED_WAYS:
-            self.per_exit = _POLLS  # each ends the other invocations of the process
+            self.per_exit = _POLLS  # an exit ends all invocations of the process
         super().__init__(seed, invocations, rate, kinds)
         self._way = way
 
@@ -233,7 +233,7 @@ class _ManagedBatch(_Batch):
         by_platform = sum(account.outcomes[f"failed with {kind}"] for kind in _PLATFORM)
         if by_platform > account.faults + account.exits * self.per_exit:
             account.wrong.append(f"seed {account.seed}: more lost than reasons ({account})")
-        # One event may be on its way while the platform hears that nobody asks any more.
+        # One event may be on its way when the platform notices that the poll has ended.
         if account.outcomes["failed with Sandbox.Timedout"] > account.faults + 1:
             account.wrong.append(f"seed {account.seed}: events lost with processes ({account})")
         if account.starts != 1:

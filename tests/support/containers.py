@@ -20,7 +20,7 @@ from container.images import Made
 
 SECONDS = 60.0
 
-# Run by the image's own interpreter: a container without a network has no other access.
+# The image's own interpreter runs this: a container without a network has no other access.
 _LISTENING = """
 import socket, time
 for attempt in range(400):
@@ -187,7 +187,7 @@ def unpack(path: Path, into: Path) -> dict[str, Any]:
 
 
 class Unpacked:
-    """An image's files on disk, with its configuration and what was measured of its archive."""
+    """An image's files on disk, with its configuration and the measured sizes of its archive."""
 
     def __init__(self, made: Made, folder: Path) -> None:
         self.made = made

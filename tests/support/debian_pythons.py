@@ -3,14 +3,14 @@
 Theory of operation
 -------------------
 ``debian_pythons.json`` names the packages, with sizes and checksums. They are unpacked, not
-installed, into the cache folder. Two things are changed in the executable: the kernel is told to
-start it with the loader that was unpacked beside it, and the loader to look for libraries there.
-Neither concerns any other program, so the children of such a Python are the machine's own.
+installed, into the cache folder. Two things are changed in the executable: the kernel then starts
+it with the unpacked loader, and this loader searches the unpacked libraries. No other program is
+affected, so the child processes of such a Python are the machine's own programs.
 
 Debian's testing and unstable releases replace packages every few weeks, and the mirrors drop the
-old ones. Then apt is asked for what has come in their place: it checks the archive's signatures,
-and the answer is kept beside the unpacked Python. ``python -m support.debian_pythons`` (in
-``tests``) renews the file itself.
+old ones. The module then asks apt, which checks the archive's signatures, for the new packages, and
+keeps the answer beside the unpacked Python. ``python -m support.debian_pythons`` (in ``tests``)
+renews the file itself.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ from layer.target import ARCHES, Arch, arch_named
 LOCK = Path(__file__).with_suffix(".json")
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
-# The suite that each Python is taken from. Unstable, where two suites have one: what will ship is
-# met here first.
+# The suite of each Python. If two suites have a version, this is unstable: the tests then meet a
+# new Python before it ships.
 SUITES = {"3.11": "bookworm", "3.13": "trixie", "3.14": "sid", "3.15": "sid"}
 SECURITY_SUITES = ("bookworm", "trixie")
 
@@ -60,7 +60,7 @@ _PT_INTERP = 3
 
 @dataclass(frozen=True)
 class Deb:
-    """One package: ``path`` is its place below the mirror of ``archive``."""
+    """One package: ``path`` is its path below the mirror of ``archive``."""
 
     archive: str
     path: str
@@ -85,9 +85,9 @@ Lock = dict[str, list[Deb]]
 
 
 def python(version: str, arch: Arch | None = None) -> Path:
-    """The executable of this minor version for a machine, by default this one; fetched if need be.
+    """The executable of this minor version for a machine (this one), fetched on first use.
 
-    Raises LayerError, with a message of one line: it cannot be had here.
+    Raises LayerError, with a message of one line, if it cannot be fetched.
     """
     arch = arch or _own_arch()
     folder = download.cache_dir() / "pythons"
@@ -125,7 +125,7 @@ def _unpacked(version: str, packages: list[Deb], folder: Path, arch: Arch) -> Pa
         return executable
     with tempfile.TemporaryDirectory(dir=folder) as made:
         root = Path(made, "root")
-        # Only `fetch` is asked of a package.
+        # unpack() needs only the method `fetch` of a package.
         deb.unpack(cast("list[Package]", packages), root)
         _make_at_home(root, target, version, arch)
         root.replace(target)
@@ -135,7 +135,7 @@ def _unpacked(version: str, packages: list[Deb], folder: Path, arch: Arch) -> Pa
 
 
 def _compile(executable: Path, target: Path) -> None:
-    """Start it for the first time, to write the byte-code of its standard library."""
+    """Start the executable for the first time, to write the byte-code of its standard library."""
     command = [str(executable), "-I", "-m", "compileall", "-q", "-x", "/lib2to3/|/test/"]
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
     done = subprocess.run([*command, str(target)], env=environment, capture_output=True, text=True)
@@ -146,11 +146,11 @@ def _compile(executable: Path, target: Path) -> None:
 
 
 def _make_at_home(root: Path, target: Path, version: str, arch: Arch) -> None:
-    """Have the files below ``root`` work when they are below ``target``."""
+    """Change the files below ``root`` so that they work below ``target``."""
     _link_libraries(root, arch)
     stdlib = root / f"usr/lib/python{version}"
     for link in stdlib.iterdir():
-        # The distribution's sitecustomize is in /etc, which is the machine's.
+        # The distribution's sitecustomize is in /etc, which belongs to this machine.
         if link.is_symlink() and os.path.isabs(place := os.readlink(link)):
             link.unlink()
             if (root / place[1:]).exists():
@@ -160,7 +160,7 @@ def _make_at_home(root: Path, target: Path, version: str, arch: Arch) -> None:
 
 
 def _link_libraries(root: Path, arch: Arch) -> None:
-    """One folder that leads to all libraries and to the loader."""
+    """Make one folder with links to all libraries and to the loader."""
     for folder in (f"usr/lib/{arch.multiarch}", f"lib/{arch.multiarch}", "usr/lib64", "lib64"):
         for library in sorted((root / folder).glob("*.so*")):
             link = root / "usr/lib" / library.name
@@ -169,7 +169,7 @@ def _link_libraries(root: Path, arch: Arch) -> None:
 
 
 def _adapt(executable: Path, loader: Path) -> None:
-    """Have the executable started by this loader, with the libraries in the folder next to it."""
+    """Make the executable use this loader, and the libraries in the folder next to it."""
     binary = elf.Elf.read(executable)
     binary.rename("__gmon_start__", _RPATH)
     binary.add_dynamic(elf.DT_RPATH, _RPATH)
@@ -178,8 +178,8 @@ def _adapt(executable: Path, loader: Path) -> None:
 
 
 def _set_loader(data: bytearray, loader: str) -> None:
-    # The kernel reads the path from the file, wherever it stands in it; the loader itself reads
-    # it from memory, to know under which name programs have it, and finds the old one.
+    # The kernel reads the loader's path from the file, at any offset. The loader itself reads its
+    # name from memory, and still finds the old path there.
     (table,) = struct.unpack_from("<Q", data, 32)
     (count,) = struct.unpack_from("<H", data, 56)
     for at in range(table, table + 56 * count, 56):
@@ -211,7 +211,7 @@ def write(lock: Lock, path: Path) -> None:
 
 
 def _successors(version: str, gone: list[Deb], folder: Path, arch: Arch) -> list[Deb]:
-    """What Debian has now in place of packages that it no longer carries."""
+    """Debian's present packages in place of those that it no longer has."""
     known = folder / f"{version}-{arch.debian}-after-{_digest(gone)}.json"
     if not known.exists():
         print(f"Debian no longer has {gone[0].name} {gone[0].version}: asking for the newest")
@@ -242,7 +242,7 @@ def _names(version: str, suite: str) -> list[str]:
 
 @contextmanager
 def _apt(suite: str, arch: Arch) -> Iterator[list[str]]:
-    """The beginning of an apt-get command that knows of this suite alone."""
+    """The beginning of an apt-get command that uses this suite only."""
     if not shutil.which("apt-get"):
         raise LayerError("there is no apt-get to ask what Debian has")
     if not KEYRING.exists():
@@ -281,7 +281,7 @@ def _sources(suite: str) -> Iterator[str]:
 def _locate(apt: list[str], names: list[str]) -> list[Deb]:
     found = {}
     for match in _PRINTED.finditer(_run([*apt, "--print-uris", "download", *names])):
-        # The longest address first: one archive's may be the beginning of another's.
+        # The longest address first: one archive's address may be the beginning of another's.
         for archive in (mirrors.SECURITY, mirrors.ARCHIVE):
             base = mirrors.mirror(archive) + "/"
             if match["uri"].startswith(base):

@@ -74,7 +74,7 @@ def failure(message: str, error_type: str = "RuntimeError") -> Outcome:
     return Outcome(json.dumps(document).encode(), 200, "Unhandled", error_type)
 
 
-async def until(condition: Callable[[], Any], seconds: float = 30) -> None:
+async def until(condition: Callable[[], Any], seconds: float = 60) -> None:
     """Wait until the condition holds. Raises TimeoutError."""
     async with asyncio.timeout(seconds):
         while not condition():

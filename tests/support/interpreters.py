@@ -1,7 +1,7 @@
-"""An interpreter of each Python that the runtime supports, with what the unit tests need.
+"""An interpreter of each Python that the runtime supports, with the unit tests' requirements.
 
-Debian's are fetched (`debian_pythons`), so that every machine runs the same ones; of 3.12, which no
-Debian release has, and where they cannot be had, one is taken that the machine has.
+The interpreters come from Debian (`debian_pythons`), so that every machine runs the same ones. No
+Debian release has 3.12: for this version, and if a fetch fails, the machine's own is used.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _PIP = "pip==26.3 --hash=sha256:f3b60b20ffaadd4415ed7957212a38ac63fa4c5fa375bd0f
 
 
 class NotFound(Exception):
-    """There is none of this version, and why, in one line."""
+    """There is no interpreter of this version; the message says why, in one line."""
 
 
 @dataclass(frozen=True)
 class Interpreter:
-    """An interpreter: its minor and full version, and whose it is."""
+    """An interpreter: its minor and full version, and its origin."""
 
     version: str
     full_version: str
@@ -43,7 +43,7 @@ class Interpreter:
 
     @property
     def minor(self) -> tuple[int, int]:
-        """As in the beginning of ``sys.version_info``."""
+        """The minor version as a pair, like ``sys.version_info[:2]``."""
         major, minor = self.version.split(".")
         return int(major), int(minor)
 
@@ -53,7 +53,7 @@ class Interpreter:
 
 @functools.cache
 def find(version: str) -> Interpreter:
-    """An interpreter of this minor version that starts. Raises NotFound."""
+    """Find an interpreter of this minor version that starts. Raises NotFound."""
     reason = "no Debian release has it"
     if version in debian_pythons.SUITES:
         try:
@@ -68,7 +68,7 @@ def find(version: str) -> Interpreter:
 
 
 def on_this_machine(version: str) -> str | None:
-    """The path of an interpreter of this minor version that the machine has itself, with pip."""
+    """The path of the machine's own interpreter of this minor version, with pip; or None."""
     for path in _candidates(version):
         if (_full_version(path, "venv, ensurepip") or "").startswith(f"{version}."):
             return path
@@ -85,7 +85,7 @@ def _candidates(version: str) -> Iterator[str]:
 
 
 def _full_version(path: str, modules: str = "venv") -> str | None:
-    """The version that it says it has, if it starts and has these modules.
+    """The version that the interpreter prints; None if it does not start or lacks these modules.
 
     The file may be a launcher, such as pyenv's, for a version that is not installed.
     """
@@ -97,7 +97,7 @@ def _full_version(path: str, modules: str = "venv") -> str | None:
 def environment(interpreter: Interpreter, requirements: Path = REQUIREMENTS) -> str:
     """The python of a virtual environment with these requirements, made if missing or outdated.
 
-    Raises NotFound when a package cannot be had, or has no wheel.
+    Raises NotFound if a package cannot be fetched or has no wheel.
     """
     folder = ROOT / ".venvs" / f"{interpreter.version}-{requirements.stem.partition('-')[2]}"
     python, ready = folder / "bin" / "python", folder / ".ready"
@@ -126,9 +126,9 @@ def _install(python: str, version: str, requirements: Path) -> None:
 
 
 def _pip() -> Path:
-    """A pip that knows every Python here, as a wheel. Raises NotFound.
+    """A pip, as a wheel, that supports every Python here. Raises NotFound.
 
-    The virtual environment's own may be older than these Pythons.
+    The virtual environment's own pip may be older than these Pythons.
     """
     found = _cache() / "pip-26.3-py3-none-any.whl"
     if not found.exists():
@@ -155,7 +155,7 @@ def _cache() -> Path:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Keep the other processes that run tests from doing the same."""
+    """Keep the other test processes from doing the same work at the same time."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -33,14 +33,14 @@ def install(folder: Path, machine: str, requirements: Sequence[str], python: str
 
 
 def wheels(python: str) -> list[str]:
-    """The packages above, as far as there are wheels for this Python."""
+    """The packages of ``WHEELS`` that have a wheel for this Python."""
     if Lock.read().wheel(python, machine()):
         return [*WHEELS, "orjson==3.13.0"]
     return [requirement.replace("numpy==2.4.6", "numpy==2.5.5") for requirement in WHEELS]
 
 
 def interpreter(python: str) -> str:
-    """Where a layer has its interpreter."""
+    """The path of the interpreter in a layer."""
     return f"/opt/cpython/bin/python{python}"
 
 

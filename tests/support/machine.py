@@ -1,4 +1,4 @@
-"""What this machine cannot do, found out once and said in one line."""
+"""Finds out once what this machine cannot do, and describes it in one line."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _NAMESPACES = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "true"]
 
 @functools.cache
 def namespace_failure() -> str:
-    """Why nothing can be run in mount namespaces of its own here; empty if it can."""
+    """The reason why this machine cannot run programs in mount namespaces; empty if it can."""
     return _failure(_NAMESPACES, "no mount namespaces can be made here")
 
 
 @functools.cache
 def container_failure() -> str:
-    """Why no container can be started here; empty if one can."""
+    """The reason why this machine cannot start containers; empty if it can."""
     from container import __main__ as image
     from container.engine import ContainerError, Docker, Podman, choose, native
     from layer import deb
@@ -33,10 +33,10 @@ def container_failure() -> str:
     except ContainerError as error:
         return f"no container can be started here: {error}"
     if isinstance(engine, Docker):
-        return ""  # its daemon answers
+        return ""  # Docker's daemon answers
     assert isinstance(engine, Podman)
     with tempfile.TemporaryDirectory() as folder:
-        # A program that needs nothing else.
+        # A container with one static program, which needs no other file.
         deb.unpack(Lock.read().packages(f"shell-{native()}"), Path(folder))
         options = ("--rm", "--network", "none", "--rootfs", folder)
         command = engine.run_command(*options, "/usr/bin/busybox", "true")
@@ -44,13 +44,13 @@ def container_failure() -> str:
 
 
 def need_namespaces() -> None:
-    """Skip the test, or all that lean on the fixture, where there are none."""
+    """Skip the test, or all tests of a fixture, if this machine has no mount namespaces."""
     if namespace_failure():
         pytest.skip(namespace_failure())
 
 
 def need_containers() -> None:
-    """Skip the test, or all that lean on the fixture, where none can be started."""
+    """Skip the test, or all tests of a fixture, if this machine cannot start containers."""
     if container_failure():
         pytest.skip(container_failure())
 

@@ -22,12 +22,12 @@ AWSLAMBDARIC = (sys.executable, "-m", "awslambdaric")
 
 _PATIENCE = 30.0
 _LATE_SECONDS = 0.05
-"""RIE writes the function's last output, and lines of its own, after its reply. If nothing comes
-for this time, the output is complete."""
+"""Seconds without output after which the output counts as complete. RIE writes the function's last
+output, and lines of its own, after its reply."""
 
 
 def possible() -> bool:
-    """Whether this machine allows it: it needs a mount namespace, and root to change the user."""
+    """Whether this machine allows this: it needs a mount namespace, and root to change the user."""
     return os.geteuid() == 0 and opt_namespace.possible()
 
 

@@ -37,7 +37,7 @@ def moto_server() -> Iterator[str]:
         yield f"http://127.0.0.1:{int(line)}"
     finally:
         process.kill()
-        process.wait(_START_SECONDS)
+        process.communicate(timeout=_START_SECONDS)
 
 
 def _environment() -> dict[str, str]:

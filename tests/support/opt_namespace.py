@@ -1,9 +1,9 @@
-"""Gives the Runtime Interface Emulator a ``/opt/extensions`` of its own.
+"""Gives the Runtime Interface Emulator a private ``/opt/extensions``.
 
 RIE starts the programs in the machine's ``/opt/extensions``. As a managed instance it starts
 ``/var/runtime/bootstrap`` as user 993. In a mount namespace a test can replace both folders, and no
-process outside sees the change. To change a folder the script mounts an empty one over it, and
-mounts the old entries back into it.
+process outside sees the change. To replace one entry of a folder, the script mounts an empty folder
+over it and mounts the old entries back into it.
 """
 
 from __future__ import annotations

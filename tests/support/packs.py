@@ -16,9 +16,9 @@ from support.paths import ROOT
 from support.process import Outcome, run_function
 
 MACHINE = platform.machine()
-# Distributions build others into the interpreter.
+# A module that no distribution builds into the interpreter, unlike many others.
 EXTENSION = "_lsprof"
-"""The name of an extension module of the interpreter's own."""
+"""The name of one of the interpreter's extension modules, in a separate file."""
 
 APP = f"""\
 import sys

@@ -97,7 +97,7 @@ class Polls:
         request_id = path.split("/")[-2]
         with self._lock:
             if request_id in self.answers or request_id in self.errors:
-                # As the platform does it: one answer for each.
+                # As on the platform, each invocation has one answer.
                 accepted.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
                 return
             self._under_way -= 1

@@ -44,7 +44,7 @@ class Progress:
             self._say(folder)
 
     def pytest_terminal_summary(self) -> None:
-        """Say which Pythons there were, and which not, and why."""
+        """Name the Pythons that ran, and those that were missing, and why."""
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
         if reporter is None:
             return

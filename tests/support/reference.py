@@ -1,4 +1,4 @@
-"""Runs uvicorn or Werkzeug's server in a process of its own, to compare answers with."""
+"""Runs uvicorn or Werkzeug's server in a separate process, so that tests can compare answers."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def serve(accepted: socket.socket, emulator: tuple[str, int]) -> None:
 
 
 def pass_on(request: bytes, accepted: socket.socket, emulator: tuple[str, int]) -> None:
-    """Pass the request to the emulator, on a connection of its own that ends with the answer."""
+    """Pass the request to the emulator, on a new connection that ends with the answer."""
     line, end, rest = request.partition(b"\r\n")
     with socket.create_connection(emulator) as connection:
         connection.sendall(line + end + _CLOSE + rest)

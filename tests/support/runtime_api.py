@@ -1,7 +1,7 @@
 """A Runtime API that counts the answers to each event, and the polls at the same time.
 
-It serves every connection in a thread of its own. So it also sees forbidden requests: a second
-answer to an event, or a poll of a forked child.
+It serves every connection in a separate thread. So it also sees forbidden requests: a second answer
+to an event, or a poll of a forked child.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ class Counted(RuntimeApi):
         try:
             self.wait(process, seconds)
             self.ended_by_itself = process.poll() is not None
-            time.sleep(_SETTLE_SECONDS)  # time for requests that should not come
+            time.sleep(_SETTLE_SECONDS)  # time for forbidden requests to arrive
         finally:
             self.close()
             reader.join(5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import signal
@@ -20,6 +21,8 @@ from support.waiting import wait_until
 
 ROLE = "arn:aws:iam::123456789012:role/any"
 PYTHON = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+# The processors may be busy with other tests.
+eventually = functools.partial(wait_until, seconds=60)
 _CREDENTIALS = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
 
 
@@ -61,12 +64,12 @@ class Served:
             assert not ended or any(line.startswith(start) for line in self.lines), self.lines
             return any(line.startswith(start) for line in self.lines)
 
-        wait_until(printed, f"no line with {start!r}: {self.lines}", seconds=30)
+        wait_until(printed, f"no line with {start!r}: {self.lines}", seconds=60)
 
     def __exit__(self, *error: object) -> None:
         self.process.send_signal(signal.SIGINT)
         try:
-            self.process.wait(20)
+            self.process.wait(60)
         finally:
             self.kill()
 
@@ -74,7 +77,7 @@ class Served:
         """End it as a power cut would."""
         self.process.kill()
         self.process.wait()
-        self._reader.join(10)
+        self._reader.join(30)
 
     def client(self) -> Any:
         """boto3's client for it."""
@@ -99,7 +102,7 @@ def client(service: str, endpoint: str) -> Any:
         region_name="us-east-1",
         aws_access_key_id="x",
         aws_secret_access_key="x",
-        config=botocore.config.Config(retries={"max_attempts": 0}, read_timeout=30),
+        config=botocore.config.Config(retries={"max_attempts": 0}, read_timeout=60),
     )
 
 
@@ -120,6 +123,7 @@ def create(lambda_client: Any, name: str, code: str, **more: Any) -> Any:
         "Runtime": PYTHON,
         "Handler": "app.handler",
         "Role": ROLE,
+        "Timeout": 30,
         "Code": {"ZipFile": archive({"app.py": code})},
         **more,
     }

@@ -1,6 +1,6 @@
 #!/bin/sh
-# setup.sh PYTHON DIR FILE: makes the virtual environment DIR with what FILE pins in it. On Debian or
-# Ubuntu as root it installs what is missing; anywhere else it names it and stops.
+# setup.sh PYTHON DIR FILE: makes the virtual environment DIR with the packages that FILE pins. On
+# Debian or Ubuntu as root it installs missing system packages; elsewhere it names them and stops.
 set -eu
 python=$1 venv=$2 requirements=$3
 

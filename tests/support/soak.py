@@ -2,7 +2,7 @@
 
 Every batch has a seed: the first seed plus the number of the batch. The output names the seed of a
 failed batch. Such a batch can run alone:
-``make soak ARGS="--seed SEED --batches 1 --managed 0 --mixed 0 --memory 0"``.
+``make soak ARGS="--seed SEED --batches 1 --managed 0 --mixed 0 --memory 0 --messages 0"``.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 
 from benchmarks.events import encode, message
 from benchmarks.toolchain import compile_native
+from support import mapping_soak
 from support.chaos import Account, measure_growth, run_batch, run_managed_batch
 from support.managed import WAYS
 from support.memory import growth, hold
@@ -42,6 +43,8 @@ def main() -> int:
         held &= _mixed(options.seed, options.mixed)
     if options.memory:
         held &= _memory(options.memory)
+    if options.messages:
+        held &= _messages(options.seed, options.messages)
     print("everything held" if held else "FAILED", flush=True)
     return 0 if held else 1
 
@@ -60,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--rate", type=float, default=0.02, help="share of exchanges spoiled (%(default)s)")
     add("--mixed", type=int, default=20_000, help="invocations of all kinds in one process")
     add("--memory", type=int, default=1_000_000, help="invocations of a plain handler in one")
+    add("--messages", type=int, default=100_000, help="through a FIFO mapping, with crashes")
     add("--jobs", type=int, default=os.cpu_count() or 1, help="batches at once (%(default)s)")
     return parser
 
@@ -69,7 +73,7 @@ def _batch(seed: int, rate: float) -> Account:
 
 
 def _managed_batch(seed: int, rate: float) -> Account:
-    # Which way it goes follows from the seed too.
+    # The seed also determines the concurrency mode.
     way = list(WAYS)[seed % len(WAYS)]
     return asyncio.run(run_managed_batch(seed, _BATCH, rate, way))
 
@@ -121,6 +125,15 @@ def _memory(invocations: int) -> bool:
     memory, descriptors = growth(readings)
     print(f"plain handler, one process: {memory:+} KiB, {descriptors:+} descriptors")
     return memory < GROWTH_LIMIT_KB and descriptors <= 0
+
+
+def _messages(seed: int, messages: int) -> bool:
+    started = time.monotonic()
+    ledger = mapping_soak.run(messages, kills=20, crash_rate=0.005, seed=seed)
+    print(f"a FIFO mapping, {time.monotonic() - started:.0f} s: {ledger}", flush=True)
+    for line in ledger.wrong:
+        print(f"  {line}")
+    return not ledger.wrong
 
 
 if __name__ == "__main__":

@@ -32,7 +32,8 @@ def wait_until(condition: Callable[[], object], what: str = "", seconds: float =
 def give_three_chances(check: Callable[[], None]) -> None:
     """Run a check again, at most twice, if it fails.
 
-    For what has a few tenths of a second on Lambda, which a busy machine does not always grant.
+    For checks of actions that have a few tenths of a second on Lambda: a busy machine does not
+    always grant that time.
     """
     for _ in range(2):
         try:

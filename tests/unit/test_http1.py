@@ -67,7 +67,7 @@ def test_a_head_is_read_by_comparison_with_the_last_one() -> None:
     st.integers(0, len(HEADS[0])),
     st.sampled_from([b"\r", b"\n", b"\0", b" ", b"\t", b":", b"9", b"\xff", b"\r\n", b"e: close"]),
 )
-@settings(max_examples=500, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(100), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_has_been_learnt_changes_no_meaning(head: bytes, at: int, put: bytes) -> None:
     mutated = head[:at] + put + head[at + len(put) :]
     for _ in range(2):

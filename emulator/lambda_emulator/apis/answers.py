@@ -1,4 +1,4 @@
-"""Answers that the Runtime, Extensions and Telemetry APIs have in common."""
+"""Answers that the Runtime, Extensions and Telemetry APIs share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _OK = b'{"status":"OK"}\n'
 
 
 async def accepted(response: Response) -> None:
-    """Answer 202, as to every accepted report."""
+    """Answer 202, which accepts a report."""
     await response.send(202, JSON, _OK)
 
 
@@ -34,5 +34,5 @@ async def not_found(response: Response) -> None:
 
 
 async def not_allowed(response: Response) -> None:
-    """Answer 405: the path does not have this method."""
+    """Answer 405: the path does not allow this method."""
     await response.send(405, (), b"")

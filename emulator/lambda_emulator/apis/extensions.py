@@ -32,7 +32,7 @@ class ExtensionsApi:
         }
 
     async def handle(self, request: Request, response: Response, path: str) -> None:
-        """Serve one call; ``path`` is what follows /2020-01-01/extension/."""
+        """Serve one call; ``path`` is the part after /2020-01-01/extension/."""
         route = self._routes.get((request.method, path))
         if route is None:
             await answers.not_found(response)

@@ -25,12 +25,12 @@ from lambda_emulator.invoker import Invoker
 _LARGEST_REQUEST = 6 * 1024 * 1024
 _PRELUDE_END = b"\x00" * 8
 _LARGEST_PRELUDE = 1024 * 1024
-# Framing is this server's own business, so drop what the function says about it.
+# This server frames the answer itself, so drop the function's headers about framing.
 _HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "keep-alive", "date"}
 
 
 class BadResponse(Exception):
-    """A response of the function that a function URL does not understand."""
+    """The function's response is not valid for a function URL."""
 
 
 @dataclass(frozen=True)
@@ -226,7 +226,7 @@ def _joined(pairs: list[tuple[str, str]]) -> dict[str, str]:
 
 
 def _text(body: bytes, content_type: str) -> tuple[str, bool]:
-    """The event's body, and whether it is base64, as everything is that is not known as text."""
+    """The event's body, and whether it is base64: all types are, except known text types."""
     kind = content_type.partition(";")[0].strip().lower()
     textual = kind.startswith("text/") or kind in (
         "application/json",
@@ -243,7 +243,7 @@ def _text(body: bytes, content_type: str) -> tuple[str, bool]:
 
 
 async def _pass_on(response: Response, reply: StreamReply, shared: list[tuple[str, str]]) -> None:
-    """Send the head as soon as it is known, and every chunk when it comes."""
+    """Send the head as soon as it is complete, and every chunk when it arrives."""
     chunks = aiter(reply)
     status, headers, rest = 200, [("content-type", reply.content_type)], b""
     if reply.content_type == INTEGRATION_RESPONSE:
@@ -261,7 +261,7 @@ async def _pass_on(response: Response, reply: StreamReply, shared: list[tuple[st
 async def _read_prelude(chunks: AsyncIterator[bytes]) -> tuple[int, list[tuple[str, str]], bytes]:
     data = bytearray()
     async for chunk in chunks:
-        # The end may have begun in the chunk before.
+        # The mark at the prelude's end may have begun in the previous chunk.
         start = max(0, len(data) - len(_PRELUDE_END))
         data += chunk
         end = data.find(_PRELUDE_END, start)
@@ -317,7 +317,7 @@ def _plain(value: object) -> str:
 
 
 def _proxy_response(payload: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
-    """A buffered response as HTTP; without a ``statusCode`` it is the body itself."""
+    """A buffered response as HTTP; without a ``statusCode`` the whole payload is the body."""
     answer = _decode(payload)
     if not isinstance(answer, dict) or "statusCode" not in answer:
         body = _encode(answer) if isinstance(answer, str) else payload

@@ -9,6 +9,7 @@ import base64
 import binascii
 import json
 import re
+import uuid
 from urllib.parse import parse_qs, unquote
 
 from lambda_emulator import strict_json
@@ -59,21 +60,21 @@ class InvokeApi:
         return True
 
     def _find(self, name: str, request: Request) -> Invoker:
-        qualifier = parse_qs(request.query).get("Qualifier", [None])[0] if request.query else None
-        return self._finder.find(name, qualifier)
+        return self._finder.find(name, _qualifier(request))
 
     # buffered
 
     async def _invoke(self, request: Request, response: Response, invoker: Invoker) -> None:
-        kind = _choice(request, "x-amz-invocation-type", ("RequestResponse", "Event", "DryRun"))
+        kind = choice(request, "x-amz-invocation-type", ("RequestResponse", "Event", "DryRun"))
         options = _options(request)
-        event = await _event(request, _EVENT_LIMIT if kind == "Event" else _SYNCHRONOUS_LIMIT)
+        event = await read_event(request, kind)
         if kind == "DryRun":
             await response.send(204, [], b"")
             return
         if kind == "Event":
-            invoker.send(event, **options)
-            await response.send(202, [], b"")
+            request_id = str(uuid.uuid4())
+            invoker.send(event, request_id=request_id, **options)
+            await response.send(202, [("x-amzn-requestid", request_id)], b"")
             return
         reply = await invoker.invoke(event, **options)
         await response.send(200, _headers(reply, invoker), reply.payload)
@@ -81,9 +82,9 @@ class InvokeApi:
     # streaming
 
     async def _stream(self, request: Request, response: Response, invoker: Invoker) -> None:
-        kind = _choice(request, "x-amz-invocation-type", ("RequestResponse", "DryRun"))
+        kind = choice(request, "x-amz-invocation-type", ("RequestResponse", "DryRun"))
         options = _options(request)
-        event = await _event(request, _SYNCHRONOUS_LIMIT)
+        event = await read_event(request, kind)
         if kind == "DryRun":
             await response.send(204, [], b"")
             return
@@ -96,7 +97,7 @@ class InvokeApi:
                 await response.write(_completion(reply))
                 await response.finish()
             except Disconnected:
-                # The end of this block tells the runtime that nobody reads any more.
+                # The end of this block tells the runtime that the caller no longer reads.
                 return
 
 
@@ -130,7 +131,21 @@ def _completion(reply: StreamReply) -> bytes:
     return eventstream.invoke_complete(failure.error_type, details, log_tail)
 
 
-async def _event(request: Request, limit: int) -> bytes:
+def invoked_function(request: Request) -> tuple[str, str | None] | None:
+    """The name and qualifier of the function that a request invokes; None for another request."""
+    match = _INVOKE.fullmatch(request.path)
+    if match is None or request.method != "POST":
+        return None
+    return unquote(match[1]), _qualifier(request)
+
+
+def _qualifier(request: Request) -> str | None:
+    return parse_qs(request.query).get("Qualifier", [None])[0] if request.query else None
+
+
+async def read_event(request: Request, kind: str) -> bytes:
+    """The event of an invocation of this type, which must be JSON. Raises ApiError."""
+    limit = _EVENT_LIMIT if kind == "Event" else _SYNCHRONOUS_LIMIT
     try:
         body = await request.body(limit)
     except BodyTooLarge:
@@ -151,11 +166,11 @@ def _options(request: Request) -> dict[str, object]:
         "trace_id": _trace_id(request),
         "client_context": _client_context(request.header("x-amz-client-context")),
         "tenant_id": _tenant_id(request),
-        "log_tail": _choice(request, "x-amz-log-type", ("None", "Tail")) == "Tail",
+        "log_tail": choice(request, "x-amz-log-type", ("None", "Tail")) == "Tail",
     }
 
 
-def _choice(request: Request, name: str, values: tuple[str, ...]) -> str:
+def choice(request: Request, name: str, values: tuple[str, ...]) -> str:
     """The value of a header, which must be one of ``values``; the first of them by default."""
     value = request.header(name) or values[0]
     if value not in values:

@@ -1,4 +1,4 @@
-"""Which path belongs to which API."""
+"""Passes each request to the API that its path belongs to."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lambda_emulator.http.server import Request, Response
 
 
 class Router:
-    """The handler of everything at AWS_LAMBDA_RUNTIME_API."""
+    """The handler of all requests to AWS_LAMBDA_RUNTIME_API."""
 
     def __init__(self, environment: Environment) -> None:
         runtime = RuntimeApi(environment)
@@ -34,7 +34,7 @@ class Router:
 
 
 def classify(method: str, path: str) -> str:
-    """The name that a ``Fault`` has for this exchange: the last words of the path."""
+    """The exchange's name for a ``Fault``'s ``call``: the last words of the path."""
     words = path.strip("/").split("/")
     if words[-1] in ("next", "error") and words[-2:-1] in (
         ["init"],

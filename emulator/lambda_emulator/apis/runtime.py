@@ -48,7 +48,7 @@ class RuntimeApi:
             self._routes["restore/error"] = ("POST", self._restore_error)
 
     async def handle(self, request: Request, response: Response, path: str) -> None:
-        """Serve one call; ``path`` is what follows /2018-06-01/runtime/."""
+        """Serve one call; ``path`` is the part after /2018-06-01/runtime/."""
         try:
             await self._route(request, response, path)
         except NotAllowed as error:
@@ -146,7 +146,7 @@ class RuntimeApi:
             )
 
     async def _body(self, request: Request, invocation: Invocation) -> bytes | None:
-        """The answer's body; None if it is too large, in which case the invocation has failed."""
+        """The answer's body; None if it is too large: the invocation has then failed."""
         limit = self._function.response_limit
         try:
             return await request.body(limit)
@@ -209,7 +209,7 @@ class RuntimeApi:
                 else:
                     parts.append(chunk)
         except BrokenPipeError:
-            # The caller is gone: reset the connection to tell the runtime.
+            # The caller has left: reset the connection, so that the runtime notices.
             self._environment.answer(invocation, b"", content_type, streamed=True)
             response.abort()
             raise Disconnected from None
@@ -264,7 +264,7 @@ def _too_large(limit: int) -> Failure:
 
 
 def _trailing_failure(trailers: dict[str, str]) -> Failure | None:
-    """The error in a stream's trailers, whose body is base64; None if there is none."""
+    """The error in a stream's trailers, whose body is base64; None without an error."""
     error_type = trailers.get(_ERROR_TYPE)
     if error_type is None:
         return None

@@ -22,7 +22,7 @@ from lambda_emulator.asynchronous import records
 from lambda_emulator.asynchronous.configuration import MAXIMUM_AGE, EventConfiguration
 from lambda_emulator.asynchronous.store import Delivery, Event, Store
 from lambda_emulator.ground import recursion
-from lambda_emulator.ground.clients import Refused, Services, Unreachable
+from lambda_emulator.ground.clients import Refused, Services
 from lambda_emulator.ground.clock import Clock
 from lambda_emulator.ground.counts import Counts
 from lambda_emulator.ground.destinations import Destinations, Parcel
@@ -113,8 +113,9 @@ class EventQueue:
         """
         identity = request_id or str(uuid.uuid4())
         now = self._clock.now()
-        who = (identity, function, qualifier, payload)
-        self._store.put(Event(*who, client_context, trace_id, tenant_id, received=now, due=now))
+        hop = recursion.next_hop(trace_id, function)
+        what = (identity, function, qualifier, payload, client_context)
+        self._store.put(Event(*what, hop.trace_id, hop.count, tenant_id, received=now, due=now))
         self._counts.add(function, "AsyncEventsReceived")
         self._changed.set()
         return identity
@@ -166,8 +167,8 @@ class EventQueue:
     def _note_end(self, task: asyncio.Task[None]) -> None:
         self._work.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            # It stays in the state, and is tried again at the next start.
-            self._tell(f"an event is put aside: {type(error).__name__}: {error}")
+            # The state could not be written: what it has is done again at the next start.
+            self._tell(f"the event queue cannot be written: {type(error).__name__}: {error}")
         self._changed.set()
 
     # events
@@ -175,6 +176,11 @@ class EventQueue:
     async def _handle(self, event: Event) -> None:
         try:
             await self._attempt(event)
+        except Exception as error:
+            # An event is not lost to what nobody has thought of.
+            self._tell(f"an event of {event.function} is put off: {type(error).__name__}: {error}")
+            event.due = self._clock.after(_LONGEST_DELAY)
+            self._store.postpone(event)
         finally:
             self._paces[event.function].running -= 1
 
@@ -185,8 +191,7 @@ class EventQueue:
             self._counts.add(event.function, "AsyncEventsDropped")
             self._store.finish(event, self._clock.now(), ())
             return
-        hop = recursion.next_hop(event.trace_id, event.function)
-        if hop.stopped and configuration.recursive_loop != "Allow":
+        if event.hop > recursion.LIMIT and configuration.recursive_loop != "Allow":
             self._counts.add(event.function, "RecursiveInvocationsDropped")
             refusal = Outcome(b"", 400, message=recursion.MESSAGE)
             self._drop(event, configuration, records.RETRIES_EXHAUSTED, refusal)
@@ -196,17 +201,17 @@ class EventQueue:
             # Source: the page on records: no retries while a function is turned off.
             self._drop(event, configuration, records.RETRIES_EXHAUSTED, Outcome.throttle())
         else:
-            await self._invoke(event, configuration, hop.trace_id)
+            await self._invoke(event, configuration)
 
-    async def _invoke(self, event: Event, configuration: EventConfiguration, trace_id: str) -> None:
+    async def _invoke(self, event: Event, configuration: EventConfiguration) -> None:
         age = self._clock.since(event.received) * 1000
         self._counts.measure(event.function, "AsyncEventAge", age)
-        event.last = outcome = await self._ask(event, trace_id)
+        event.last = outcome = await self._ask(event)
         event.invocations += 1
         self._paces[event.function].note(outcome)
         self._judge(event, configuration, outcome)
 
-    async def _ask(self, event: Event, trace_id: str) -> Outcome:
+    async def _ask(self, event: Event) -> Outcome:
         try:
             return await self._invoker.invoke(
                 event.function,
@@ -214,7 +219,7 @@ class EventQueue:
                 event.payload,
                 client_context=event.client_context,
                 request_id=event.request_id,
-                trace_id=trace_id,
+                trace_id=event.trace_id,
                 tenant_id=event.tenant_id,
             )
         except Exception as error:
@@ -275,7 +280,8 @@ class EventQueue:
             await self._destinations.send(delivery.arn, delivery.parcel)
         except Refused:
             self._counts.add(delivery.function, delivery.metric)
-        except Unreachable:
+        except Exception:
+            # Unreachable, or what nobody has thought of.
             if self._clock.since(delivery.since) < MAXIMUM_AGE:
                 self._put_delivery_off(delivery)
                 return

@@ -7,13 +7,12 @@ invocation-async-retain-records).
 from __future__ import annotations
 
 import json
-import uuid
-from datetime import UTC, datetime
 from typing import Any
 
 from lambda_emulator.asynchronous.configuration import EventConfiguration
 from lambda_emulator.asynchronous.store import Event
-from lambda_emulator.ground.destinations import Parcel
+from lambda_emulator.ground.clock import timestamp
+from lambda_emulator.ground.destinations import Parcel, object_key
 from lambda_emulator.ground.invoking import Outcome, arn
 
 SUCCESS = "Success"
@@ -43,10 +42,11 @@ def invocation_record(
         "requestPayload": _json(event.payload),
     }
     if outcome is not None:
-        document["responseContext"] = response_context(outcome)
+        document["responseContext"] = outcome.context()
         document["responsePayload"] = _json(outcome.payload)
     body = json.dumps(document, ensure_ascii=False)
-    return Parcel(body, source, condition == SUCCESS, _key(event.function, moment))
+    key = object_key(f"async/{event.function}", moment)
+    return Parcel(body, source, condition == SUCCESS, key, event.trace_id)
 
 
 def dead_letter(event: Event, outcome: Outcome | None, condition: str) -> Parcel:
@@ -58,35 +58,13 @@ def dead_letter(event: Event, outcome: Outcome | None, condition: str) -> Parcel
     status = 200 if outcome is None else outcome.status
     return Parcel(
         event.payload.decode("utf-8", "replace"),
+        trace_id=event.trace_id,
         attributes={
             "RequestID": event.request_id,
             "ErrorCode": status,
             "ErrorMessage": _error_message(outcome, condition),
         },
     )
-
-
-def response_context(outcome: Outcome) -> dict[str, Any]:
-    """How the function has answered; ``functionError`` is there if it failed."""
-    context: dict[str, Any] = {
-        "statusCode": outcome.status,
-        "executedVersion": outcome.executed_version,
-    }
-    if outcome.function_error is not None:
-        context["functionError"] = outcome.function_error
-    return context
-
-
-def timestamp(moment: float, timespec: str = "milliseconds") -> str:
-    """A Unix time as records have it: ``2019-11-14T18:16:05.568Z``."""
-    text = datetime.fromtimestamp(moment, UTC).isoformat(timespec=timespec)
-    return text.replace("+00:00", "Z")
-
-
-def _key(function: str, moment: float) -> str:
-    when = datetime.fromtimestamp(moment, UTC)
-    folder = f"aws/lambda/async/{function}/{when:%Y/%m/%d}"
-    return f"{folder}/{when:%Y-%m-%dT%H.%M.%S}-{uuid.uuid4()}"
 
 
 def _json(payload: bytes) -> Any:

@@ -19,7 +19,8 @@ from lambda_emulator.ground.state import State
 _TABLES = """
 CREATE TABLE IF NOT EXISTS events (
     request_id TEXT PRIMARY KEY, function TEXT NOT NULL, qualifier TEXT, payload BLOB NOT NULL,
-    client_context TEXT, trace_id TEXT, tenant_id TEXT, received REAL NOT NULL, due REAL NOT NULL,
+    client_context TEXT, trace_id TEXT NOT NULL, hop INTEGER NOT NULL, tenant_id TEXT,
+    received REAL NOT NULL, due REAL NOT NULL,
     invocations INTEGER NOT NULL, errors INTEGER NOT NULL, delays INTEGER NOT NULL, last TEXT,
     taken INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX IF NOT EXISTS events_due ON events (taken, due);
@@ -37,6 +38,7 @@ UPDATE deliveries SET taken = 0;
 class Event:
     """An event in the queue.
 
+    ``hop`` tells which invocation of the function this is in its chain of requests.
     ``received`` and ``due`` are moments; ``invocations`` counts how often the function was asked,
     ``errors`` how often it failed, ``delays`` the throttles and service errors; ``last`` is the
     outcome of the last time.
@@ -47,7 +49,8 @@ class Event:
     qualifier: str | None
     payload: bytes
     client_context: str | None
-    trace_id: str | None
+    trace_id: str
+    hop: int
     tenant_id: str | None
     received: float
     due: float

@@ -41,14 +41,14 @@ def run(arguments: argparse.Namespace) -> int:
     settings = options.all_arguments(arguments)
     if arguments.debug is not None:
         if arguments.command or arguments.max_concurrency or arguments.snap_start:
-            raise UsageError("--debug: for functions on the runtime, without --max-concurrency, "
-                             "--snap-start and -- COMMAND")  # fmt: skip
+            raise UsageError("--debug: works only for functions on the runtime, without "
+                             "--max-concurrency, --snap-start and -- COMMAND")  # fmt: skip
         settings = _attach(settings, arguments.debug)
     return asyncio.run(_develop(arguments, settings))
 
 
 def _attach(settings: EmulatorArguments, port: int) -> EmulatorArguments:
-    """The same function under a debugger: one environment, whose calls wait for each other."""
+    """The same function under a debugger: one environment, which takes one call after another."""
     path = os.pathsep.join([str(debugger.library()), settings["environment"].get("PYTHONPATH", "")])
     environment = {**settings["environment"], "PYTHONPATH": path.rstrip(os.pathsep)}
     environment.pop("PYTHONBREAKPOINT", None)
@@ -85,7 +85,7 @@ async def _watch(running: Session, arguments: argparse.Namespace) -> None:
             arguments.task_root, files=files, patterns=arguments.watch
         ):
             reason = watching.names(paths, arguments.task_root)
-            # The init of older code may still be under way; this one takes its place.
+            # The init of older code may still be under way; this reload replaces it.
             task = asyncio.create_task(_reload(running, arguments, reason, turn))
             reloads.add(task)
             task.add_done_callback(reloads.discard)
@@ -102,15 +102,15 @@ async def _reload(
 ) -> None:
     emulator = running.emulator
     try:
-        async with turn:  # one after the other: the last one has read the newest files
-            # Packages may have to be installed; the old code answers meanwhile.
+        async with turn:  # one reload after another: the last one reads the newest files
+            # This may install packages; the old code answers meanwhile.
             fresh = await asyncio.to_thread(options.emulator_arguments, arguments)
     except (RunError, UsageError) as error:
         options.say(f"lambda-emulator: not reloaded: {error}")
         return
     if arguments.debug is not None:
         fresh = _attach(fresh, arguments.debug)
-        await emulator.restart()  # the debugger's port is free when the process has ended
+        await emulator.restart()  # the debugger's port is free after the process has ended
     with contextlib.suppress(asyncio.CancelledError):
         await running.reload(
             reason,

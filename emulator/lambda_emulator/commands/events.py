@@ -26,7 +26,7 @@ def add_set_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print."""
+    """Print the list, or one event."""
     if arguments.name is None:
         print("\n".join(catalogue.names()))
     else:

@@ -1,4 +1,4 @@
-"""The options that say which function is run and how: the same in every command that runs one."""
+"""The options of a function and of its run: the same in every command that runs a function."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lambda_emulator.project.terminal import readable
 
 
 def add_function_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the handler and everything that is configured about a function."""
+    """Declare the handler and the options of a function's configuration."""
     parser.usage = "%(prog)s [options] HANDLER  |  %(prog)s [options] -- COMMAND ..."
     parser.add_argument("handler", nargs="?", help="module.function, run by the runtime")
     function = parser.add_argument_group("the function")
@@ -46,7 +46,7 @@ def add_function_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-concurrency",
         type=values.number(int, 1, 10_000),
         default=0,
-        help="a managed instance: so many invocations at once in one environment",
+        help="a managed instance: this many invocations at once in one environment",
     )
     add("--freeze", action="store_true", help="stop the processes between invocations")
     add(
@@ -82,7 +82,7 @@ def _add_surroundings(parser: argparse.ArgumentParser) -> None:
 
 
 def add_port_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare where the function can be called."""
+    """Declare the options of the ports at which the function can be called."""
     add = parser.add_argument_group("where it listens").add_argument
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     add(
@@ -90,16 +90,16 @@ def add_port_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="name that requests may call it by, besides loopback and --host (repeatable)",
+        help="name by which clients may call, besides loopback and --host (repeatable)",
     )
     port = values.port
     add("--port", type=port, default=9000, help="port of the invoke API (default: %(default)s)")
-    add("--url-port", type=port, default=9001, help="that of the function URL (default: 9001)")
+    add("--url-port", type=port, default=9001, help="port of the function URL (default: 9001)")
     add("--buffered", action="store_true", help="the function URL collects streams")
 
 
 def emulator_arguments(options: argparse.Namespace) -> EmulatorArguments:
-    """What ``Emulator`` is to be given for these options. Raises UsageError and RunError."""
+    """The arguments of ``Emulator`` for these options. Raises UsageError and RunError."""
     if not options.handler and not options.command:
         raise UsageError("name a handler (app.handler), or a command after --")
     if options.snap_start and options.max_concurrency:
@@ -109,7 +109,7 @@ def emulator_arguments(options: argparse.Namespace) -> EmulatorArguments:
         own.setdefault("PYTHONBREAKPOINT", "lambda_runtime.testing.explain_breakpoint")
     inherited = variables.inherited()
     if options.extensions is not None:
-        # In Lambda they find the runtime's library at a fixed place.
+        # In Lambda, a function finds the runtime's library at a fixed path.
         inherited["PYTHONPATH"] = str(runtime.library())
     return EmulatorArguments(
         command=options.command or _command(options),
@@ -117,7 +117,7 @@ def emulator_arguments(options: argparse.Namespace) -> EmulatorArguments:
         task_root=options.task_root,
         name=options.name,
         timeout=options.timeout,
-        # The least that Lambda gives a function, and a managed instance.
+        # Lambda's smallest memory sizes, for a managed instance and for a plain function.
         memory_size=options.memory or (2048 if options.max_concurrency else 128),
         enforce_memory=True,
         region=variables.region(options.region),
@@ -135,12 +135,12 @@ def emulator_arguments(options: argparse.Namespace) -> EmulatorArguments:
 
 
 def all_arguments(options: argparse.Namespace) -> EmulatorArguments:
-    """What ``Emulator`` is to be given for a function that others can call."""
+    """The arguments of ``Emulator`` for a function that clients can call on its ports."""
     return EmulatorArguments(**emulator_arguments(options), **port_arguments(options))
 
 
 def port_arguments(options: argparse.Namespace) -> EmulatorArguments:
-    """What ``Emulator`` is to be given for the options of where it listens."""
+    """The arguments of ``Emulator`` for the options of its address and ports."""
     return EmulatorArguments(
         host=options.host,
         allowed_hosts=options.allow_host,
@@ -158,19 +158,19 @@ def _command(options: argparse.Namespace) -> list[str]:
 
 
 def say(text: str) -> None:
-    """Tell the developer."""
+    """Print a message for the developer."""
     print(text, flush=True)
 
 
 def print_record(record: LogRecord) -> None:
-    """Show a log record."""
+    """Print a log record."""
     text = readable(record)
     if text:
         say(text)
 
 
 def exports(endpoint: str, region: str) -> str:
-    """The shell's lines after which ``aws`` and the SDKs call this emulator instead of AWS."""
+    """The shell commands that make ``aws`` and the SDKs call this emulator instead of AWS."""
     lines = [
         f"export AWS_ENDPOINT_URL_LAMBDA={endpoint}",
         f"export AWS_REGION={region} AWS_DEFAULT_REGION={region}",

@@ -64,6 +64,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="run Python functions on AWS's runtime, which must be installed beside this",
     )
+    add(
+        "--durable",
+        action="store_true",
+        help="run durable functions by AWS's local runner, which must be installed beside this",
+    )
 
 
 def _account(text: str) -> str:
@@ -131,6 +136,7 @@ def _settings(arguments: argparse.Namespace, listen: Callable[[str, LogRecord], 
         inherited={**variables.inherited(), **own},
         time_scale=arguments.time_scale,
         awslambdaric=arguments.awslambdaric,
+        durable=arguments.durable,
         say=options.say,
         on_log=listen,
     )

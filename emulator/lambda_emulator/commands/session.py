@@ -1,4 +1,4 @@
-"""A function that runs until Ctrl-C: its start, its reloads, and what the developer is told."""
+"""A function that runs until Ctrl-C: its start, its reloads, and its messages to the developer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST_TOLD = 100
 
 
 class Session:
-    """A function behind its ports; ``stopped`` is set by Ctrl-C, SIGTERM and a lost terminal."""
+    """A function behind its ports; Ctrl-C, SIGTERM or a lost terminal set ``stopped``."""
 
     def __init__(self, emulator: Emulator, told: deque[str], stopped: asyncio.Event) -> None:
         self.emulator = emulator
@@ -29,11 +29,11 @@ class Session:
         self._turn = 0
 
     async def initialise(self) -> bool:
-        """Initialise the function; tell whether that went well, or show why not."""
+        """Initialise the function; return whether it succeeded, and show why not."""
         return await self._try(self.emulator.start)
 
     async def reload(self, reason: str, load: Callable[[], Awaitable[None]]) -> None:
-        """Have ``load`` bring the new code, and show how long that took or why it failed."""
+        """Call ``load``, which loads the new code; show how long that took or why it failed."""
         started = time.monotonic()
         if await self._try(load):
             options.say(f"reloaded in {(time.monotonic() - started) * 1000:.0f} ms: {reason}")
@@ -44,13 +44,13 @@ class Session:
         try:
             await begin()
         except InitFailed as error:
-            if turn == self._turn:  # otherwise newer code has put an end to this init
+            if turn == self._turn:  # otherwise a reload of newer code has ended this init
                 self._complain(error)
             return False
         return True
 
     def _complain(self, error: InitFailed) -> None:
-        """Say why init failed, but only what the log has not said already."""
+        """Show why init failed, or "see above" if the log has shown it already."""
         reason = plain(error.failure.message)
         if any(error.failure.error_type in text for text in self._told):
             reason = "see above"
@@ -66,7 +66,7 @@ class Session:
         say(f"aws lambda invoke --function-name {function.name} /dev/stdout\n")
 
     async def until_stopped(self, work: Awaitable[object]) -> bool:
-        """Wait for ``work``; False if Ctrl-C comes first, which cancels it."""
+        """Wait for ``work``; if Ctrl-C comes first, cancel it and return False."""
         task = asyncio.ensure_future(work)
         stop = asyncio.create_task(self.stopped.wait())
         await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
@@ -81,7 +81,7 @@ class Session:
 
 @asynccontextmanager
 async def session(settings: EmulatorArguments) -> AsyncIterator[Session]:
-    """A session; at its end no process is left. Raises RunError if it cannot listen."""
+    """Open a session; at its end no process is left. Raises RunError if it cannot listen."""
     told: deque[str] = deque(maxlen=_MOST_TOLD)
     stopped = asyncio.Event()
 
@@ -89,7 +89,7 @@ async def session(settings: EmulatorArguments) -> AsyncIterator[Session]:
         told.append(record.text)
         try:
             options.print_record(record)
-        except BrokenPipeError:  # nobody reads what the function writes: the terminal is gone
+        except BrokenPipeError:  # the terminal, which shows the function's output, is closed
             stopped.set()
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

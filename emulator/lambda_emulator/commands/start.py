@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serve; the status is 1 if the function cannot be initialised."""
+    """Serve the function; the status is 1 if it cannot be initialised."""
     return asyncio.run(_serve(options.all_arguments(arguments)))
 
 

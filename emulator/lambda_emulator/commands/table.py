@@ -1,9 +1,9 @@
 """The subcommands by their names.
 
-Each is a module: the first line of its docstring is its help, ``add_arguments(parser)`` declares
-what it takes, ``run(arguments)`` does it and returns the exit status (0: good, 1: the function or
-the run has failed, 2: bad usage). A mistake that only shows later is a ``UsageError`` or a
-``RunError``. What stands after ``--`` is in ``arguments.command``.
+Each is a module. The first line of its docstring is its help text. ``add_arguments(parser)``
+declares its arguments. ``run(arguments)`` runs it and returns the exit status (0: success, 1: the
+function or the run has failed, 2: bad usage); it may raise ``UsageError`` or ``RunError`` instead.
+``arguments.command`` has the words after ``--``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lambda_emulator.commands import dev, doctor, events, invoke, logs, serve, s
 
 
 class Command(Protocol):
-    """What a module must have to be a subcommand."""
+    """The interface of a subcommand's module."""
 
     __doc__: str | None
 
@@ -24,7 +24,7 @@ class Command(Protocol):
         """Declare the arguments."""
 
     def run(self, arguments: argparse.Namespace) -> int:
-        """Do it; return the exit status."""
+        """Run the subcommand; return the exit status."""
 
 
 COMMANDS: Mapping[str, Command] = {

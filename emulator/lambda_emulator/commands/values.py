@@ -1,4 +1,4 @@
-"""Types of arguments: what argparse calls with the text, and reports with the option's name."""
+"""Types for argparse: each converts an argument's text, or raises an error that says why not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def number(kind: Callable[[str], float], low: float, high: float) -> Callable[[str], float]:
-    """A number from ``low`` to ``high``."""
+    """The type of a number from ``low`` to ``high``."""
 
     def read(text: str) -> float:
         try:

@@ -1,1 +1,1 @@
-"""The life of an execution environment: its phases, and which invocation it has when."""
+"""The life of an execution environment: its phases and its invocations."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 class Changes:
-    """Wakes everybody who waits for a condition whenever something has changed."""
+    """Wakes the tasks that wait for a condition after every change."""
 
     def __init__(self) -> None:
         self._changed = asyncio.Event()

@@ -1,7 +1,7 @@
-"""Which invocation goes to which poll, and whether a call on the Runtime API is allowed.
+"""Gives invocations to polls, and decides whether a call on the Runtime API is allowed.
 
 ``OnDemand`` has one invocation at a time and follows the runtime's state. ``Managed`` has many,
-which come and go on their own.
+each independent of the others.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Delivery(ABC):
         return event
 
     def match(self) -> tuple[Poll, Invocation] | None:
-        """Take a waiting poll and a pending invocation, which is running from now on."""
+        """Pair a waiting poll with a pending invocation, which is running from now on."""
         while self.pending and self.polls and self._may_begin():
             poll = self.polls.popleft()
             if poll.event.done() or self._is_useless(poll):
@@ -93,7 +93,7 @@ class Delivery(ABC):
         return False
 
     def begin_answer(self, request_id: str, call: Call) -> Invocation:
-        """The invocation that is being answered.
+        """The invocation to which this answer belongs.
 
         Raises UnknownRequest, RequestTimedOut and NotAllowed.
         """
@@ -155,7 +155,7 @@ class OnDemand(Delivery):
         return event
 
     def match(self) -> tuple[Poll, Invocation] | None:
-        """Take a poll and an invocation; the runtime is busy with it from now on."""
+        """Pair a poll with an invocation; the runtime is busy with it from now on."""
         matched = super().match()
         if matched is not None:
             self.machine.state = State.RUNNING
@@ -206,7 +206,7 @@ class Managed(Delivery):
         return poll.connection.closed
 
     def begin_answer(self, request_id: str, call: Call) -> Invocation:
-        """The invocation that is being answered, for the first time."""
+        """The invocation to which this answer belongs, if it is the first answer."""
         if request_id not in self.running and request_id in self._expired:
             raise RequestTimedOut
         invocation = super().begin_answer(request_id, call)
@@ -236,7 +236,7 @@ class Managed(Delivery):
         return True
 
     def expire(self, invocation: Invocation) -> bool:
-        """Refuse an answer that still comes; the other invocations go on."""
+        """Refuse later answers to this invocation; the other invocations go on."""
         if invocation in self.pending:
             self.pending.remove(invocation)
         self._expired.append(invocation.request_id)
@@ -249,7 +249,7 @@ class Managed(Delivery):
 
 
 def delivery_for(function: Function) -> Delivery:
-    """The delivery that a function's configuration asks for."""
+    """The delivery for a function's configuration."""
     if function.max_concurrency:
         return Managed(function.max_concurrency)
     return OnDemand(snap_start=function.snap_start is not None)

@@ -3,13 +3,13 @@
 An environment is COLD until an invocation is assigned to it (or ``start`` is called), then INIT,
 then READY. Invocations wait until the runtime polls and all extensions are ready, and are then
 delivered to a poll. They end when the runtime and the extensions have polled again; on managed
-instances they end with their answer. Whatever goes wrong (an exit, a timeout, an extension's crash)
-ends in ``_reset``: the invocations are answered with the error, the shutdown sequence runs, and the
+instances they end with their answer. Every fault (an exit, a timeout, an extension's crash) ends in
+``_reset``: the invocations are answered with the error, the shutdown sequence runs, and the
 environment is COLD again.
 
 No loop drives this. Calls on the Runtime API, exits of processes and timers change the state, and
-each change ends by asking ``_advance`` what is possible now. ``delivery`` knows which invocation
-goes to which poll; ``init`` and ``snapshot`` know what lies before the first one.
+after each change ``_advance`` does all that has become possible. ``delivery`` chooses the poll for
+each invocation; ``init`` and ``snapshot`` do the work before the first invocation.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ from lambda_emulator.platform.process import describe_exit
 from lambda_emulator.platform.sandbox import Sandbox
 from lambda_emulator.platform.telemetry import Telemetry
 
-# Seconds to read what the processes sent before their end.
+# Seconds to read the calls that the processes sent before they ended.
 _DRAIN_SECONDS = 0.1
 
 
 class Environment:
     """One execution environment.
 
-    ``idle`` is called whenever it may take another invocation. ``serve`` makes the server of its
-    Runtime API.
+    ``idle`` is called whenever the environment can take another invocation. ``serve`` makes the
+    server of its Runtime API.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Environment:
         self._tasks: set[asyncio.Task[object]] = set()
         self.server = serve(self)
 
-    # what the emulator asks
+    # the emulator's side
 
     @property
     def available(self) -> bool:
@@ -97,7 +97,7 @@ class Environment:
 
     @property
     def running(self) -> tuple[Invocation, ...]:
-        """The invocations that the runtime has and that have not ended."""
+        """The invocations that have been delivered to the runtime and have not ended."""
         return tuple(self._delivery.running.values())
 
     async def open(self, host: str, port: int = 0) -> None:
@@ -105,7 +105,7 @@ class Environment:
         await self.server.start(host, port)
 
     async def start(self) -> Failure | None:
-        """Initialise without an invocation; the error if that fails."""
+        """Initialise without an invocation; return the error if that fails."""
         if self.phase is Phase.COLD:
             self.phase = Phase.INIT
             return await self._cold_start()
@@ -119,12 +119,12 @@ class Environment:
             self._spawn(self._cold_start())
             return
         if self.phase is Phase.READY and not self._delivery.exclusive:
-            # All polls may be taken, or their workers dead: the caller must not wait for ever.
+            # No poll may ever take it, if all workers are busy or dead: bound the caller's wait.
             self._set_timer(invocation)
         self._advance()
 
     def give_back(self) -> list[Invocation]:
-        """The invocations that have been assigned and not been delivered; they are others' now."""
+        """Remove and return the undelivered invocations, so that another environment takes them."""
         pending = list(self._delivery.pending)
         self._delivery.pending.clear()
         return pending
@@ -150,7 +150,7 @@ class Environment:
     async def _cold_start(self) -> Failure | None:
         failure = await self._initialise(self.function.init_limit)
         if failure is not None and failure.error_type == "Sandbox.Timedout" and self._cold_id:
-            # Init is tried a second time, now as part of the invocation and under its timeout.
+            # Try init a second time, as part of the invocation and within its timeout.
             self.phase = Phase.INIT
             failure = await self._initialise(self.function.timeout)
         if failure is not None:
@@ -248,7 +248,7 @@ class Environment:
         return self._delivery.begin_answer(request_id, call)
 
     def abandon_answer(self, invocation: Invocation) -> None:
-        """Forget an answer of which nothing was passed on: the runtime may try again."""
+        """Forget an answer before any of it was passed on: the runtime may try again."""
         self._delivery.abandon_answer(invocation)
 
     def answer_broken(self, invocation: Invocation) -> None:
@@ -292,10 +292,10 @@ class Environment:
         if not self.function.command:
             self._finish_init(failure)
 
-    # what happens between calls
+    # changes of the state between calls
 
     def _advance(self) -> None:
-        """End, deliver or finish whatever is possible now."""
+        """Do everything that is possible now: end init, deliver events, finish invocations."""
         self._changes.notify()
         if self.phase is Phase.INIT:
             if self._delivery.runtime_initialised and self.extensions.ready:
@@ -346,7 +346,7 @@ class Environment:
         loop = asyncio.get_running_loop()
         invocation.timer = loop.call_later(self.function.timeout, self._timed_out, invocation)
 
-    # what goes wrong
+    # faults
 
     def _timed_out(self, invocation: Invocation) -> None:
         text = f"Task timed out after {self.function.timeout:.2f} seconds"
@@ -373,7 +373,7 @@ class Environment:
         return Failure.of(error_type, message, request_id)
 
     def _failed(self, failure: Failure) -> None:
-        """End a life that cannot go on."""
+        """End this life of the environment with ``failure``."""
         if self.phase is Phase.INIT:
             self._finish_init(failure)
         elif self._snapshot is not None and self._snapshot.is_restoring:
@@ -390,7 +390,7 @@ class Environment:
     # the end
 
     async def _recover(self, reason: str) -> None:
-        """Shut down, and begin anew if invocations have been assigned meanwhile."""
+        """Shut down; begin anew if invocations have been assigned meanwhile."""
         await self._reset(reason)
         if self.phase is Phase.COLD and (self._delivery.pending or not self.function.command):
             self.phase = Phase.INIT

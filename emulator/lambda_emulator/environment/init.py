@@ -1,4 +1,4 @@
-"""One initialisation of an environment, from the start of its processes until all of them poll."""
+"""One initialisation of an environment: from the start of its processes until all of them poll."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Init:
 
     @property
     def milliseconds(self) -> float:
-        """Its duration so far."""
+        """The duration of the initialisation so far."""
         return (time.monotonic() - self._started) * 1000
 
     def finish(self, failure: Failure | None) -> None:
-        """End it, unless it has ended already."""
+        """End the initialisation, unless it has ended already."""
         if not self.done.done():
             self.done.set_result(failure)
 
@@ -38,9 +38,9 @@ class Init:
         timeout: float | None,
         request_id: str,
     ) -> Failure | None:
-        """Start the processes and wait until it is finished; the error if it fails.
+        """Start the processes and wait for the end of init; return the error if it fails.
 
-        ``address`` is that of the Runtime API, ``timeout`` in seconds; the error names
+        ``address`` is that of the Runtime API, ``timeout`` is in seconds. The error names
         ``request_id``.
         """
         try:
@@ -55,7 +55,7 @@ class Init:
         except OSError as error:
             return Failure.of("Runtime.InvalidEntrypoint", f"fork/exec {error}", request_id)
         except Exception as error:
-            # The configuration cannot be started. The caller of the function must hear of it.
+            # The configuration cannot be started: tell the caller of the function.
             text = f"{type(error).__name__}: {error}"
             return Failure.of("Runtime.InvalidEntrypoint", text, request_id)
 

@@ -1,4 +1,4 @@
-"""What the platform tells about an environment: telemetry, and lines around a function's log."""
+"""The platform's reports about an environment: telemetry, and lines around a function's log."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LONGEST_TAIL = 4096
 
 
 class Reports:
-    """The reports of one environment; that of its first invocation has the init's duration too."""
+    """The reports of one environment; the first invocation's report includes the init duration."""
 
     def __init__(
         self, function: Function, logs: Logs, telemetry: Telemetry, sandbox: Sandbox
@@ -29,12 +29,12 @@ class Reports:
     # init and restore
 
     def init_started(self, address: str) -> None:
-        """Tell that init begins in the environment with this Runtime API."""
+        """Report that init begins in the environment with this Runtime API."""
         self._logs.start_tail()
         self._telemetry.platform("platform.initStart", events.init_start, self._function, address)
 
     def init_done(self, milliseconds: float, failure: Failure | None) -> None:
-        """Tell that init is over."""
+        """Report that init is over."""
         self._cold_milliseconds = milliseconds
         self._telemetry.platform(
             "platform.initRuntimeDone", events.init_runtime_done, self._function, failure
@@ -44,13 +44,13 @@ class Reports:
         )
 
     def restore_started(self, address: str) -> None:
-        """Tell that a snapshot is being restored."""
+        """Report that a snapshot is being restored."""
         self._telemetry.platform(
             "platform.restoreStart", events.restore_start, self._function, address
         )
 
     def restore_done(self, milliseconds: float, failure: Failure | None) -> None:
-        """Tell that the restore is over."""
+        """Report that the restore is over."""
         self._telemetry.platform(
             "platform.restoreRuntimeDone", events.restore_runtime_done, failure
         )
@@ -61,7 +61,7 @@ class Reports:
     # invocations
 
     def started(self, invocation: Invocation, *, exclusive: bool) -> None:
-        """Tell that the runtime has the event, and from here on the log if it is ``exclusive``."""
+        """Report that the runtime has the event; if ``exclusive``, begin a new tail of the log."""
         if exclusive and self._cold_milliseconds is None:
             self._logs.start_tail()
         if self._function.report_lines:
@@ -69,13 +69,13 @@ class Reports:
         self._telemetry.platform("platform.start", events.start, self._function, invocation)
 
     def answered(self, invocation: Invocation, failure: Failure | None) -> None:
-        """Tell that the caller has the answer."""
+        """Report that the caller has the answer."""
         if self._function.report_lines:
             self._announce(self._end_lines(invocation))
         self._telemetry.platform("platform.runtimeDone", events.runtime_done, invocation, failure)
 
     def ended(self, invocation: Invocation) -> None:
-        """Tell what the invocation has taken."""
+        """Report the time and memory that the invocation has used."""
         if self._telemetry.active:
             memory = self._sandbox.peak_memory()
             self._telemetry.platform(
@@ -89,7 +89,7 @@ class Reports:
         self._cold_milliseconds = None
 
     def timed_out(self, invocation: Invocation, text: str) -> None:
-        """Put the service's line about a timeout into the log."""
+        """Write the service's line about a timeout to the log."""
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())
         line = f"{stamp}Z {invocation.request_id} {text}"
         self._logs.emit(LogRecord("platform", line, time.time()))

@@ -1,4 +1,4 @@
-"""SnapStart: what happens between init and the first invocation.
+"""SnapStart: the snapshot after init, and the restore before the first invocation.
 
 Source: AWS, 'Improving startup performance with Lambda SnapStart'.
 """
@@ -30,7 +30,7 @@ class Snapshot:
 
     @property
     def is_restoring(self) -> bool:
-        """Whether the runtime has been woken and has not polled since."""
+        """Whether the runtime has been restored and has not polled since."""
         return self._restored is not None and not self._restored.done()
 
     @property
@@ -46,7 +46,7 @@ class Snapshot:
     async def freeze(
         self, sandbox: Sandbox, server: Server, changes: Changes, wanted: Callable[[], bool]
     ) -> None:
-        """Stop the processes until the pause is over and the environment is wanted."""
+        """Stop the processes until the pause is over and an invocation needs the environment."""
         sandbox.freeze()
         if self._snap_start.drop_connections:
             server.close_idle_connections()
@@ -55,7 +55,7 @@ class Snapshot:
         sandbox.thaw()
 
     async def restore(self, machine: Machine, request_id: str) -> Failure | None:
-        """Answer the held call and wait for the runtime's first poll; the error if it fails."""
+        """Answer the held call and wait for the runtime's first poll; return the error if any."""
         self._restore_began = time.monotonic()
         self._restored = asyncio.get_running_loop().create_future()
         if self._held is None:

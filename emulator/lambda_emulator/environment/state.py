@@ -1,4 +1,4 @@
-"""The states of a runtime as Lambda sees it, and which call takes it from one to the next.
+"""The states of a runtime as Lambda sees it, and the calls that change them.
 
 A call that is not in the table is refused with 403 ``InvalidStateTransition``. Sources: AWS, 'Using
 the Lambda runtime API' and 'Lambda execution environment lifecycle', and the answers of the Runtime
@@ -67,8 +67,8 @@ SNAP_START: Table = {
     (State.RESTORING, Call.RESTORE_ERROR): State.RESTORE_ERROR,
 }
 
-# With several invocations at once the runtime as a whole is only started or ready; each
-# invocation is answered once, which ``Managed`` checks by its request id.
+# With several invocations at once the runtime as a whole is only started or ready. ``Managed``
+# checks by the request id that each invocation is answered once.
 MANAGED: Table = {
     (State.STARTED, Call.NEXT): State.READY,
     (State.STARTED, Call.INIT_ERROR): State.INIT_ERROR,
@@ -79,7 +79,7 @@ MANAGED: Table = {
 
 
 class NotAllowed(Exception):
-    """A call that the runtime's state does not allow; str() says which."""
+    """The runtime's state does not allow this call; str() names both."""
 
     def __init__(self, state: State, call: Call) -> None:
         super().__init__(
@@ -93,18 +93,18 @@ class UnknownRequest(Exception):
 
 
 class RequestTimedOut(Exception):
-    """The invocation has been answered with a timeout already (managed instances)."""
+    """The invocation has already been answered with a timeout (managed instances)."""
 
 
 class Machine:
-    """A state and the table that says where it may go."""
+    """A state and the table of its possible transitions."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
         self.state = State.STARTED
 
     def call(self, call: Call) -> None:
-        """Take the transition of ``call``. Raises NotAllowed."""
+        """Change the state as ``call`` demands. Raises NotAllowed."""
         try:
             self.state = self._table[self.state, call]
         except KeyError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from datetime import UTC, datetime
 
 
 class Clock:
@@ -37,3 +38,9 @@ class Clock:
     async def sleep(self, seconds: float) -> None:
         """Wait for ``seconds`` of Lambda's."""
         await asyncio.sleep(seconds / self.scale)
+
+
+def timestamp(moment: float, timespec: str = "milliseconds") -> str:
+    """A Unix time as records have it: ``2019-11-14T18:16:05.568Z``."""
+    text = datetime.fromtimestamp(moment, UTC).isoformat(timespec=timespec)
+    return text.replace("+00:00", "Z")

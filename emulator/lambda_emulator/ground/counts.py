@@ -3,8 +3,8 @@
 Source: AWS, 'Types of metrics for Lambda functions' (Lambda developer guide,
 monitoring-metrics-types).
 
-Whoever runs functions calls ``invoked`` for each outcome; the event queue and the mappings count
-what is theirs. ``document`` is what a JSON endpoint shows::
+Whoever runs functions counts invocations, errors and throttles; the event queue and the mappings
+count what is theirs. ``document`` is what a JSON endpoint shows::
 
     {"functions": {"name": {"Invocations": 3, "AsyncEventAge": {"Count": 3, "Sum": 12.0, …}}},
      "eventSourceMappings": {"uuid": {"PolledEventCount": 10}}}
@@ -15,8 +15,6 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
-
-from lambda_emulator.ground.invoking import Outcome
 
 
 @dataclass
@@ -78,14 +76,6 @@ class Counts:
     def add_to_mapping(self, uuid: str, metric: str, number: int = 1) -> None:
         """Count for an event source mapping."""
         self._mappings[uuid].counters[metric] += number
-
-    def invoked(self, function: str, outcome: Outcome) -> None:
-        """Count an invocation, of whatever type. A throttle is no invocation."""
-        if outcome.throttled:
-            self.add(function, "Throttles")
-        elif outcome.status == 200:
-            self.add(function, "Invocations")
-            self.add(function, "Errors", int(outcome.failed))
 
     def of(self, function: str) -> dict[str, Any]:
         """The metrics of one function."""

@@ -7,14 +7,21 @@ Streams event source in Lambda' (kinesis-on-failure-destination) for those of ma
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import uuid
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Protocol
 
-from lambda_emulator.ground.clients import Refused, Services
+from lambda_emulator.ground.clients import Refused, Services, Unreachable
 
-Enqueue = Callable[[str, str | None, bytes], object]
-"""Queues an asynchronous event: function, qualifier, payload."""
+
+class Enqueue(Protocol):
+    """Queues an asynchronous event."""
+
+    def __call__(
+        self, function: str, qualifier: str | None, payload: bytes, *, trace_id: str | None
+    ) -> object: ...
+
 
 _TYPES = {"int": "Number", "str": "String"}
 
@@ -24,13 +31,14 @@ class Parcel:
     """What is sent: ``body`` is text; ``attributes`` go with messages of SQS and SNS.
 
     ``source`` is the function's ARN, ``succeeded`` chooses EventBridge's detail type, ``key`` names
-    the object in S3.
+    the object in S3. ``trace_id`` tells queues and functions which chain of requests it is of.
     """
 
     body: str
     source: str = ""
     succeeded: bool = False
     key: str = ""
+    trace_id: str | None = None
     attributes: dict[str, int | str] = field(default_factory=dict)
 
 
@@ -77,7 +85,10 @@ class Destinations:
         if arn.service not in self._senders or arn.resource.endswith(".fifo"):
             # Source: the page above, on DestinationDeliveryFailures: FIFO queues are unsupported.
             raise Refused("UnsupportedDestination", f"Lambda sends nothing to {destination}")
-        await self._senders[arn.service](arn, parcel)
+        try:
+            await self._senders[arn.service](arn, parcel)
+        except KeyError as error:
+            raise Unreachable(f"an answer of {arn.service} has no {error}") from None
 
     async def queue_url(self, arn: Arn) -> str:
         """The URL of a queue. Raises Unreachable and Refused."""
@@ -96,6 +107,7 @@ class Destinations:
             QueueUrl=await self.queue_url(arn),
             MessageBody=parcel.body,
             MessageAttributes=_attributes(parcel),
+            MessageSystemAttributes=_trace_header(parcel),
         )
 
     async def _to_topic(self, arn: Arn, parcel: Parcel) -> None:
@@ -128,7 +140,7 @@ class Destinations:
         name, _, qualifier = name.partition(":")
         if self._enqueue is None or not name:
             raise Refused("UnsupportedDestination", f"{arn.text} is no function")
-        self._enqueue(name, qualifier or None, parcel.body.encode())
+        self._enqueue(name, qualifier or None, parcel.body.encode(), trace_id=parcel.trace_id)
 
     async def _to_bucket(self, arn: Arn, parcel: Parcel) -> None:
         await self._services.call(
@@ -136,8 +148,20 @@ class Destinations:
         )
 
 
+def _trace_header(parcel: Parcel) -> dict[str, Any]:
+    if parcel.trace_id is None:
+        return {}
+    return {"AWSTraceHeader": {"DataType": "String", "StringValue": parcel.trace_id}}
+
+
 def _attributes(parcel: Parcel) -> dict[str, Any]:
     return {
         name: {"DataType": _TYPES[type(value).__name__], "StringValue": str(value)}
         for name, value in parcel.attributes.items()
     }
+
+
+def object_key(folder: str, moment: float) -> str:
+    """The key of a record in a bucket, as Lambda makes them."""
+    when = datetime.fromtimestamp(moment, UTC)
+    return f"aws/lambda/{folder}/{when:%Y/%m/%d}/{when:%Y-%m-%dT%H.%M.%S}-{uuid.uuid4()}"

@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,16 @@ class Outcome:
     def temporary(self) -> bool:
         """The function was not run, and may be later: a throttle, or an error of the service."""
         return self.throttled or self.status >= 500
+
+    def context(self) -> dict[str, Any]:
+        """The ``responseContext`` of records: how the function has answered."""
+        context: dict[str, Any] = {
+            "statusCode": self.status,
+            "executedVersion": self.executed_version,
+        }
+        if self.function_error is not None:
+            context["functionError"] = self.function_error
+        return context
 
     @classmethod
     def throttle(cls, reason: str = "ReservedFunctionConcurrentInvocationLimitExceeded") -> Outcome:

@@ -6,10 +6,11 @@ ones may be missing, but the file is whole: WAL, synchronous=NORMAL.)
 
 from __future__ import annotations
 
+import fcntl
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 _BUSY_MS = 5000
 
@@ -17,18 +18,21 @@ _BUSY_MS = 5000
 class State:
     """A database; ``folder`` is made if it is not there. Rooms bring tables of their own.
 
-    Raises OSError and sqlite3.Error, for instance for a file that is no database.
+    Raises OSError if the folder cannot be used or another emulator uses it, and sqlite3.Error for a
+    file that is no database.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
+        self._lock = None if folder is None else _lock(folder)
         path = ":memory:" if folder is None else str(folder / "events.sqlite3")
         self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._database.row_factory = sqlite3.Row
-        self._database.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
-        self._database.execute("PRAGMA journal_mode=WAL")
-        self._database.execute("PRAGMA synchronous=NORMAL")
+        try:
+            for setting in (f"busy_timeout={_BUSY_MS}", "journal_mode=WAL", "synchronous=NORMAL"):
+                self._database.execute(f"PRAGMA {setting}")
+        except sqlite3.Error:
+            self.close()
+            raise
 
     def create(self, script: str) -> None:
         """Make tables, unless they are there."""
@@ -52,3 +56,20 @@ class State:
     def close(self) -> None:
         """Close the file."""
         self._database.close()
+        if self._lock is not None:
+            self._lock.close()
+
+
+def _lock(folder: Path) -> IO[bytes]:
+    """The folder for this process alone, until the file is closed or the process ends.
+
+    Two emulators would invoke every event twice.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = (folder / "events.lock").open("wb")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise OSError("another emulator uses it") from None
+    return lock

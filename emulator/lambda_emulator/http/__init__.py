@@ -1,1 +1,1 @@
-"""An HTTP server whose answers can go wrong on purpose."""
+"""An HTTP server that can inject faults into its answers."""

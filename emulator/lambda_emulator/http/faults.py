@@ -1,4 +1,4 @@
-"""Faults: declare what is to go wrong with an exchange on the Runtime API.
+"""Faults: declare how an exchange on the Runtime API must go wrong.
 
     emulator.faults.add(Fault(call="next", cut=40, end="reset"))        # reset after 40 bytes
     emulator.faults.add(Fault(call="response", status=500))             # refuse
@@ -26,17 +26,17 @@ STALE = sys.maxsize
 class Fault:
     """One way in which an exchange goes wrong.
 
-    It strikes the exchange named ``call`` (None: any), after ``skip`` that go well, ``times`` times
-    (None: always).
+    It strikes exchanges named ``call`` (None: any). The first ``skip`` of them go well; the fault
+    then strikes ``times`` times (None: always).
 
-    Everything else is optional and can be combined. ``status`` answers with this status and
-    ``body``; the call is read but not carried out. ``without`` removes headers from the answer and
+    All other fields are optional and can be combined. ``status`` answers with this status and
+    ``body``; the call is read but not carried out. ``without`` removes headers from the answer.
     ``headers`` adds some, byte for byte, valid or not. ``split`` sends the answer in pieces of that
-    many bytes, or cuts it at those offsets; ``delay`` seconds pass after each piece. ``cut`` ends
-    the connection after that many bytes of the answer; a shorter answer is sent whole first
-    (``STALE`` leaves a stale keep-alive). ``cut_request`` ends it after that many bytes of the
-    request's body (0: after the head), and the call is not carried out. ``end`` is "close" or
-    "reset".
+    many bytes, or divides it at those offsets; ``delay`` seconds pass after each piece. ``cut``
+    ends the connection after that many bytes of the answer; a shorter answer is sent whole first
+    (``STALE`` leaves a stale keep-alive). ``cut_request`` ends the connection after that many bytes
+    of the request's body (0: after the head), and the call is not carried out. ``end`` is "close"
+    or "reset".
     """
 
     call: str | None = None
@@ -53,7 +53,7 @@ class Fault:
     end: End = "close"
 
     def edit_head(self, data: bytes, sent: int) -> bytes:
-        """The bytes with the answer's headers edited, if these are the answer's first bytes."""
+        """Edit the answer's headers, if ``data`` are its first bytes; return the bytes to send."""
         if sent or not (self.without or self.headers):
             return data
         head, blank, body = data.partition(b"\r\n\r\n")
@@ -63,7 +63,7 @@ class Fault:
         return b"\r\n".join(lines) + blank + body
 
     def pieces(self, data: bytes, sent: int) -> Iterator[bytes]:
-        """The bytes, ``sent`` bytes into the answer, in the pieces that ``split`` asks for."""
+        """Divide ``data`` as ``split`` says; ``sent`` bytes of the answer have been sent before."""
         if isinstance(self.split, int):
             size = self.split or max(1, len(data))
             yield from (data[start : start + size] for start in range(0, len(data), size))
@@ -78,7 +78,7 @@ class Fault:
 
 
 class Faults:
-    """The planned faults; each exchange suffers the first one that fits it."""
+    """The planned faults; the first one that matches an exchange strikes it."""
 
     def __init__(self) -> None:
         self._planned: list[_Planned] = []
@@ -89,7 +89,7 @@ class Faults:
         return bool(self._planned)
 
     def add(self, *faults: Fault) -> None:
-        """Plan faults, after those that are planned already."""
+        """Plan more faults, after the present ones."""
         self._planned.extend(_Planned(fault) for fault in faults)
 
     def clear(self) -> None:
@@ -97,7 +97,7 @@ class Faults:
         self._planned.clear()
 
     def pick(self, call: str) -> Fault | None:
-        """The fault for the exchange that begins now; it is used up."""
+        """The fault for the exchange that begins now; it counts as used."""
         for planned in self._planned:
             if planned.fits(call):
                 if planned.spent:
@@ -107,7 +107,7 @@ class Faults:
 
 
 class RandomFaults(Faults):
-    """Faults by chance, the same for the same seed and sequence of calls.
+    """Random faults: the same seed and sequence of calls give the same faults.
 
     ``rate`` is the share of exchanges that go wrong, 0 to 1. ``span`` bounds the byte at which an
     answer is cut or split. Faults planned by ``add`` come first.
@@ -148,7 +148,7 @@ class RandomFaults(Faults):
 
 
 class _Planned:
-    """A planned fault and the number of exchanges that it fitted."""
+    """A planned fault and the number of exchanges that it has matched."""
 
     def __init__(self, fault: Fault) -> None:
         self.fault = fault

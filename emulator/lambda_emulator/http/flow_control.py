@@ -9,7 +9,7 @@ _HIGH_WATER = 256 * 1024
 
 
 class FlowControl:
-    """Reads no further while the handler is behind, and writes no further while the client is."""
+    """Stops reading while the handler is behind, and writing while the client is behind."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
@@ -27,7 +27,7 @@ class FlowControl:
     # the transport's side
 
     def received(self, size: int) -> None:
-        """Count bytes that have come; reading stops when too many wait."""
+        """Count received bytes; reading stops when too many wait."""
         self._unread += size
         if self._unread > _HIGH_WATER and not self._reading_paused:
             self._reading_paused = True
@@ -48,7 +48,7 @@ class FlowControl:
         self._writable = None
 
     def release(self) -> None:
-        """Wake everybody who waits: the connection is lost."""
+        """Wake all waiting tasks: the connection is lost."""
         _finish(self._readable)
         _finish(self._writable)
 
@@ -68,7 +68,7 @@ class FlowControl:
                 await self._readable
 
     async def drained(self, seconds: float | None) -> bool:
-        """Wait for a slow client; whether that was necessary. Raises TimeoutError."""
+        """Wait for a slow client; return whether that was necessary. Raises TimeoutError."""
         if self._writable is None:
             return False
         async with asyncio.timeout(seconds):

@@ -1,9 +1,9 @@
-"""Check a request's head before anything is done for it: its size, its target and its origin.
+"""Checks a request's head before its handler runs: its size, its target and its origin.
 
 A page in a browser can send requests to any address of this machine. It can even read the answers
-if its own name is made to point here (DNS rebinding). Only a foreign ``Host`` or ``Origin`` betrays
-such requests. A check of ``Content-Type`` would protect nothing: pages may send ``text/plain``
-without asking.
+if the name of its site points to this machine (DNS rebinding). Only a foreign ``Host`` or
+``Origin`` betrays such requests. A check of ``Content-Type`` would not help: browsers let every
+page send ``text/plain``.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(?::\d*)?")
 
 @dataclass(frozen=True)
 class Limits:
-    """What a client may ask of a server.
+    """The limits that a server sets its clients.
 
     ``target`` is the largest size of path and query in bytes, ``headers`` that of all headers, and
-    ``too_large`` the status beyond it. ``idle``, ``request`` and ``write`` are the seconds that a
-    client may take to begin a request, to complete it, and to read what is ready for it (None: no
-    limit). With ``half_close`` a client may close its side and still gets its answer.
+    ``too_large`` the status of the answer to larger headers. ``idle``, ``request`` and ``write``
+    are the seconds that a client may take to begin a request, to complete it, and to read its
+    answer (None: no limit). With ``half_close`` a client may close its side and still gets its
+    answer.
     """
 
     target: int = 64 * 1024
@@ -44,12 +45,12 @@ class Limits:
 INVOKE_LIMITS = Limits(too_large=400, idle=60.0, request=30.0, write=60.0, half_close=True)
 # The whole API: policies and ARNs stand in the query, and archives take their time.
 API_LIMITS = Limits(too_large=400, idle=60.0, request=300.0, write=60.0, half_close=True)
-# 10 KB of headers, as API Gateway's HTTP APIs take, and 8 KB of path and query.
+# 10 KB of headers, the limit of API Gateway's HTTP APIs, and 8 KB of path and query.
 URL_LIMITS = Limits(8192, 10_240, idle=60.0, request=30.0, write=60.0, half_close=True)
 
 
 class Rejected(Exception):
-    """A request that is answered with ``status`` and nothing else; str() says why."""
+    """A request that must be answered with ``status`` at once; str() says why."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -60,9 +61,9 @@ class Hosts:
     """The names by which clients may call a server.
 
     These are the loopback names, the address it listens on (any address if it listens on all), and
-    ``more``. ``origins`` are the pages that may call although they are from elsewhere ("*": all of
-    them). ``single_label`` also allows names without a dot, which nobody on the internet can
-    own: some runtimes put such a name into ``Host``.
+    ``more``. ``origins`` are the pages of other sites that may call ("*": all of them).
+    ``single_label`` also allows names without a dot: no site on the internet can have one, and some
+    runtimes put such a name into ``Host``.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class Hosts:
         self._any_address |= address in ("0.0.0.0", "::")
 
     def allow(self, authority: str) -> bool:
-        """Whether ``name``, ``name:port`` or ``[v6]:port`` is this server."""
+        """Whether ``authority`` (``name``, ``name:port`` or ``[v6]:port``) names this server."""
         if authority in self._allowed:
             return True
         if len(self._allowed) < _MOST_REMEMBERED and self._is_ours(authority):
@@ -113,14 +114,14 @@ class Hosts:
 
 
 def screen(request: h11.Request, limits: Limits, hosts: Hosts) -> str:
-    """The path and query of a request. Raises Rejected."""
+    """Check a request's head; return its path and query. Raises Rejected."""
     size = sum(len(name) + len(value) + 4 for name, value in request.headers)
     if size > limits.headers:
         raise Rejected(limits.too_large, f"the headers are longer than {limits.headers} bytes")
     if len(request.target) > limits.target:
         raise Rejected(414, f"path and query are longer than {limits.target} bytes")
     if request.method == b"CONNECT":
-        raise Rejected(405, "this is no proxy")
+        raise Rejected(405, "this server is not a proxy")
     _check_source(request, hosts)
     return _path(request.target.decode("latin-1"), hosts)
 
@@ -135,7 +136,7 @@ def _check_source(request: h11.Request, hosts: Hosts) -> None:
             advice = _advice(urlsplit(origin).netloc)
             raise Rejected(403, f"pages of {origin} may not call this emulator: {advice}")
     elif _is_embedded(values):
-        raise Rejected(403, "a page of another site asked for this without saying which one it is")
+        raise Rejected(403, "a page of another site sent this request without naming its origin")
 
 
 def _is_embedded(values: dict[bytes, str]) -> bool:

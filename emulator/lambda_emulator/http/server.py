@@ -1,10 +1,10 @@
 """An HTTP/1.1 server over asyncio, parsed by h11.
 
 One ``Connection`` is one accepted socket. The transport passes bytes to h11 as they come. One task
-per connection takes h11's events, so a handler is straight code: take the request, read its body,
-send an answer. ``FlowControl`` stops reading while the handler is behind, and writing while the
-client is. Everything that is sent goes through ``transmit``, the one place where a ``Fault`` can
-change it. A connection waits for its client no longer than the server's ``Limits`` allow.
+per connection reads h11's events, so a handler is straight code: it takes the request, reads the
+body and sends an answer. ``FlowControl`` stops reading while the handler is behind, and writing
+while the client is. All bytes are sent by ``transmit``, the one place where a ``Fault`` can change
+them. A connection waits for its client no longer than the server's ``Limits`` allow.
 """
 
 from __future__ import annotations
@@ -81,13 +81,13 @@ class Request:
         self.trailers: dict[str, str] = {}
 
     def header(self, name: str) -> str | None:
-        """The header's value; several of one name are joined by a comma; None when absent."""
+        """The header's value; a comma joins several of one name; None if there is none."""
         wanted = name.lower().encode("ascii")
         values = [value.decode("latin-1") for key, value in self._headers if key == wanted]
         return ", ".join(values) if values else None
 
     def headers(self) -> dict[str, str]:
-        """Every header by its lower-case name; several of one name are joined by a comma."""
+        """Every header by its lower-case name; a comma joins several of one name."""
         values: dict[str, list[str]] = {}
         for key, value in self._headers:
             values.setdefault(key.decode("ascii"), []).append(value.decode("latin-1"))
@@ -121,7 +121,7 @@ class Request:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def check_cut(self) -> None:
-        """End the connection here if a fault says so."""
+        """End the connection at this point of the body if a fault says so."""
         fault = self._fault
         if (
             fault is not None
@@ -193,7 +193,7 @@ class Response:
 
 
 class Connection(asyncio.Protocol):
-    """One accepted socket with h11 and the task that serves its requests, one after the other."""
+    """One accepted socket with h11, and the task that serves its requests one after another."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -204,7 +204,7 @@ class Connection(asyncio.Protocol):
         self.closed = False
         self.busy = False
         self._sent = 0
-        # The loop's time at which the client must have sent what is awaited from it.
+        # The loop's time by which the client must have sent the awaited bytes.
         self._deadline: float | None = None
         self._between_requests = True
         self._method = "GET"
@@ -274,7 +274,7 @@ class Connection(asyncio.Protocol):
             await self._more()
 
     def _check_line_ends(self) -> None:
-        """Reject a bare line feed in a chunked body: h11 would wait for its CR for ever."""
+        """Reject a bare line feed in a chunked body: h11 would wait for a CR for ever."""
         if self.protocol.their_state is h11.SEND_BODY:
             rest, _ = self.protocol.trailing_data
             if b"\n" in rest.replace(b"\r\n", b""):
@@ -294,7 +294,7 @@ class Connection(asyncio.Protocol):
             raise Disconnected
 
     async def transmit(self, data: bytes, fault: Fault | None, *, last: bool = False) -> None:
-        """Send bytes of an answer as ``fault`` says; wait while the client does not read."""
+        """Send bytes of an answer, changed by ``fault``; wait while the client does not read."""
         if fault is None:
             self._write(data)
         else:
@@ -324,7 +324,7 @@ class Connection(asyncio.Protocol):
         self._transport.write(data)
 
     def end(self, how: str) -> None:
-        """Close the connection after what was written ("close"), or at once ("reset")."""
+        """Close the connection once all written bytes are sent ("close"), or at once ("reset")."""
         if how == "reset":
             with contextlib.suppress(OSError):
                 linger = struct.pack("ii", 1, 0)
@@ -362,7 +362,7 @@ class Connection(asyncio.Protocol):
         return self._limits.too_large if b"\n" in rest else 414
 
     def _close(self) -> None:
-        """Close when the client has read what was written, or after the limit."""
+        """Close when the client has read everything, or after the limit."""
         self._transport.close()
         if not self.closed and self._limits.write is not None:
             self._abort_timer = self._loop.call_later(self._limits.write, self._transport.abort)
@@ -411,7 +411,7 @@ class Connection(asyncio.Protocol):
             await self._linger()
 
     async def _linger(self) -> None:
-        """Give the client time to read the answer, and drop what it still sends."""
+        """Give the client time to read the answer; drop the bytes that it still sends."""
         self._refused = True
         if self._transport.can_write_eof():
             self._transport.write_eof()
@@ -423,8 +423,8 @@ class Connection(asyncio.Protocol):
 class Server:
     """Listens on one address and hands every request to ``handler``.
 
-    ``classify`` gives a request the name that a ``Fault`` has for it, by its method and path.
-    ``limits`` bound what clients may ask, ``hosts`` are the names by which they may call.
+    ``classify`` turns a request's method and path into the name of a ``Fault``'s ``call``.
+    ``limits`` bound the requests, ``hosts`` are the names by which clients may call.
     """
 
     def __init__(
@@ -457,7 +457,7 @@ class Server:
 
     @property
     def address(self) -> str:
-        """``host:port``, as AWS_LAMBDA_RUNTIME_API wants it."""
+        """``host:port``, the form of AWS_LAMBDA_RUNTIME_API."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
 
@@ -479,7 +479,7 @@ class Server:
             connection.end("reset")
 
     async def drain(self, seconds: float) -> None:
-        """Read what clients sent before they ended; wait ``seconds`` at most for their end."""
+        """Read all that clients sent before they ended; wait at most ``seconds`` for their end."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while self.connections:

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol
 
+from lambda_emulator.mappings.checkpoints import Checkpoints
 from lambda_emulator.mappings.configuration import MappingConfiguration
 from lambda_emulator.mappings.filters import Filters
 from lambda_emulator.mappings.queues import QueueMapping
+from lambda_emulator.mappings.streams import StreamMapping
 from lambda_emulator.mappings.tools import Status, Tools
 
 _STOP_SECONDS = 15.0
+_AGAIN_SECONDS = 1.0
 
 
 class _Runnable(Protocol):
@@ -64,9 +67,22 @@ class Mappings:
             status.state = "Enabled" if configuration.enabled else "Disabled"
 
     def _start(self, configuration: MappingConfiguration, status: Status) -> None:
-        mapping = QueueMapping(configuration, self._tools, status)
-        task = asyncio.create_task(mapping.run(), name=f"mapping {configuration.uuid}")
+        kind = QueueMapping if configuration.source.service == "sqs" else StreamMapping
+        mapping: _Runnable = kind(configuration, self._tools, status)
+        task = asyncio.create_task(self._run(mapping, configuration, status))
         self._running[configuration.uuid] = _Running(mapping, task)
+
+    async def _run(
+        self, mapping: _Runnable, configuration: MappingConfiguration, status: Status
+    ) -> None:
+        while True:
+            try:
+                return await mapping.run()
+            except Exception as error:
+                # What a source sends that nobody has thought of must not end the mapping.
+                status.note(f"{type(error).__name__}: {error}")
+                self._tools.services.tell(f"{configuration.source.text} is read again: {error!r}")
+                await asyncio.sleep(_AGAIN_SECONDS)
 
     def status(self, uuid: str) -> Status:
         """The state of a mapping. Raises KeyError."""
@@ -78,6 +94,7 @@ class Mappings:
             self._statuses[uuid].state = "Deleting"
             await self._end(uuid)
             del self._statuses[uuid]
+            Checkpoints(self._tools.state, uuid).forget()
 
     async def _end(self, uuid: str) -> None:
         running = self._running.pop(uuid, None)

@@ -69,7 +69,7 @@ class QueueMapping:
                 await self._give_back(batch)
             elif batch:
                 self._begin(batch)
-            elif not self._tools.long_poll:
+            else:
                 await self._stopping.wait(_NAP)
 
     async def stop(self) -> None:
@@ -191,7 +191,7 @@ class QueueMapping:
             if hop is None:
                 continue
             followed[name] = record
-            if header is not None and hop.count > longest:
+            if hop.count > longest:
                 longest, trace_id = hop.count, hop.trace_id
         return followed, trace_id
 
@@ -201,7 +201,9 @@ class QueueMapping:
         """Invoke; after a throttle again, for as long as the messages are ours."""
         number = 0
         while True:
-            outcome = await self._tools.invoke(self._configuration, {"Records": records}, trace_id)
+            outcome = await self._tools.invoke(
+                self._configuration, {"Records": records}, trace_id=trace_id
+            )
             if not outcome.temporary:
                 return outcome
             self._scaling.note_throttle()

@@ -43,13 +43,22 @@ class Tools:
         self.destinations = Destinations(self.services)
 
     async def invoke(
-        self, configuration: MappingConfiguration, event: Mapping[str, Any], trace_id: str | None
+        self,
+        configuration: MappingConfiguration,
+        event: Mapping[str, Any],
+        *,
+        trace_id: str | None = None,
+        request_id: str | None = None,
     ) -> Outcome:
         """Invoke the mapping's function. Nothing is raised."""
         payload = json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
         try:
             return await self.invoker.invoke(
-                configuration.function, configuration.qualifier, payload, trace_id=trace_id
+                configuration.function,
+                configuration.qualifier,
+                payload,
+                trace_id=trace_id,
+                request_id=request_id,
             )
         except Exception as error:
             # One batch must not end what reads the source.

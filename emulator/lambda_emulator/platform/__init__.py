@@ -1,1 +1,1 @@
-"""What surrounds a function: its processes, its extensions, what they write, and its telemetry."""
+"""A function's surroundings: its processes, its extensions, their output, and its telemetry."""

@@ -94,8 +94,8 @@ def runtime_done(invocation: Invocation, failure: Failure | None) -> Record:
 def report(function: Function, invocation: Invocation, memory: int, cold: float | None) -> Record:
     """``platform.report``
 
-    ``memory`` is the most that the runtime has used, in bytes. ``cold`` is the duration of the init
-    if this was the first invocation.
+    ``memory`` is the runtime's peak memory in bytes. ``cold`` is the duration of init, given only
+    for the first invocation.
     """
     return {
         "requestId": invocation.request_id,
@@ -152,7 +152,7 @@ def _metrics(function: Function, invocation: Invocation, memory: int, cold: floa
 
 def _elapsed(invocation: Invocation) -> float:
     if not invocation.delivered_at:
-        return 0.0  # it timed out before a poll came
+        return 0.0  # the invocation timed out before a poll could take it
     return (time.monotonic() - invocation.delivered_at) * 1000
 
 

@@ -26,7 +26,7 @@ Launch = Callable[[str, Path], Awaitable[Process]]
 
 
 class Refused(Exception):
-    """A call of an extension that is answered with 403, ``error_type`` and str()."""
+    """An extension's call that must be answered with status 403, ``error_type`` and str()."""
 
     def __init__(self, error_type: str, message: str) -> None:
         super().__init__(message)
@@ -34,7 +34,7 @@ class Refused(Exception):
 
 
 class ExtensionFailed(Exception):
-    """An extension has ended or reported an error: the environment fails with it."""
+    """An extension has ended or reported an error; the environment fails with this error."""
 
     def __init__(self, error_type: str, message: str) -> None:
         super().__init__(message)
@@ -55,7 +55,7 @@ class Extension:
 
     @property
     def external(self) -> bool:
-        """Whether it is a process of its own."""
+        """Whether it is a separate process."""
         return self.process is not None
 
     @property
@@ -89,7 +89,7 @@ class Extension:
 class Extensions:
     """The extensions of one environment.
 
-    ``changed`` is called when one polls, ``failed`` when one fails.
+    ``changed`` is called when an extension polls, ``failed`` when one fails.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Extensions:
 
     @property
     def any_external(self) -> bool:
-        """Whether one of them is a process of its own."""
+        """Whether one of them is external, a separate process."""
         return any(extension.external for extension in self._all)
 
     @property
@@ -148,7 +148,7 @@ class Extensions:
         self._failed(ExtensionFailed("Extension.Crash", describe_exit(code)))
 
     def register(self, name: str, events: list[Any], *, managed: bool) -> Extension:
-        """Register an external extension by its file's name, or else an internal one.
+        """Register an external extension if one has this file name, otherwise an internal one.
 
         Raises Refused.
         """
@@ -209,7 +209,7 @@ class Extensions:
         return await poll
 
     def report_error(self, extension: Extension, error_type: str, state: str) -> None:
-        """Take a report of init/error or exit/error. Raises Refused."""
+        """Accept a report of init/error or exit/error. Raises Refused."""
         legal = {"InitError": ("Registered",), "ExitError": ("Registered", "Ready", "Running")}
         if extension.state not in legal[state]:
             raise _illegal(extension, state)
@@ -224,7 +224,7 @@ class Extensions:
                 extension.send(encoded)
 
     async def shutdown(self, reason: str, window: float) -> None:
-        """Send the shutdown to its subscribers, wait ``window`` seconds at most, kill the rest."""
+        """Send SHUTDOWN to its subscribers, wait at most ``window`` seconds, kill the rest."""
         deadline = time.monotonic() + window
         event = {
             "eventType": "SHUTDOWN",

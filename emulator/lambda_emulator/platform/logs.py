@@ -1,6 +1,7 @@
-"""Reads what the function and its extensions write.
+"""Reads the output of the function and its extensions.
 
-Standard output and standard error come as lines, the framed log descriptor as records.
+Standard output and standard error give one record per line, the framed log descriptor one per
+frame.
 
 A frame (``_LAMBDA_TELEMETRY_LOG_FD``) is a 16-byte big-endian header of type, length and
 microseconds, followed by the message. A message may have newlines and is one record.
@@ -43,7 +44,7 @@ class LogRecord:
 
 
 class Logs:
-    """All records of one environment: the last 10 000 are kept, all are passed to listeners."""
+    """The records of one environment: listeners get all of them, and the last 10 000 are kept."""
 
     def __init__(self) -> None:
         self.records: deque[LogRecord] = deque(maxlen=_KEPT)
@@ -59,16 +60,16 @@ class Logs:
         self.announce(record)
 
     def announce(self, record: LogRecord) -> None:
-        """Pass the listeners a record that is not part of the log itself."""
+        """Pass a record to the listeners without adding it to the log."""
         for listener in self.listeners:
             listener(record)
 
     def text(self) -> str:
-        """The function's kept records, one a line."""
+        """The function's kept records, one per line."""
         return "\n".join(record.text for record in self.records if record.source == "function")
 
     def start_tail(self) -> None:
-        """Begin the tail of another invocation."""
+        """Begin the tail for a new invocation."""
         self._tail.clear()
         self._tail_size = 0
 
@@ -84,7 +85,7 @@ class Logs:
 
 
 class LineReader:
-    """Turns bytes into one record a line; a line of more than 1 MiB is broken."""
+    """Turns bytes into one record per line; splits a line of more than 1 MiB."""
 
     def __init__(self, source: str, emit: Callable[[LogRecord], None]) -> None:
         self._source = source
@@ -108,16 +109,16 @@ class LineReader:
             self._emit(LogRecord(self._source, line.decode("utf-8", "replace"), now))
 
     def finish(self) -> None:
-        """Emit the rest as a line; the writer is gone."""
+        """Emit the rest as a line: the writer has closed its end."""
         if self._rest:
             self.feed(b"\n")
 
 
 class FrameReader:
-    """Turns bytes into one record a frame.
+    """Turns bytes into one record per frame.
 
-    Bytes that are no frame end the reading, as the next frame cannot be found: a record of the
-    platform says so, and everything after them is dropped.
+    Bytes that are not a frame end the reading, because the next frame cannot be found. A record of
+    the platform says so, and all later bytes are dropped.
     """
 
     def __init__(self, source: str, emit: Callable[[LogRecord], None]) -> None:
@@ -156,11 +157,11 @@ class FrameReader:
         self._emit(LogRecord(self._source, text, micros / 1e6, level, framed=True))
 
     def finish(self) -> None:
-        """Drop an incomplete frame; the writer is gone."""
+        """Drop an incomplete frame: the writer has closed its end."""
 
 
 class LogPipe:
-    """A pipe: a process inherits its writing end, its reading end feeds a reader."""
+    """A pipe: a process inherits its writing end; its reading end feeds a reader."""
 
     def __init__(self, reader: LineReader | FrameReader) -> None:
         self._reader = reader
@@ -174,7 +175,7 @@ class LogPipe:
         os.close(self.write_fd)
 
     def drain(self) -> None:
-        """Read all that is there, so that the log is complete when an answer is passed on."""
+        """Read all of the pipe, so that the log is complete before an answer is passed on."""
         while self._fd >= 0:
             try:
                 data = os.read(self._fd, _READ)
@@ -195,7 +196,7 @@ class LogPipe:
 
 
 class LogSocket:
-    """The Unix socket that gives the workers of a managed instance their stdout and stderr."""
+    """The Unix socket to which the workers of a managed instance connect stdout and stderr."""
 
     def __init__(self, path: str, emit: Callable[[LogRecord], None]) -> None:
         self.path = path
@@ -216,14 +217,14 @@ class LogSocket:
             while data := await reader.read(_READ):
                 lines.feed(data)
         except asyncio.CancelledError:
-            pass  # asyncio's streams would report an exception that nobody retrieved
+            pass  # otherwise asyncio's streams would report an exception that was never retrieved
         finally:
             lines.finish()
             writer.close()
             self._tasks.discard(task)
 
     async def stop(self) -> None:
-        """Stop listening after the workers have ended; first read what they have written."""
+        """Stop listening after the workers have ended; first read the rest of their output."""
         if self._server is not None:
             self._server.close()
         if self._tasks:

@@ -53,11 +53,11 @@ class Sandbox:
 
     @property
     def pid(self) -> int | None:
-        """The process id of the runtime, None while none runs."""
+        """The process id of the runtime; None while no runtime runs."""
         return None if self._runtime is None else self._runtime.pid
 
     def peak_memory(self) -> int:
-        """The most bytes the runtime process has had resident."""
+        """The peak of the runtime process's resident memory, in bytes."""
         return 0 if self._runtime is None else peak_memory(self._runtime.pid)
 
     # start
@@ -74,7 +74,7 @@ class Sandbox:
             await self._extensions.launch(self._function.extensions, launch)
 
     async def launch_runtime(self, address: str) -> None:
-        """Start the runtime, if the function has a command. Raises OSError if it cannot be."""
+        """Start the runtime, if the function has a command. Raises OSError if that fails."""
         if not self._function.command:
             return
         variables = self._function.runtime_environment(address)
@@ -99,7 +99,7 @@ class Sandbox:
     # life
 
     def drain(self) -> None:
-        """Read what the runtime has written so far."""
+        """Read the output that the runtime has written so far."""
         if self._runtime is not None:
             self._runtime.drain()
 
@@ -120,7 +120,7 @@ class Sandbox:
 
     async def _watch(self, process: Process) -> None:
         code = await process.wait()
-        # First read what it sent before its end.
+        # First read the calls that the runtime sent before it ended.
         await asyncio.sleep(0.01)
         if process is self._runtime:
             self._exited(code)
@@ -136,7 +136,7 @@ class Sandbox:
     # end
 
     async def stop(self, reason: str) -> None:
-        """Run the shutdown sequence; no process is left."""
+        """Run the shutdown sequence; afterwards no process is left."""
         self.thaw()
         window = self._window()
         started = time.monotonic()

@@ -1,4 +1,4 @@
-"""A subscriber of telemetry: its queue, its batches, and the connection that takes them."""
+"""A subscriber of telemetry: its queue, its batches, and the connection for them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from lambda_emulator.platform.subscription import Subscription
 _BACKLOG = 10
 _RETRY = 0.1
 _ATTEMPTS = 3
-# Seconds that a subscriber may take for a batch.
+# Seconds that a subscriber may take to accept a batch.
 _TIMEOUT = 5.0
 
 
 class Destination(Protocol):
-    """The receiver of batches; ``deliver`` raises OSError when nobody takes them."""
+    """The receiver of batches; ``deliver`` raises OSError if the subscriber does not accept one."""
 
     async def deliver(self, events: list[bytes]) -> None:
         """Send one batch of encoded events."""
@@ -60,7 +60,7 @@ class HttpDestination:
 
 
 class TcpDestination:
-    """Writes one JSON object a line; ``timeout`` in seconds for each batch."""
+    """Writes one JSON object per line; ``timeout`` in seconds for each batch."""
 
     def __init__(self, subscription: Subscription, timeout: float = _TIMEOUT) -> None:
         self._timeout = timeout
@@ -105,7 +105,7 @@ class Subscriber:
         self._task = asyncio.create_task(self._run())
 
     def put(self, event: bytes) -> None:
-        """Queue an encoded event, or drop and count it when too many wait."""
+        """Queue an encoded event; if too many wait, drop and count it."""
         limits = self.subscription
         if (
             len(self._queue) >= _BACKLOG * limits.max_items
@@ -162,14 +162,14 @@ class Subscriber:
         self._dropped_bytes += sum(map(len, batch))
 
     async def flush(self) -> None:
-        """Deliver now what waits in the queue."""
+        """Deliver the events in the queue now."""
         self._full.set()
         if self._queue:
             self._idle.clear()
         await self._idle.wait()
 
     async def stop(self) -> None:
-        """End, and drop what has not been delivered."""
+        """Stop, and drop the events that have not been delivered."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         await self._destination.close()

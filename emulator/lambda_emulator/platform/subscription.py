@@ -1,4 +1,4 @@
-"""A subscription to telemetry: read and check what an extension asks for.
+"""A subscription to telemetry: read and check an extension's request.
 
 Source: AWS, 'Lambda Telemetry API reference' and 'Lambda Logs API'.
 """
@@ -97,7 +97,7 @@ def _destination(wanted: object) -> tuple[str, str, int, str]:
     if protocol != "HTTP":
         raise InvalidSubscription("protocol should be HTTP or TCP")
     url, port = _url(str(wanted.get("URI", "")))
-    # In Lambda this name is the environment itself, where the listener is.
+    # In Lambda this name means the environment itself, in which the extension listens.
     host = url.hostname or ""
     if host in ("sandbox", "sandbox.localdomain"):
         host = "127.0.0.1"

@@ -1,7 +1,7 @@
 """Telemetry: record what happens and deliver it to the extensions that subscribed.
 
-Every event of init is kept until its end, so that an extension which subscribes late still gets the
-first ones. A slow subscriber loses events; ``platform.logsDropped`` tells it how many.
+All events of init are kept until init ends, so that an extension that subscribes late still gets
+the first ones. A slow subscriber loses events; ``platform.logsDropped`` tells it how many.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Telemetry:
         self.platform(f"platform.{kind}", lambda: record)
 
     def platform(self, kind: str, build: Callable[..., Any], *arguments: object) -> None:
-        """Emit an event of the platform; ``build(*arguments)`` makes its record if it is needed."""
+        """Emit an event of the platform; ``build(*arguments)`` makes its record on demand."""
         if self.active:
             self._emit("platform", kind, build(*arguments), time.time())
 
@@ -88,7 +88,7 @@ class Telemetry:
         subscriber.put(encode_event(kind, record, when))
 
     def _structured(self, record: object) -> object:
-        """The record as an object, if it is one and the log format is JSON."""
+        """The record, decoded if the log format is JSON and the record is a JSON object."""
         if self._function.log_format == "JSON" or self._function.max_concurrency:
             with contextlib.suppress(ValueError):
                 decoded = strict_json.decode(str(record).encode())
@@ -96,7 +96,7 @@ class Telemetry:
         return record
 
     def _put_logs(self, subscriber: Subscriber, kind: str, record: object, when: float) -> None:
-        """Deliver what the Logs API knows: fewer events, and ``platform.end`` before the report."""
+        """Deliver in the Logs API's form: fewer events, and ``platform.end`` before the report."""
         if kind.startswith(("platform.init", "platform.restore", "platform.telemetry")):
             return
         if kind == "platform.runtimeDone" and subscriber.subscription.schema == "2020-08-15":
@@ -108,7 +108,7 @@ class Telemetry:
         subscriber.put(encode_event(kind, record, when))
 
     async def flush(self) -> None:
-        """Deliver what waits, before the subscribers shut down."""
+        """Deliver the waiting events, before the subscribers shut down."""
         if self._subscribers:
             flushes = [asyncio.create_task(subscriber.flush()) for subscriber in self._subscribers]
             await asyncio.wait(flushes, timeout=_FLUSH)

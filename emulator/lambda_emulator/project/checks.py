@@ -1,6 +1,6 @@
-"""What would go wrong in Lambda with a function's folder: found before it is deployed.
+"""Checks a function's folder before it is deployed: finds what would fail in Lambda.
 
-Limits: AWS, 'Lambda quotas'. Amazon Linux 2023, which Lambda's Pythons from 3.12 on run on, has
+Limits: AWS, 'Lambda quotas'. Lambda's Pythons from 3.12 on run on Amazon Linux 2023, which has
 glibc 2.34.
 """
 
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 UNZIPPED_LIMIT = 250 * 1024 * 1024
-"""Bytes that a function with its layers may have, unzipped."""
+"""The largest size of a function with its layers, unzipped, in bytes."""
 _NEARLY = 0.8
 _GLIBC = (2, 34)
 _MACHINES = {62: "x86_64", 183: "arm64"}
@@ -30,7 +30,7 @@ _IMPORT_SECONDS = 60
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check has found: ``level`` is "good", "warning" or "error"; ``advice`` what to do."""
+    """A check's result: ``level`` is "good", "warning" or "error"; ``advice`` says what to do."""
 
     level: str
     text: str
@@ -39,7 +39,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Target:
-    """What the function is to run on: a Python as (3, 13), and x86_64 or arm64."""
+    """The platform of the function: a Python version such as (3, 13), and x86_64 or arm64."""
 
     python: tuple[int, int]
     arch: str
@@ -61,7 +61,7 @@ def files(folder: Path) -> Iterator[Path]:
 
 
 def check_wheels(folder: Path, target: Target) -> Iterator[Finding]:
-    """Packages whose wheels are for another Python, machine or system."""
+    """Find packages whose wheels are for another Python, machine or system."""
     count = wrong = 0
     for metadata in sorted(folder.glob("*.dist-info/WHEEL")):
         count += 1
@@ -76,7 +76,7 @@ def check_wheels(folder: Path, target: Target) -> Iterator[Finding]:
 
 
 def _misfit(tag: str, target: Target) -> str:
-    """Why a wheel does not run there; "" if it does."""
+    """Why a wheel with this tag does not run on the target; "" if it does."""
     python, abi, platform = [*tag.split("-", 2), "", ""][:3]
     if python.startswith("cp") and python != target.tag:
         newer = not python[2:].startswith("3") or int(python[3:] or 0) > target.python[1]
@@ -105,7 +105,7 @@ def _install(target: Target) -> str:
 
 
 def check_libraries(folder: Path, target: Target) -> Iterator[Finding]:
-    """Compiled modules and libraries for another machine or Python."""
+    """Find compiled modules and libraries for another machine or Python."""
     wrong: list[str] = []
     count = 0
     for path in files(folder):
@@ -137,7 +137,7 @@ def _wrong_library(path: Path, target: Target) -> str:
 
 
 def check_size(folder: Path) -> Iterator[Finding]:
-    """The folder's size and what it comes from."""
+    """Check the folder's size, and name the largest parts."""
     sizes: Counter[str] = Counter()
     for path in files(folder):
         sizes[path.relative_to(folder).parts[0]] += path.stat().st_size
@@ -157,7 +157,7 @@ def _mb(size: int) -> str:
 
 
 def check_byte_code(folder: Path, target: Target) -> Iterator[Finding]:
-    """Modules that every cold start would compile."""
+    """Find modules that every cold start would compile."""
     tag = f"cpython-{target.python[0]}{target.python[1]}"
     sources = [path for path in files(folder) if path.suffix == ".py"]
     missing = [
@@ -176,7 +176,7 @@ def check_byte_code(folder: Path, target: Target) -> Iterator[Finding]:
 def check_imports(
     python: Path, folder: Path, module: str, variables: Mapping[str, str]
 ) -> Iterator[Finding]:
-    """Imports that take most of the init."""
+    """Find the imports that take most of init's time."""
     code = f"import sys; sys.path.insert(0, {str(folder)!r}); __import__({module!r})"
     try:
         done = subprocess.run(
@@ -206,7 +206,7 @@ def check_imports(
 
 
 def _slow_imports(report: str, module: str) -> tuple[int, list[tuple[str, int]]]:
-    """The microseconds of the module's import, and of those of its imports that dominate it."""
+    """The time of the module's import in microseconds, and that of the imports that dominate it."""
     direct: list[tuple[str, int]] = []
     for line in report.splitlines():
         match = _IMPORT.match(line)

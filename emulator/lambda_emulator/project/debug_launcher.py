@@ -1,6 +1,6 @@
-"""Runs in the function's process: wait for a debugger, then run the script that is the argument.
+"""Runs in the function's process: waits for a debugger, then runs the script in its arguments.
 
-The debug adapter runs in this process, so that it ends with it.
+The debug adapter runs in the same process, so that both end together.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ def main() -> None:
     port, sys.argv[:] = int(sys.argv[1]), sys.argv[2:]
     debugpy.listen(("127.0.0.1", port), in_process_debug_adapter=True)
     with contextlib.suppress(ImportError, AttributeError):
-        # The runtime suspends tracing outside of the handler, which the debugger warns about.
+        # The runtime suspends tracing outside the handler; the debugger would warn about that.
         from pydevd_tracing import TracingFunctionHolder
 
         TracingFunctionHolder._warn = False

@@ -1,4 +1,4 @@
-"""Run a function under debugpy, which waits for a debugger before it runs anything."""
+"""Runs a function under debugpy, which waits for a debugger before it starts the function."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from lambda_emulator.project.errors import UsageError
 _LAUNCHER = Path(__file__).with_name("debug_launcher.py")
 
 NO_LIMIT = 86_400.0
-"""Seconds that stand for no limit: somebody reads a stack meanwhile."""
+"""Seconds that stand for no limit: a developer needs time at a breakpoint."""
 
 
 def command(runtime: list[str], port: int) -> list[str]:
-    """The command that runs the runtime under debugpy, which listens on this port of loopback."""
+    """The command that runs the runtime under debugpy, which listens on this loopback port."""
     python, *flags, script = runtime
-    # Modules that are frozen have no lines to stop at.
+    # Frozen modules have no source lines for breakpoints.
     return [python, *flags, "-X", "frozen_modules=off", str(_LAUNCHER), str(port), script]
 
 
 def library() -> Path:
-    """A folder with nothing in it but debugpy, for a function's PYTHONPATH.
+    """A folder that contains only debugpy, for a function's PYTHONPATH.
 
-    Debugging must not show the function the emulator's other packages. Raises UsageError if
-    debugpy is not installed.
+    The function must not see the emulator's other packages. Raises UsageError if debugpy is not
+    installed.
     """
     spec = importlib.util.find_spec("debugpy")
     if spec is None or not spec.submodule_search_locations:

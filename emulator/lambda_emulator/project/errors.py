@@ -1,9 +1,9 @@
-"""What ends a command; the message says what happened and what to do."""
+"""The errors that end a command; their messages say what happened and what to do."""
 
 
 class UsageError(Exception):
-    """Something was asked for that cannot be: exit status 2."""
+    """The user asked for something impossible: exit status 2."""
 
 
 class RunError(Exception):
-    """The function, or what it needs, has failed: exit status 1."""
+    """The function, or something that it needs, has failed: exit status 1."""

@@ -1,7 +1,8 @@
-"""The Python that a function runs with, and its packages: the function's own, never the emulator's.
+"""A function's Python and its packages: the function's own, never the emulator's.
 
-A function has the packages of a virtual environment: the one that is named, or one that is made of
-its requirements.txt, or an empty one. Those are made once and kept in the user's cache folder.
+A function has the packages of a virtual environment: one that the user names, or one made from its
+requirements.txt, or an empty one. The emulator makes the latter two once and keeps them in the
+user's cache folder.
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ def python_for(
     python: str | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Path:
-    """The interpreter of a function's environment, which is made if there is none.
+    """The interpreter of a function's virtual environment, which is made if it does not exist.
 
-    ``venv`` is an environment to use as it is; ``python`` names the interpreter to make one with,
-    by default the one that runs this. ``say`` is told what takes time. Raises UsageError and
-    RunError.
+    ``venv`` is an existing environment to use unchanged. ``python`` names the interpreter for a new
+    one, by default the interpreter of this process. ``say`` is called with a line before each slow
+    step. Raises UsageError and RunError.
     """
     if venv is not None:
         return _of_venv(venv)
@@ -46,7 +47,7 @@ def python_for(
 
 
 def cache() -> Path:
-    """The folder in which environments are kept."""
+    """The folder that keeps the environments."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "lambda-emulator"
 
@@ -61,7 +62,7 @@ def _of_venv(venv: Path) -> Path:
 
 
 def _interpreter(name: str | None) -> str:
-    """The interpreter's own path, outside of any virtual environment."""
+    """The interpreter's own path, outside any virtual environment."""
     if name is None:
         return str(getattr(sys, "_base_executable", sys.executable))
     version = re.fullmatch(r"(?:python)?(3\.\d+)", name)
@@ -84,7 +85,7 @@ def _cached(base: str, requirements: Path | None, say: Callable[[str], None]) ->
 
 
 def _content(requirements: Path) -> bytes:
-    """The file and those that it includes."""
+    """The content of the file and of the files that it includes."""
     text = requirements.read_bytes()
     for name in _FILES.findall(text):
         included = requirements.parent / os.fsdecode(name)
@@ -104,7 +105,7 @@ def _version(base: str) -> bytes:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Keep others from making the same environment at the same time."""
+    """Keep other processes from making the same environment at the same time."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock = Path(f"{folder}.lock").open("w")  # noqa: SIM115
@@ -143,7 +144,7 @@ def _installation(
         yield [*install, "-r", str(requirements)]
         return
     yield [base, "-m", "venv", "--without-pip", str(folder)]
-    # With a pip that is here already: it need not be installed first, nor removed afterwards.
+    # Use a pip that exists already: there is no need to install one and to remove it afterwards.
     pip = sys.executable if importlib.util.find_spec("pip") else base
     install = [pip, "-m", "pip", "--python", python, "install", "--quiet"]
     yield [*install, "--disable-pip-version-check", "-r", str(requirements)]
@@ -168,8 +169,8 @@ def folder_for(
 ) -> Path | None:
     """A folder with the packages of a function's requirements.txt; None if it has no such file.
 
-    They are wheels for Lambda's Linux: ``version`` is a Python's, as 3.13, ``machine`` is x86_64 or
-    aarch64. Raises RunError.
+    They are wheels for Lambda's Linux: ``version`` is a Python version such as 3.13, ``machine`` is
+    x86_64 or aarch64. Raises RunError.
     """
     requirements = task_root / "requirements.txt"
     if not requirements.is_file():

@@ -1,4 +1,4 @@
-"""Where the runtime is that functions run on: inside the installed package, or in the checkout."""
+"""Finds the runtime for functions: inside the installed package, or in the checkout."""
 
 from __future__ import annotations
 

@@ -1,18 +1,18 @@
-"""What a log record looks like in a terminal."""
+"""Formats log records for a terminal."""
 
 from __future__ import annotations
 
 from lambda_emulator.platform.logs import LogRecord
 
-# The runtime's hint before an error of init: here the error is all there is to read.
+# The runtime's hint before an error of init: a terminal shows only the error itself.
 _INIT_HINT = "LAMBDA_WARNING: Unhandled exception while the function was initialised"
 _EMPTY_TRACE = "\nTraceback (most recent call last):"
 
 
 def readable(record: LogRecord) -> str:
-    """The record as lines; "" for one that says nothing here.
+    """The record as lines; "" for a record that a terminal does not show.
 
-    A carriage return breaks the line within a record, and would overwrite it in a terminal.
+    A record's line breaks are carriage returns, which would overwrite the line in a terminal.
     """
     if _INIT_HINT in record.text:
         return ""

@@ -1,4 +1,4 @@
-"""The variables that a function is given: of the developer's own only those meant for it."""
+"""A function's environment variables; only a few come from the developer's own."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _DEFAULTS = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
 
 
 def inherited(own: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """What of the emulator's own variables every function gets: PATH and ``AWS_*``.
+    """The emulator's own variables that every function gets: PATH and ``AWS_*``.
 
-    Those that Lambda sets itself are left out, and so is everything else: what works because of a
+    Variables that Lambda itself sets are left out, and all others too: a function that relies on a
     variable of this machine would fail in Lambda.
     """
     passed = {
@@ -31,13 +31,13 @@ def inherited(own: Mapping[str, str] = os.environ) -> dict[str, str]:
 
 
 def region(chosen: str | None) -> str:
-    """The region that was asked for, that of the AWS settings, or us-east-1."""
+    """The region: ``chosen``, or that of the AWS settings, or us-east-1."""
     own = os.environ
     return chosen or own.get("AWS_REGION") or own.get("AWS_DEFAULT_REGION") or DEFAULT_REGION
 
 
 def gather(files: Iterable[Path], pairs: Iterable[str]) -> dict[str, str]:
-    """The variables of env files, then those given as NAME=VALUE, or as NAME for its value here.
+    """The variables of env files, then those of ``pairs``: NAME=VALUE, or NAME for the value here.
 
     Raises UsageError.
     """
@@ -57,7 +57,7 @@ def gather(files: Iterable[Path], pairs: Iterable[str]) -> dict[str, str]:
 
 
 def read_file(file: Path) -> dict[str, str]:
-    """The variables of one env file, in the form that docker and python-dotenv know.
+    """The variables of one env file, in the format of docker and python-dotenv.
 
     Raises UsageError.
     """

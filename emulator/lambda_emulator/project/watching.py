@@ -9,8 +9,8 @@ import os
 from collections.abc import AsyncIterator, Collection, Iterable
 from pathlib import Path
 
-# A save is often several changes: it is over when nothing follows for so many milliseconds. The
-# other limit is for what never rests.
+# A save often makes several changes: it is over after this many milliseconds without a change. The
+# second limit, also in milliseconds, is for a folder that never comes to rest.
 _SAVE_MS = 10
 _LONGEST_SAVE_MS = 100
 WATCHED = (
@@ -50,7 +50,7 @@ async def saves(
 
 
 def is_watched(path: Path, root: Path, patterns: Iterable[str]) -> bool:
-    """Whether a change of this file is a reason to reload."""
+    """Whether a change of this file must reload the function."""
     try:
         *folders, name = path.relative_to(root).parts
     except ValueError:
@@ -61,10 +61,10 @@ def is_watched(path: Path, root: Path, patterns: Iterable[str]) -> bool:
 
 
 def _forget_byte_code(source: Path) -> None:
-    """Remove what was compiled of a file.
+    """Remove a source file's byte-code.
 
-    Python takes byte-code for current when the source's second and size are the same, and a save
-    may come in the second in which the code before it was compiled.
+    Python treats byte-code as current if the source has the recorded size and time, in whole
+    seconds. A save may come in the same second as the compilation of the code before it.
     """
     for compiled in (source.parent / "__pycache__").glob(f"{glob.escape(source.stem)}.*.pyc"):
         with contextlib.suppress(OSError):

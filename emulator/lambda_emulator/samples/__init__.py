@@ -1,1 +1,1 @@
-"""Sample events of the services that invoke functions: real in shape, and changed by parameters."""
+"""Sample events of the services that invoke functions: of real shape, with values to change."""

@@ -1,4 +1,4 @@
-"""Answers of functions as people read them."""
+"""Formats answers of functions for people."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _PRELUDE_END = b"\0" * 8
 
 
 def show(payload: bytes) -> str:
-    """JSON indented, a streamed HTTP answer as status, headers and body, text as it is."""
+    """Indent JSON, show a streamed HTTP answer as status, headers and body, keep other text."""
     head, found, body = payload.partition(_PRELUDE_END)
     if found and (lines := _head(head)) is not None:
         return "\n".join([*lines, "", body_text(body)])
@@ -30,7 +30,7 @@ def _head(encoded: bytes) -> list[str] | None:
 
 
 def body_text(body: bytes) -> str:
-    """JSON indented, other text as it is, anything else as its size."""
+    """Indent JSON, keep other text, and show the size of anything else."""
     try:
         return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):

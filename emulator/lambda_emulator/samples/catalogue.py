@@ -1,4 +1,4 @@
-"""The sample events by name, and what ``--event`` may be."""
+"""The sample events by name, and the values of ``--event``."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def sample(name: str, changes: Sequence[str] = ()) -> Any:
 
 
 def read(text: str, changes: Sequence[str] = (), *folders: Path) -> tuple[bytes, str]:
-    """The event that ``text`` names, as JSON, and a few words on where it comes from.
+    """The event that ``text`` names, as JSON, and a few words about its source.
 
-    It is the name of a sample, JSON itself, ``-`` for standard input, or a file here or in one of
-    ``folders``. Raises UsageError.
+    ``text`` is the name of a sample, JSON itself, ``-`` for standard input, or a file here or in
+    one of ``folders``. Raises UsageError.
     """
     if _normal(text) in names():
         return json.dumps(sample(text, changes)).encode(), f"the sample event {_normal(text)}"

@@ -1,4 +1,4 @@
-"""Change values of an event: ``key=a.png``, ``Records.0.s3.bucket.name=pictures``."""
+"""Changes values of an event: ``key=a.png``, ``Records.0.s3.bucket.name=pictures``."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _Path = tuple[str | int, ...]
 def change(event: Any, pair: str) -> None:
     """Set the value that ``NAME=VALUE`` names. Raises UsageError.
 
-    A name with dots is a path from the event's top. Another name is looked for everywhere, in any
-    case: the value nearest to the top is meant, and of several records the first. Where a number,
-    a boolean or an object stands, and where nothing stands, the value is read as JSON if it is
-    JSON; in place of a text it is taken as it is.
+    A name with dots is a path from the event's top. Any other name is searched in the whole event,
+    in upper or lower case: the value nearest to the top counts, and the first of several records.
+    In place of a text, VALUE is used unchanged. In place of a number, a boolean, an object or
+    nothing, VALUE is read as JSON if it is JSON.
     """
     name, equals, text = pair.partition("=")
     if not (name and equals):
@@ -36,7 +36,7 @@ def _value(text: str) -> Any:
 
 
 def _exact(event: Any, name: str) -> _Path | None:
-    """The path, if ``name`` is one whose last part at most is new."""
+    """The path that ``name`` spells, if it is one; only its last part may be new in the event."""
     parts = name.split(".")
     path: list[str | int] = []
     here = event
@@ -65,7 +65,7 @@ def _search(event: Any, name: str) -> _Path:
     if not found:
         raise UsageError(f"--set {name}: the event has no such value; give its path (a.b.0.c)")
     nearest = min(len(path) for path in found)
-    # Records are alike: the same place in another record is the same value.
+    # Records have the same form: the same place in several records counts as one value.
     alike: dict[_Path, _Path] = {}
     for path in found:
         if len(path) == nearest:

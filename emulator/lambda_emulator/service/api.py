@@ -17,8 +17,9 @@ from lambda_emulator.apis.invoke import InvokeApi
 from lambda_emulator.http.server import BodyTooLarge, Disconnected, Request, Response
 from lambda_emulator.project.terminal import readable
 from lambda_emulator.service.archives import LARGEST_UPLOAD
+from lambda_emulator.service.durable import DurableRunner
 from lambda_emulator.service.log import FunctionLogs
-from lambda_emulator.service.operations.table import NOT_EMULATED, do
+from lambda_emulator.service.operations.table import DURABLE, do
 from lambda_emulator.service.service import Service
 
 _OWN = "/_emulator/"
@@ -33,13 +34,18 @@ _NONE = {"Invocations": 0, "Errors": 0, "Throttles": 0}
 class ServiceApi:
     """The handler of the service's port."""
 
-    def __init__(self, service: Service, logs: FunctionLogs) -> None:
+    def __init__(
+        self, service: Service, logs: FunctionLogs, durable: DurableRunner | None = None
+    ) -> None:
         self._service = service
+        self._durable = durable
         self._logs = logs
         self._invoke = InvokeApi(service)
 
     async def handle(self, request: Request, response: Response) -> None:
         """Serve one request."""
+        if self._durable is not None and await self._durable.serve(request, response):
+            return
         if await self._invoke.serve(request, response):
             return
         try:
@@ -60,8 +66,11 @@ class ServiceApi:
         if operation.name == "InvokeAsync":
             await self._invoke_async(response, labels["FunctionName"], body)
             return
-        if operation.name in NOT_EMULATED:
-            text = f"{operation.name} is not emulated: {NOT_EMULATED[operation.name]}"
+        if operation.name in DURABLE:
+            if self._durable is not None:
+                await self._durable.forward(request, response, body)
+                return
+            text = f"{operation.name}: start the emulator with --durable"
             raise ApiError(501, "NotImplementedException", text)
         values = model.read(operation, labels, request.query, request.header, body)
         answer = await do(self._service, operation.name, values)
@@ -81,8 +90,7 @@ class ServiceApi:
         if path == "counts":
             await response.send(200, [_JSON], json.dumps(self._counts(), indent=1).encode())
         elif path.startswith("logs/"):
-            follow = "follow" in parse_qs(request.query, keep_blank_values=True)
-            await self._send_log(response, unquote(path[len("logs/") :]), follow)
+            await self._send_log(request, response, unquote(path[len("logs/") :]))
         elif match := _ARCHIVE.fullmatch(path):
             await self._send_archive(response, match[1])
         else:
@@ -102,11 +110,16 @@ class ServiceApi:
             },
         }
 
-    async def _send_log(self, response: Response, name: str, follow: bool) -> None:
+    async def _send_log(self, request: Request, response: Response, name: str) -> None:
         document, _ = self._service.document(name)
+        follow = "follow" in parse_qs(request.query, keep_blank_values=True)
+        connection = request.connection
+        records = self._logs.read(
+            document["name"], follow=follow, wanted=lambda: not connection.closed
+        )
         await response.start(200, [_TEXT])
         try:
-            async for record in self._logs.read(document["name"], follow=follow):
+            async for record in records:
                 text = readable(record)
                 if text:
                     await response.write(f"{text}\n".encode())

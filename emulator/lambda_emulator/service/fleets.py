@@ -55,7 +55,11 @@ class Fleets:
             tenants[tenant] = found = asyncio.ensure_future(
                 self._open(self.function(configuration))
             )
-        return await asyncio.shield(found)
+        try:
+            return await asyncio.shield(found)
+        except OSError as error:  # no port, no file descriptor: the next call may find one
+            tenants.pop(tenant, None)
+            raise CannotRun(f"no environment can be made: {error}") from error
 
     async def _open(self, function: Function) -> Fleet:
         settings = self._settings
@@ -117,5 +121,5 @@ async def _retire(opening: asyncio.Future[Fleet]) -> None:
 
 
 async def _close(opening: asyncio.Future[Fleet]) -> None:
-    with contextlib.suppress(CannotRun):
+    with contextlib.suppress(OSError):
         await (await opening).close()

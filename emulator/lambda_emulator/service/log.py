@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from lambda_emulator.platform.logs import LogRecord
 
 _KEPT = 10_000
 # A reader that is so many records behind has stopped reading.
 _MOST_BEHIND = 50_000
+# While nothing is logged, how often it is looked whether the reader is still there.
+_LOOK_SECONDS = 1.0
 
 
 class FunctionLogs:
@@ -29,16 +31,24 @@ class FunctionLogs:
             except asyncio.QueueFull:
                 self._followers[name].discard(follower)
 
-    async def read(self, name: str, *, follow: bool) -> AsyncIterator[LogRecord]:
-        """The records that are kept; with ``follow`` those that come, too, without an end."""
+    async def read(
+        self, name: str, *, follow: bool, wanted: Callable[[], bool]
+    ) -> AsyncIterator[LogRecord]:
+        """The records that are kept; with ``follow`` those that come, too, while it is wanted."""
         follower: asyncio.Queue[LogRecord] = asyncio.Queue(_MOST_BEHIND)
         kept = list(self._records[name])
+        followers = self._followers[name]
         if follow:
-            self._followers[name].add(follower)
+            followers.add(follower)
         try:
             for record in kept:
                 yield record
-            while follow:
-                yield await follower.get()
+            while follow and wanted() and (follower in followers or not follower.empty()):
+                try:
+                    async with asyncio.timeout(_LOOK_SECONDS):
+                        record = await follower.get()
+                except TimeoutError:
+                    continue
+                yield record
         finally:
-            self._followers[name].discard(follower)
+            followers.discard(follower)

@@ -9,6 +9,7 @@ from lambda_emulator.http.screening import API_LIMITS, Hosts
 from lambda_emulator.http.server import Server
 from lambda_emulator.platform.logs import LogRecord
 from lambda_emulator.service.api import ServiceApi
+from lambda_emulator.service.durable import DurableRunner
 from lambda_emulator.service.log import FunctionLogs
 from lambda_emulator.service.service import Service
 from lambda_emulator.service.settings import Settings
@@ -25,7 +26,8 @@ class Running:
         self._tell = settings.on_log
         self.settings = replace(settings, on_log=self._log)
         self.service = Service(self.settings)
-        handler = ServiceApi(self.service, self._logs).handle
+        self._durable = DurableRunner(self.settings, self.service) if settings.durable else None
+        handler = ServiceApi(self.service, self._logs, self._durable).handle
         self._server = Server(handler, limits=API_LIMITS, hosts=Hosts(settings.allowed_hosts))
 
     def _log(self, name: str, record: LogRecord) -> None:
@@ -41,6 +43,9 @@ class Running:
         try:
             await self._server.start(self.settings.host, self.settings.port)
             self.service.endpoint = self.service.runtimes.endpoint = self.endpoint
+            if self._durable is not None:
+                await self._durable.start(self.endpoint)
+                self.service.runtimes.durable_endpoint = self._durable.url
             await self.service.__aenter__()
         except BaseException:
             await self.close()
@@ -58,4 +63,6 @@ class Running:
     async def close(self) -> None:
         """Stop everything; no process and no temporary folder is left."""
         await self._server.stop()
+        if self._durable is not None:
+            await self._durable.close()
         await self.service.close()

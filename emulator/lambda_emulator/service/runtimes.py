@@ -44,7 +44,8 @@ def check_runtime(name: str) -> None:
 class Runtimes:
     """Makes a ``Function`` of a configuration; ``folder`` is for what functions share.
 
-    ``endpoint`` is the URL of the API, which functions call unless they are told another one.
+    ``endpoint`` is the URL of the API, which functions call unless they are told another one;
+    durable functions call that of their runner, ``durable_endpoint``, if there is one.
     """
 
     def __init__(self, settings: Settings, archives: Archives, folder: Path) -> None:
@@ -54,6 +55,7 @@ class Runtimes:
         self._pythons: dict[str, Path] = {}
         self._told: set[str] = set()
         self.endpoint = ""
+        self.durable_endpoint = ""
 
     async def prepare(self, configuration: Document) -> None:
         """Do what takes time before the function is started for the first time.
@@ -81,6 +83,8 @@ class Runtimes:
             command = _provided_command(task_root, opt)
         else:
             command = self._python_command(version, configuration)
+        if "DurableConfig" in configuration and self.durable_endpoint:
+            inherited["AWS_ENDPOINT_URL_LAMBDA"] = self.durable_endpoint
         snapshot = configuration.get("SnapStart", {}).get("ApplyOn") == "PublishedVersions"
         published = configuration["Version"] != "$LATEST"
         managed = configuration.get("CapacityProviderConfig")

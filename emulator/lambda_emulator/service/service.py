@@ -18,9 +18,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from lambda_emulator.apis.errors import invalid, not_found
+from lambda_emulator.apis.errors import ApiError, invalid, not_found
 from lambda_emulator.ground.counts import Counts
 from lambda_emulator.names import parse_function
+from lambda_emulator.project.errors import RunError, UsageError
 from lambda_emulator.service.archives import Archives
 from lambda_emulator.service.concurrency import Concurrency
 from lambda_emulator.service.fleets import Fleets
@@ -100,6 +101,8 @@ class Service:
 
     async def _resume(self, document: Document) -> None:
         """Do again for a function what runs between calls."""
+        for configuration in document["versions"].values():
+            await self._prepare(configuration)
         if document.get("reserved") is not None:
             self.concurrency.reserved[document["name"]] = document["reserved"]
         for qualifier in document["urls"]:
@@ -187,8 +190,24 @@ class Service:
     # what runs
 
     def _saved(self, name: str, what: str) -> None:
-        self.fleets.retire(name, LATEST)
-        self.settings.say(f"{name}: reloaded: {what}")
+        self.spawn(self._reload(name, what))
+
+    async def _reload(self, name: str, what: str) -> None:
+        document = self.functions.get(name)
+        if document is None:
+            return
+        if await self._prepare(document["versions"][LATEST]):
+            self.fleets.retire(name, LATEST)
+            self.settings.say(f"{name}: reloaded: {what}")
+
+    async def _prepare(self, configuration: Document) -> bool:
+        """Do what takes time before a version can start; say why if that fails."""
+        try:
+            await self.runtimes.prepare(configuration)
+        except (UsageError, RunError) as error:
+            self.settings.say(f"{configuration['FunctionName']}: {error}")
+            return False
+        return True
 
     def map_again(self, identifier: str) -> None:
         """Have an event source mapping do what its document says now."""
@@ -200,7 +219,11 @@ class Service:
         if wanted is None:
             return
         number = wanted["RequestedProvisionedConcurrentExecutions"]
-        reason = await self.fleets.provision(self.version(document, qualifier), number)
+        try:
+            configuration = self.version(document, qualifier)
+        except ApiError:
+            return  # it has been deleted meanwhile
+        reason = await self.fleets.provision(configuration, number)
         if document["provisioned"].get(qualifier) is not wanted:
             return  # it has been changed meanwhile
         wanted["Status"] = "FAILED" if reason else "READY"

@@ -24,7 +24,8 @@ class Settings:
     ``state`` is the folder that keeps all (None: a temporary one). ``port`` is that of the API (0:
     a free one). ``concurrency`` is the account's limit. ``time_scale`` is how many of Lambda's
     seconds pass in one, where it waits. ``inherited`` are the variables that every function gets.
-    ``awslambdaric`` runs Python functions on AWS's runtime. ``say`` tells the
+    ``awslambdaric`` runs Python functions on AWS's runtime,
+    ``durable`` starts the runner of durable functions. ``say`` tells the
     developer something, ``on_log`` is called with a function's name and each of its log records.
     """
 
@@ -38,5 +39,6 @@ class Settings:
     time_scale: float = 1.0
     inherited: Mapping[str, str] = field(default_factory=dict)
     awslambdaric: bool = False
+    durable: bool = False
     say: Callable[[str], None] = _nothing
     on_log: Callable[[str, LogRecord], None] = _no_log

@@ -72,7 +72,7 @@ class Target:
             invocation.stream.abandon()
 
     def send(self, event: object, **options: Any) -> None:
-        """Invoke and wait for nothing."""
+        """Invoke and return at once."""
         self._check_tenant(options.get("tenant_id"))
         self._calls.send(self, event, options)
 

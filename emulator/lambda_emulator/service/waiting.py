@@ -92,6 +92,7 @@ class Waiting:
             target.qualifier,
             encode_event(event),
             client_context=options.get("client_context"),
+            request_id=options.get("request_id"),
             trace_id=options.get("trace_id"),
             tenant_id=options.get("tenant_id"),
         )

@@ -2,21 +2,21 @@
 
 Theory of operation
 -------------------
-Lambda names a number, AWS_LAMBDA_MAX_CONCURRENCY, and the runtime keeps as many polls open. The
-process that Lambda starts is the *supervisor*: it forks *workers*, which initialise the function
-and serve its invocations, starts another for one that has died, and answers what that one had in
-hand. How many workers there are, and how many polls each of them has, is the *mode*:
+Lambda sets AWS_LAMBDA_MAX_CONCURRENCY, and the runtime keeps that number of polls open. The process
+that Lambda starts is the *supervisor*. It forks *workers*, which initialise the function and serve
+its invocations. When a worker dies, the supervisor answers its invocations in flight and starts
+another worker. The *mode* decides how many workers there are, and how many polls each of them has:
 
-    processes   a worker for each poll, each with an init of its own, as on AWS's Python runtime
-    preload     the same, but forked after one init, which the supervisor does
+    processes   a worker for each poll, each runs init itself, as on AWS's Python runtime
+    preload     the same, but the supervisor runs init once, before it forks the workers
     threads     one worker, a thread for each poll
     async       one worker, one event loop, a task for each poll
 
-LAMBDA_RUNTIME_CONCURRENCY names it; without it, async handlers and ASGI applications are served by
-async, everything else by processes. What the handler is, only its import tells: so the first worker
-is started alone, and says its mode before it asks for its first event. Source: "Python
-runtime for Lambda Managed Instances" and "Understanding the Lambda Managed Instances execution
-environment" in the AWS Lambda Developer Guide.
+LAMBDA_RUNTIME_CONCURRENCY sets the mode. Without it, async serves async handlers and ASGI
+applications, and processes serves everything else. Only the import shows the kind of the handler:
+so the first worker starts alone, and reports its mode before it asks for its first event. Source:
+"Python runtime for Lambda Managed Instances" and "Understanding the Lambda Managed Instances
+execution environment" in the AWS Lambda Developer Guide.
 """
 
 import posix
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 def run(address: str) -> "NoReturn":
     """Serve the function's invocations, as many at once as Lambda asks for.
 
-    Runs in the supervisor, and then in every worker; each ends here, without the interpreter's own
-    end, which would wait for the threads of the user's: another process is to take its place.
+    Runs in the supervisor, and then in every worker. After an error both end here with ``_exit``:
+    the interpreter's own shutdown would wait for the user's threads, and delay the next process.
     """
     try:
         _run(address)
@@ -52,7 +52,7 @@ def run(address: str) -> "NoReturn":
 
 def _run(address: str) -> "NoReturn":
     if not settings.get("AWS_LAMBDA_LOG_FORMAT"):
-        logs.json_format = True  # managed instances have no other
+        logs.json_format = True  # managed instances have no other format
     client = loop.client_at(address)
     output_lock = output.OutputLock(processes=True)
     output.install_streams(output_lock)
@@ -71,7 +71,7 @@ def _run(address: str) -> "NoReturn":
 
 
 def _log_start(polls: int) -> None:
-    """The record that awslambdaric begins with at this level."""
+    """Log the record with which awslambdaric begins at this level."""
     if logs.level == "DEBUG":
         logs.log(
             10,

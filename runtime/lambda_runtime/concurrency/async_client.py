@@ -1,4 +1,4 @@
-"""One poll's client on an event loop, and how a handler is run and answered there."""
+"""One poll's client on an event loop; it runs the handler there and sends the answer."""
 
 import asyncio
 
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 
 
 class AsyncClient(ManagedClient):
-    """One poll's client. What gives an answer is to be awaited."""
+    """One poll's client. Await the methods that send an answer."""
 
     def __init__(
         self, address: str, slot: "Slot", share: "Share", event_loop: asyncio.AbstractEventLoop
     ) -> None:
-        super().__init__(address, slot)  # that connection is for streamed responses
+        super().__init__(address, slot)  # its connection is for streamed responses
         self._async_connection = AsyncConnection(address, event_loop, slot, share)
         self._pipelined: asyncio.Future[Reply] | None = None
         self._answered = False
         self.in_user_code = False
-        """Whether the handler is at work, or what it has returned."""
+        """Whether the handler runs, or the awaitable or stream that it has returned."""
         self.interruption: deadline.DeadlineExceeded | None = None
         """The error for which the handler has been cancelled."""
 
@@ -47,20 +47,20 @@ class AsyncClient(ManagedClient):
         return handle(self, handler, invocation)
 
     def has_pipelined(self) -> bool:
-        """Whether the next event has been asked for, and the reply not been waited for yet."""
+        """Whether the next poll was sent with an answer, and its reply is not awaited yet."""
         return self._pipelined is not None
 
     def close(self) -> None:
-        """Wait for no event any more."""
+        """Stop waiting for an event."""
         self._async_connection.close()
 
     def next_reply(self) -> "asyncio.Future[Reply] | None":
-        """The reply to the request for the next event, if that has been sent with an answer."""
+        """The reply to the poll that was sent along with an answer; None if none was."""
         reply, self._pipelined = self._pipelined, None
         return reply
 
     async def ask(self) -> "asyncio.Future[Reply]":
-        """Send the request for the next event, and come back with its reply to be.
+        """Send the request for the next event, and return the future of its reply.
 
         Raises OSError.
         """
@@ -78,11 +78,11 @@ class AsyncClient(ManagedClient):
         return invocation
 
     def is_arriving(self) -> bool:
-        """Whether an event has begun to arrive, which is then to be received."""
+        """Whether an event has begun to arrive; then it must be received."""
         return self._async_connection.is_readable()
 
     def detach_after_fork(self) -> None:
-        """In a child process: hold nothing of the connection, which is the parent's."""
+        """In a child process: let go of the connection, which belongs to the parent."""
         super().detach_after_fork()
         self._async_connection.detach()
 
@@ -111,13 +111,13 @@ class AsyncClient(ManagedClient):
         return self._answered
 
     def recover(self, invocation: Invocation, error: BaseException) -> "Answer":
-        """As a ManagedClient does it. Raises the error if that cannot be done in this process."""
+        """Do as ManagedClient does. Raises the error if this process cannot answer with it."""
         if self.has_pipelined() and not self._answered:
-            raise error  # the connection waits for the next event, and takes no second answer
+            raise error  # the connection waits for the next event and takes no second answer
         return super().recover(invocation, error)
 
     async def fail_upload(self, invocation: Invocation, error_type: str, document: bytes) -> None:
-        """End a response that has begun with an error; if it cannot take one, answer with it."""
+        """End a begun response with the error, or answer with it if that is not possible."""
         assert invocation.upload is not None
         if not await invocation.upload.afail(error_type, document):
             await self._answer_instead(invocation, error_type, document)
@@ -133,7 +133,7 @@ class AsyncClient(ManagedClient):
         )
 
     async def _send(self, message: bytes, following: bytes) -> Reply:
-        """Send an answer, and with it the request for the next event, if that is to be sent."""
+        """Send an answer, and along with it the request for the next event, unless it is empty."""
         if not following or self._pipelined is not None:
             (alone,) = await _undisturbed(self._async_connection.send, message)
             return await _reply_to(alone)
@@ -148,7 +148,7 @@ class AsyncClient(ManagedClient):
         return reply
 
     def _forget_pipelined(self) -> None:
-        """The connection ends with the answer, and the request for the next event is lost on it."""
+        """The connection ends with the answer, so the request for the next event is lost."""
         if self._pipelined is not None:
             self._pipelined.add_done_callback(forget)
             self._pipelined = None
@@ -157,9 +157,9 @@ class AsyncClient(ManagedClient):
 async def _undisturbed(
     work: "Callable[P, Awaitable[T]]", *arguments: "P.args", **named: "P.kwargs"
 ) -> "T":
-    """The result of the work, which is repeated when user code cancels it.
+    """Do the work, again if user code cancels it, and return its result.
 
-    It is too late to cancel: the invocation must be answered.
+    At this point the invocation must be answered, so cancelling comes too late.
     """
     while True:
         try:
@@ -173,19 +173,19 @@ async def _reply_to(reply: "asyncio.Future[Reply]") -> Reply:
     try:
         return await reply
     except asyncio.CancelledError:
-        return reply.result()  # it is there: see _PendingReply
+        return reply.result()  # it has arrived: see _PendingReply
 
 
 def forget(reply: "asyncio.Future[Reply]") -> None:
-    """Have asyncio not complain that nobody looks at what became of it."""
+    """Keep asyncio from warning that nobody retrieved the exception."""
     reply.exception()
 
 
 @guards_user_code
 async def handle(client: AsyncClient, handler: "Handler", invocation: Invocation) -> None:
-    """What ``loop.handle_event_request`` is, on the event loop, with an AsyncClient.
+    """Do what ``loop.handle_event_request`` does, on the event loop, with an AsyncClient.
 
-    A SystemExit is answered like any other error: the other invocations go on.
+    Answers a SystemExit like any other error: the other invocations go on.
     """
     try:
         invocation_context = context.make(invocation)
@@ -225,13 +225,13 @@ async def handle(client: AsyncClient, handler: "Handler", invocation: Invocation
 
 async def wait_for_answer(answer: "Answer") -> None:
     """Wait until the answer has been given."""
-    # Libraries wrap what gives answers, and may leave out what that returns.
+    # Libraries wrap the methods that answer, and some wrappers return nothing.
     if answer is not None and handlers.is_awaitable(answer):
         await answer
 
 
 def _cause(client: AsyncClient, error: BaseException) -> BaseException:
-    """The error to answer with: for a cancellation at the deadline, that."""
+    """The error to answer with: DeadlineExceeded if the deadline caused the cancellation."""
     # Not isinstance: it asks the object for its class, which may raise.
     if client.interruption is None or not issubclass(type(error), asyncio.CancelledError):
         return error

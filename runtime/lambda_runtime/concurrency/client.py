@@ -1,8 +1,8 @@
-"""The Runtime API for a process that must not give up at the first fault: others depend on it.
+"""The Runtime API for a process with several invocations: it does not give up at the first fault.
 
 Where one invocation runs at a time, a process that has lost the Runtime API ends, and the platform
-starts another. Here that would cost every invocation under way. So a poll that fails is tried
-again, and so is an answer: the platform takes one answer for each request id, and refuses a second.
+starts another. Here that would cost every invocation under way. So this client repeats polls and
+answers that fail: the platform takes one answer for each request id, and refuses a second.
 """
 
 import posix
@@ -36,30 +36,30 @@ PAUSES = (0.1, 0.2, 0.4, 0.8)
 """Seconds between the attempts; after the last of them the Runtime API counts as lost."""
 
 _HAS_ANSWER = (400, 403, 410)
-"""What the platform says to a second answer."""
+"""Statuses with which the platform refuses a second answer."""
 
 _TRUNCATED = "Runtime.TruncatedResponse"
 
 _SUPERVISOR_SECONDS = 5
 
 _LATE = (SystemExit, DeadlineExceeded)
-"""What need not be told of again when it comes after the answer."""
+"""Errors that need no log record when they come after the answer."""
 
 GRACE_SECONDS = 0.01
-"""How long an event may be on its way between the platform and a process that drains."""
+"""How long a process that drains waits for an event which the platform may have sent already."""
 
 
 class PersistentClient(LambdaRuntimeClient):
-    """Gives an answer again when it does not know whether it has arrived."""
+    """Repeats an answer when it does not know whether the first one has arrived."""
 
     def __init__(self, address: str) -> None:
         super().__init__(address)
         self.draining = False
-        """Whether nothing is to be tried again, as the process has to end."""
+        """Whether the process must end, so that nothing is tried again."""
         self._perhaps_answered = False
 
     def check_reply(self, kind: str, invoke_id: str, size: int, reply: "Reply") -> None:
-        """Take the Runtime API's reply to an answer; that there was one before is no refusal."""
+        """Check the reply to an answer; a repeated answer may be refused as the second one."""
         if not (self._perhaps_answered and reply.status in _HAS_ANSWER):
             super().check_reply(kind, invoke_id, size, reply)
 
@@ -74,7 +74,7 @@ class PersistentClient(LambdaRuntimeClient):
                     return super()._answer(kind, invoke_id, body, content_type, extra)
                 except RuntimeApiError as error:
                     if error is not self.failure:
-                        raise  # by others
+                        raise  # user code or a library has raised it
                     time.sleep(self._pause(pauses, error, f"sending the {kind} again", invoke_id))
                     self._perhaps_answered = True
         finally:
@@ -83,7 +83,7 @@ class PersistentClient(LambdaRuntimeClient):
     def _pause(
         self, pauses: "Iterator[float]", error: RuntimeApiError, what: str, invoke_id: str
     ) -> float:
-        """How long to wait before the next attempt. Raises the error if there is to be none."""
+        """Seconds to wait before the next attempt. Raises the error if there is none."""
         pause = 0.0 if self.draining or error.status >= 500 else next(pauses, 0.0)
         if not pause:
             raise error
@@ -92,12 +92,12 @@ class PersistentClient(LambdaRuntimeClient):
 
 
 class SupervisorClient(PersistentClient):
-    """For answers in the place of a worker that has died; it may have answered already."""
+    """Answers in place of a worker that has died, and that may have answered already."""
 
     def __init__(self, address: str) -> None:
         super().__init__(address)
         self._perhaps_answered = True
-        # Nothing is frozen where several invocations run at once, and workers wait for it.
+        # A timeout, as managed instances are never frozen, and workers wait for the supervisor.
         self._connection.timeout = _SUPERVISOR_SECONDS
 
 
@@ -117,7 +117,7 @@ class ManagedClient(PersistentClient):
 
     @property
     def waiting(self) -> bool:
-        """Whether it waits for an event."""
+        """Whether this poll waits for an event."""
         return self._slot.state == WAITING
 
     @waiting.setter
@@ -126,28 +126,28 @@ class ManagedClient(PersistentClient):
 
     @property
     def has_in_flight(self) -> bool:
-        """Whether an event has come, or begun to come, that is not answered yet."""
+        """Whether an event has arrived, or begun to arrive, and has no answer yet."""
         return bool(self._slot.in_flight)
 
     def beat(self) -> None:
-        """Give the process's sign of life; for the first of its clients."""
+        """Give the process's sign of life. Only its first client does this."""
         self._slot.beat()
 
     def give_up(self) -> None:
         """End this poll, and this process when its other polls are over.
 
-        The supervisor starts another worker now. It also answers what is in flight here, as nobody
-        else can.
+        The supervisor starts another worker now. It also answers the invocation in flight here,
+        which this process cannot answer.
         """
         self._slot.state = HELPLESS if self._slot.in_flight else OVER
-        # It wakes for this signal, and looks.
+        # The signal wakes the supervisor, which then looks at the slot.
         posix.kill(posix.getppid(), _signal.SIGCHLD)
 
     def wait_next_invocation(self) -> Invocation:
-        """The next event; waits for it without limit.
+        """Wait without limit for the next event, and return it.
 
-        Raises RuntimeApiError when several attempts in a row have failed, or when draining. What
-        others raise meanwhile (a signal's handler, another thread) is logged, and the wait goes on.
+        Raises RuntimeApiError when several attempts in a row have failed, or when draining. Logs
+        what a signal handler or another thread raises here meanwhile, and goes on waiting.
         """
         pauses = iter(PAUSES)
         while True:
@@ -169,19 +169,19 @@ class ManagedClient(PersistentClient):
                 return invocation
 
     def pause_polls(self, pauses: "Iterator[float]", error: RuntimeApiError) -> float:
-        """How long to wait before the next poll, after one that has failed.
+        """Seconds to wait before the next poll, after one that has failed.
 
-        Raises RuntimeApiError when there is to be none.
+        Raises RuntimeApiError when there is no next poll.
         """
-        # A poll may be refused for a moment, while an answer that was is not wanted again.
+        # Drop the status: a refused poll is tried again, a refused answer is not.
         return self._pause(pauses, RuntimeApiError(str(error)), "asking again", "")
 
     def settle(self) -> None:
-        """The last event's invocation has its answer: nobody else has to give one."""
+        """The last invocation has its answer: the supervisor need not give one."""
         self._slot.clear()
 
     def next_event(self) -> Invocation | None:
-        """The next event, as ``wait_next_invocation``; None when draining, if none is arriving."""
+        """Wait for the next event; when draining, return None unless one is arriving."""
         if self.draining:
             if not self._connection.following:
                 return None
@@ -192,25 +192,25 @@ class ManagedClient(PersistentClient):
         return self.wait_next_invocation()
 
     def detach_after_fork(self) -> None:
-        """In a child process that a handler has forked: hold nothing of the connection.
+        """In a child process that a handler has forked: close the connection.
 
-        Otherwise the platform would not see the end of this worker, and give it another event.
+        Otherwise the platform would not notice the end of this worker, and send it another event.
         """
         self._connection.close()
 
     def drain(self) -> None:
-        """The process drains: have this event be the last, and no other be asked for."""
+        """The process drains: this event is the last, and the client asks for no other."""
         self.draining = True
         self.pipeline_next = False
 
     def is_arriving(self) -> bool:
-        """Whether an event has begun to arrive, which is then to be received."""
+        """Whether an event has begun to arrive; then it must be received."""
         return self._connection.is_receiving()
 
     def stop_waiting(self) -> None:
-        """End the wait for an event, if there is one and none is arriving.
+        """End the wait for an event, if this poll waits and none is arriving.
 
-        Whoever waits gets a RuntimeApiError; who has just received an event does not notice.
+        A thread that waits gets a RuntimeApiError; one that has just received an event gets none.
         """
         if self.waiting and not self.is_arriving():
             self._connection.shutdown()
@@ -218,7 +218,7 @@ class ManagedClient(PersistentClient):
     def post_init_error(
         self, error_response_data: dict[str, object], error_type_override: str | None = None
     ) -> None:
-        """Report that the function could not be initialised, if nobody else has."""
+        """Report that the function could not be initialised, unless another worker has done so."""
         try:
             super().post_init_error(error_response_data, error_type_override)
         except RuntimeApiError as error:
@@ -226,30 +226,30 @@ class ManagedClient(PersistentClient):
                 raise
 
     def fail_upload(self, invocation: Invocation, error_type: str, document: bytes) -> "Answer":
-        """End a response that has begun with an error; if it cannot take one, answer with it."""
+        """End a begun response with the error, or answer with it if that is not possible."""
         assert invocation.upload is not None
         if not invocation.upload.fail(error_type, document):
             self._answer_instead(invocation, error_type, document)
         return None
 
     def on_upload_lost(self, invocation: Invocation) -> "Answer":
-        """The connection is gone that a response was on: answer, if nobody has seen any of it."""
+        """A response's connection broke: answer with an error, if the caller has seen nothing."""
         error = {"errorMessage": "the response was lost", "errorType": _TRUNCATED}
         return self._answer_instead(invocation, _TRUNCATED, payload.encode(error))
 
     def check_reply(self, kind: str, invoke_id: str, size: int, reply: "Reply") -> None:
-        """Take the Runtime API's reply to an answer; a refusal, whatever it is, is logged."""
+        """Check the Runtime API's reply to an answer, and log every refusal."""
         try:
             super().check_reply(kind, invoke_id, size, reply)
         except RuntimeApiError as error:
             warn(str(error), invoke_id)
 
     def has_answered(self) -> bool:
-        """Whether the last event has been answered, and the Runtime API has said so."""
+        """Whether the last event has been answered, and the Runtime API has confirmed it."""
         return super().has_answered() and self._connection.interruption is None
 
     def recover(self, invocation: Invocation, error: BaseException) -> "Answer":
-        """An error has come of the runtime's own work: answer with it, unless there is an answer.
+        """The runtime itself has failed: answer with this error, unless there is an answer.
 
         Raises what ``post_invocation_error`` raises.
         """
@@ -269,7 +269,7 @@ class ManagedClient(PersistentClient):
             self._perhaps_answered = False
 
     def end_upload(self, upload: "Upload") -> None:
-        """See that the streamed response is not left open: nothing else may be sent into it."""
+        """Close a streamed response that is still open, so that nothing else gets into it."""
         if upload.fileno() >= 0:
             upload.abort()
 

@@ -1,8 +1,8 @@
 """One process, one event loop, a task for each poll: for async handlers and ASGI applications.
 
-Each invocation has a task of its own, in which also its answer is sent; it starts with a copy of
-the context that init has left. No task waits for an event: user code that looks at all tasks, to
-wait for them or to cancel them, finds those of invocations under way, and none that never ends.
+Each invocation has its own task, which also sends the answer. It starts with a copy of the context
+that init has left. No task waits for an event: user code that waits for all tasks, or cancels them,
+finds the tasks of invocations under way, and none that never ends.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ def serve(address: str, slots: "list[Slot]", handler: "Handler", sender: "Sender
 
 
 class Server:
-    """The polls on the environment's event loop, and when they are to end."""
+    """Runs the polls on the environment's event loop, and ends them."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Server:
         self._is_to_retire = is_to_retire
         self.event_loop = event_loop
         self.handler = handler
-        # What init has set in context variables holds for every invocation, and only that.
+        # Every invocation starts with the context variables that init has set, and no others.
         self.context = copy_context()
         self._polls = [Poll(self, client) for client in clients]
         self._draining = False
@@ -91,22 +91,22 @@ class Server:
         try:
             self.event_loop.run_forever()
         except (SystemExit, KeyboardInterrupt) as leaving:
-            # The loop lets these two through whoever raised them.
+            # The event loop lets these two through, from any task or callback.
             if process.is_terminated:
                 aio.cancel(self.event_loop, [poll.task for poll in self._polls if poll.task])
                 raise
-            # A task that some handler has started may not end the others' process.
+            # A task that a handler has started must not end the process of the other invocations.
             last_resort.log(leaving)
 
     def create_task(self, work: "Coroutine[Any, Any, T]") -> "asyncio.Task[T]":
-        """A task that starts with what init has left in context variables.
+        """A task that starts with the context variables that init has left.
 
-        Not from the factory that user code may have set, which may fail: nobody would answer.
+        Ignores a task factory of user code: it may fail, and the invocation would get no answer.
         """
         return Task(work, loop=self.event_loop, context=self.context.copy())
 
     def poll_next(self, poll: "Poll") -> None:
-        """The poll has nothing in flight: on with its next event, if there is to be any."""
+        """The poll has nothing in flight: wait for its next event, or end it when draining."""
         poll.is_open = not self._draining or poll.client.has_pipelined()
         if poll.is_open:
             poll.start()
@@ -116,14 +116,14 @@ class Server:
             self.stop_if_over()
 
     def cancel(self, invocation: Invocation, error: deadline.DeadlineExceeded) -> None:
-        """Cancel the invocation's handler, if it is at work, and answer with this error."""
+        """Cancel the invocation's handler, if it is running, and answer with this error."""
         task = under_way.runners.get(invocation)
         for poll in self._polls:
             if poll.task is task:
                 poll.cancel(error)
 
     def fail(self, error: BaseException) -> None:
-        """This process is to be replaced: end what has been begun, and then the process."""
+        """Finish what is in flight, then end with the error: another process replaces this one."""
         self._failure = self._failure or error
         self._drain()
 
@@ -133,7 +133,7 @@ class Server:
             self.event_loop.stop()
 
     def _beat(self, seconds: float) -> None:
-        """Give a sign of life now and then."""
+        """Give a sign of life every few ``seconds``."""
         self._polls[0].client.beat()
         if self._is_to_retire():
             self._drain()
@@ -146,7 +146,7 @@ class Server:
         return self._draining and not any(poll.is_open for poll in self._polls)
 
     def _drain(self) -> None:
-        # Perhaps in a signal handler, somewhere in the middle of the loop's work.
+        # This may run in a signal handler, in the middle of the event loop's work.
         self._draining = True
         for poll in self._polls:
             poll.client.drain()
@@ -163,9 +163,9 @@ class Server:
 def _callback(
     method: "Callable[Concatenate[Poll, P], None]",
 ) -> "Callable[Concatenate[Poll, P], None]":
-    """A poll's method that the event loop calls.
+    """Wrap a poll's method that the event loop calls.
 
-    Nobody would handle an exception there, and the poll would be lost: so it ends the process.
+    The event loop would only log an exception, and the poll would be lost: so it ends the process.
     """
 
     def call(poll: "Poll", /, *arguments: "P.args", **named: "P.kwargs") -> None:
@@ -186,7 +186,7 @@ class Poll:
         self._server = server
         self.client = client
         self.task: asyncio.Task[None] | None = None
-        """Of the invocation that is under way."""
+        """The task of the invocation under way."""
         self.is_open = True
         """Whether it waits for an event or has one in flight."""
         self._asking: asyncio.Task[asyncio.Future[Reply]] | None = None
@@ -204,21 +204,21 @@ class Poll:
             self._wait_for(reply)
 
     def stop_waiting(self) -> None:
-        """The process drains: wait for no event, unless one is arriving."""
+        """The process drains: stop waiting for an event, unless one is arriving."""
         if self.client.waiting and not self.client.is_arriving():
             self.is_open = self.client.waiting = False
             if self._asking is not None:
                 self._asking.cancel()
-            self.client.close()  # others may take long yet, and no event is to come here
+            self.client.close()  # other polls may take long, and no event must arrive here
 
     def cancel(self, error: deadline.DeadlineExceeded) -> None:
-        """Cancel the handler, if it is at work, and answer with this error."""
+        """Cancel the handler, if it is running, and answer with this error."""
         if self.client.in_user_code and self.task is not None:
             self.client.interruption = error
             self.task.cancel()
 
     def break_down(self, error: BaseException) -> None:
-        """This poll cannot go on: somebody else has to answer for it, and the process to end."""
+        """This poll cannot go on: the supervisor must answer for it, and this process must end."""
         try:
             self.is_open = False
             self.client.give_up()
@@ -234,7 +234,7 @@ class Poll:
             self._wait_for(asking.result())
         except asyncio.CancelledError:
             if self.is_open:
-                self._server.poll_next(self)  # user code has cancelled all tasks
+                self._server.poll_next(self)  # user code has cancelled every task
         except TRANSPORT_ERRORS as failure:
             self._retry_poll(self.client.connection_lost("next", failure))
 
@@ -285,7 +285,7 @@ class Poll:
             self.task = None
             self._server.poll_next(self)
         else:
-            self._serve(invocation)  # it has been cancelled before it could begin
+            self._serve(invocation)  # user code has cancelled the task before it began
 
     async def _handle(self, client: AsyncClient, invocation: Invocation) -> None:
         under_way.begin_beside(invocation, self.task)

@@ -1,12 +1,12 @@
-"""The connections of a worker that its supervisor holds too, to read what the worker has not.
+"""The supervisor shares a worker's connections, to read the events that a dead worker has not.
 
-Where a process has many polls, it dies in the middle of them: events have been sent to it at which
-it has not looked. Nobody but the platform knows of them, and their callers would wait for the
-timeout. So every connection on which events come is given to the supervisor as well, and from a
-worker that has died it reads what is left there.
+A process with many polls dies in the middle of them: the platform has sent it events that it has
+not read. Only the platform knows of them, and their callers would wait for the timeout. So a worker
+gives the supervisor every connection on which events arrive. When the worker dies, the supervisor
+reads the rest.
 
-A connection is read from the beginning of a reply, or not at all: what is in the middle of an event
-is its caller's to choose.
+It reads a connection from the beginning of a reply, or not at all: the caller chooses the bytes in
+the middle of an event, and could forge a reply there.
 """
 
 import sys
@@ -33,23 +33,23 @@ _RETIRE = b"r"
 _RECEIVE = 256 * 1024
 
 _SECONDS = 2.0
-"""How long an event may be on its way to a worker that has died."""
+"""How long the supervisor waits for an event that is on its way to a dead worker."""
 
 
 class Sender:
     """The worker's side of the channel.
 
-    It gives connections to the supervisor, and hears from it when another process takes over.
+    It gives connections to the supervisor, and learns from it that another process takes over.
     """
 
     def __init__(self, channel: _socket.socket) -> None:
         self._channel = channel
 
     def give(self, number: int, connection: int) -> None:
-        """Give the descriptor of the connection that the slot of this number has from now on.
+        """Share the descriptor of the connection that the slot with this number uses from now on.
 
-        It has to be shut down to be closed. Never waits: if there is no room, the supervisor has
-        none, and events of a dead worker are left to the platform.
+        Closing it is then not enough: it must be shut down. Never waits: without room in the
+        channel the supervisor gets no descriptor, and leaves a dead worker's event to the platform.
         """
         rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, connection.to_bytes(_FD_SIZE, _ORDER))
         flags = _socket.MSG_DONTWAIT | _socket.MSG_NOSIGNAL
@@ -67,7 +67,7 @@ class Sender:
 
 
 class Receiver:
-    """In the supervisor: what one worker has given through this channel."""
+    """The supervisor's side of the channel: the connections that one worker has given."""
 
     def __init__(self, channel: _socket.socket) -> None:
         self._channel = channel
@@ -91,17 +91,17 @@ class Receiver:
         try:
             self._channel.send(_RETIRE)
         except OSError:
-            pass  # it has died
+            pass  # the worker has died
 
     def close(self) -> None:
-        """Hold nothing any more."""
+        """Close the channel and all connections."""
         self._channel.close()
         for connection in self._connections.values():
             connection.close()
         self._connections.clear()
 
     def leave(self, number: int) -> None:
-        """Hold this connection no longer, but leave it open: somebody else closes it."""
+        """Forget this connection, but leave it open: its ``Orphan`` closes it."""
         del self._connections[number]
 
     def _replace(self, number: int, connection: _socket.socket) -> None:
@@ -112,9 +112,10 @@ class Receiver:
 
 
 class Orphan:
-    """One connection of a worker that has died. ``known``: whose answer is somebody else's.
+    """One connection of a worker that has died.
 
-    The platform is told that nobody asks any more; what it has sent before is there to be read.
+    ``known`` are the request ids that the supervisor answers anyway. Shuts down the sending side,
+    so that the platform sends no more events; those sent before can still be read.
     """
 
     def __init__(self, connection: _socket.socket, reason: str, known: "Collection[str]") -> None:
@@ -128,17 +129,17 @@ class Orphan:
         try:
             connection.shutdown(_socket.SHUT_WR)
         except OSError:
-            pass  # it had been closed
+            pass  # it is closed already
 
     def expect(self, headers: "Mapping[str, str]") -> None:
-        """A reply with these headers: for ``ReplyReader``."""
+        """``ReplyReader`` calls this with the headers of each reply."""
         request_id = headers.get("lambda-runtime-aws-request-id")
         if request_id and request_id not in self._known:
             self._known.add(request_id)
             self._found.append((request_id, headers.get("lambda-runtime-invocation-id", "")))
 
     def read(self) -> "list[Ids]":
-        """The events that have come since the last time, which nobody has looked at."""
+        """The ids of the events that have arrived since the last call."""
         self._found = []
         try:
             while data := self.connection.recv(_RECEIVE):

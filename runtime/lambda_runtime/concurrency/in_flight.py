@@ -6,10 +6,10 @@ worker itself writes to its slots while it lives, so there is no lock.
 Theory of operation
 -------------------
 A poll may have two invocations in flight: the one whose answer is being sent, and the next one,
-which was requested together with that answer and has begun to arrive. So a slot has two entries. An
-event ``arrive``s when the head of the reply has been seen, before its bytes are taken from the
-connection: from then on the supervisor answers for it, whatever happens to the worker. ``record``
-makes it the one that is being handled, and ``clear`` forgets that one.
+which was requested together with that answer and has begun to arrive. So a slot has two entries.
+``arrive`` writes an event down as soon as the head of the reply has been seen, before its bytes are
+taken from the connection: from then on the supervisor answers for it if the worker dies. ``record``
+makes it the event that is being handled, and ``clear`` forgets that one.
 """
 
 import mmap
@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     Ids = tuple[str, str]
     """The request id and the invocation id ("" for none)."""
 
-# A slot: how many events there were (4 bytes), what the poll is at (1), signs of life (2), whether
-# an event is arriving (1), and two entries, each with how long the ids are (2), the deadline (8)
-# and the ids.
+# A slot: the number of events so far (4 bytes), the poll's state (1), the signs of life (2),
+# whether an event is arriving (1), and two entries: the ids' length (2), the deadline (8), the ids.
 _SIZE = 2048
 _STATE = 4
 _BEATS = 5
@@ -39,13 +38,13 @@ _HEAD = Struct("<HQ")
 _IDS = _HEAD.size
 _LATEST = (1 << 64) - 1
 
-# What a poll is at.
+# The states of a poll.
 BUSY = 0
-"""Anything but what follows: the handler, its answer, a pause."""
+"""None of the states below: it runs the handler, sends an answer or pauses."""
 WAITING = 1
 """Waiting for an event."""
 HELPLESS = 2
-"""Over, with an invocation in flight that the worker cannot answer: the supervisor does it."""
+"""Over, with an invocation in flight that the worker cannot answer: the supervisor answers it."""
 OVER = 3
 """Over: the worker ends when the other polls have nothing in flight either."""
 
@@ -59,7 +58,7 @@ class InFlightTable:
 
 
 class Slot:
-    """What one poll has brought, and what it is at."""
+    """The invocations of one poll, and its state."""
 
     def __init__(self, memory: mmap.mmap, at: int) -> None:
         self._memory = memory
@@ -90,7 +89,7 @@ class Slot:
             memory[start + _IDS : start + _IDS + length] = text
         else:
             length = 0
-        # Last: what it counts is there.
+        # The length comes last: it makes the entry valid.
         _HEAD.pack_into(memory, start, length, min(deadline_ms, _LATEST))
         _COUNT.pack_into(memory, self._events_at, self.events + 1 & 0xFFFFFFFF)
         memory[self._arriving_at] = 1
@@ -133,7 +132,7 @@ class Slot:
 
     @property
     def state(self) -> int:
-        """What the poll is at."""
+        """The poll's state."""
         return self._memory[self._state_at]
 
     @state.setter
@@ -148,7 +147,7 @@ class Slot:
 
     @property
     def in_flight(self) -> "list[tuple[Ids, int]]":
-        """What is not answered yet, with its deadline: Unix time in milliseconds, 0 for none."""
+        """The unanswered invocations, with deadlines: Unix time in milliseconds, 0 for none."""
         return [entry for start in self._entries if (entry := self._read(start)) is not None]
 
     # for the supervisor
@@ -159,7 +158,7 @@ class Slot:
         return bool(self._memory[self._arriving_at])
 
     def reset(self) -> None:
-        """Make it ready for another worker."""
+        """Empty the slot for another worker."""
         for start in self._entries:
             _LENGTH.pack_into(self._memory, start, 0)
         self._memory[self._arriving_at] = 0

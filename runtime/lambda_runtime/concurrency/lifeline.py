@@ -1,8 +1,8 @@
 """A pipe by which the kernel ends a worker with its supervisor, whatever user code has done.
 
-The supervisor has the one end; nothing is ever written. When it ends, whichever way, the kernel
-sends the owner of the other end the signal that was asked for: SIGKILL. A worker in a session of
-its own, one that is blocked and one that ignores every signal end with it all the same.
+The supervisor holds one end, and never writes to it. When the supervisor ends, for whatever reason,
+the kernel sends SIGKILL to the owner of the other end. So a worker also ends if it has moved to
+another session, is blocked or ignores every signal.
 """
 
 import fcntl
@@ -12,26 +12,26 @@ _SIGKILL = 9
 
 
 class Lifeline:
-    """Make it before the fork; then one process ``hold``s it, and the other is ``tied`` to it."""
+    """Make it before the fork. Then the supervisor calls ``hold``, and the worker ``tie``."""
 
     def __init__(self) -> None:
         self._end, self._held = posix.pipe()
 
     def hold(self) -> None:
-        """In the supervisor: the other process ends when this one does."""
+        """In the supervisor: keep the end whose closing ends the worker."""
         posix.close(self._end)
 
     def release(self) -> None:
-        """In the supervisor: the other process has ended; in a sibling: it is not ours."""
+        """Close the supervisor's end: in it after the worker's end, and in every other worker."""
         posix.close(self._held)
 
     def discard(self) -> None:
-        """There is no other process."""
+        """The fork has failed: close both ends."""
         self.hold()
         self.release()
 
     def tie(self) -> None:
-        """In the worker: end with the supervisor."""
+        """In the worker: end when the supervisor ends."""
         posix.close(self._held)
         fcntl.fcntl(self._end, fcntl.F_SETOWN, posix.getpid())
         fcntl.fcntl(self._end, fcntl.F_SETSIG, _SIGKILL)

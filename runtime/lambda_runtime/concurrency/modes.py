@@ -18,13 +18,13 @@ ASYNC = "async"
 
 ALL = (AUTO, PROCESSES, PRELOAD, THREADS, ASYNC)
 SHARED = (THREADS, ASYNC)
-"""The modes in which all invocations are in one process."""
+"""The modes in which one process runs all invocations."""
 
 
 def limit() -> int:
-    """How many invocations there may be at once.
+    """The greatest number of concurrent invocations.
 
-    Raises FaultException (``Runtime.InvalidSetting``), as all of this module do.
+    Raises FaultException (``Runtime.InvalidSetting``), as every function of this module does.
     """
     text = settings.get(LIMIT) or ""
     number = int(text) if text.isascii() and text.isdigit() else 0
@@ -37,7 +37,7 @@ def limit() -> int:
 
 
 def configured() -> str:
-    """The mode that the function's configuration names, AUTO if none."""
+    """The mode in the function's configuration, AUTO if there is none."""
     mode = settings.get(VARIABLE) or AUTO
     if mode not in ALL:
         raise _invalid(f"{VARIABLE} is {mode!r}: it may be {', '.join(ALL[:-1])} or {ALL[-1]}")

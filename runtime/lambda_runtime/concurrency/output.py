@@ -1,8 +1,8 @@
-"""Standard output and standard error of workers: whole lines, whoever writes beside them.
+"""Standard output and standard error of workers: whole lines, even if several workers write.
 
-A ``print`` is several writes, and a long line is several pieces for the kernel; where threads share
-a stream, or processes a pipe, other lines would come in between. So a line is kept until it is
-whole, and written while nobody else writes.
+A ``print`` is several writes, and the kernel splits a long line. Where threads share a stream, or
+processes a pipe, other lines would come in between. So a stream keeps a line until it is whole, and
+writes it under a lock.
 """
 
 import _thread
@@ -32,21 +32,21 @@ if TYPE_CHECKING:
     from lambda_runtime.runtime_api.client import Invocation
 
     _Writer = tuple[Invocation | None, int]
-    """An invocation, or none, and a thread."""
+    """An invocation (or None) and the identifier of a thread."""
 
 _PROVIDER = "_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET"
 
 _LONGEST = 60_000
-"""Bytes of a line on a pipe: whoever reads it may stop for good at a line over 64 KB."""
+"""Bytes of a line on a pipe: a reader may stop for good at a line over 64 KB."""
 
 _LONGEST_CHARS = _LONGEST // 4
 
 _LONGEST_BEGUN = 1024 * 1024
-"""Characters that are kept of a line which does not end."""
+"""Characters of an unfinished line that a stream keeps before it writes them."""
 
 _LONGEST_HOLD = 2.0
-"""Seconds after which a hold counts as lost. A thread may have been kept from ending its own, by an
-exception or a low recursion limit; lines that come in between are better than none."""
+"""Seconds after which a lock counts as lost. An exception or a low recursion limit may have kept
+its thread from releasing it; lines that come in between are better than none."""
 
 _own_stream = False
 
@@ -54,9 +54,9 @@ _all: "list[Lines]" = []
 
 
 def connect(output_lock: "OutputLock") -> None:
-    """Fetch a stream of this worker's own from the platform, if it offers that.
+    """Connect this worker to an output stream for it alone, if the platform offers one.
 
-    Then its ``output_lock`` no longer concerns other processes. Source: awslambdaric, which
+    Then the ``output_lock`` no longer locks out other processes. Source: awslambdaric, which
     connects every worker to that socket.
     """
     global _own_stream
@@ -78,9 +78,9 @@ def connect(output_lock: "OutputLock") -> None:
 
 
 class OutputLock:
-    """Lets one thread write at a time, and with ``processes`` one of the forked processes.
+    """Lets one thread write at a time; with ``processes``, one thread of all forked processes.
 
-    Make it before the forks. A context manager, which a signal handler may enter again.
+    Make it before the forks. It is a context manager that a signal handler may enter again.
     """
 
     def __init__(self, processes: bool) -> None:
@@ -112,10 +112,10 @@ class OutputLock:
             try:
                 self._lock.release()
             except RuntimeError:
-                pass  # it took too long, and others have a new one
+                pass  # this thread took too long, and the others use a new lock
 
     def stop_sharing(self) -> None:
-        """Lock out only this process's threads from here on."""
+        """From here on lock out the threads of this process only."""
         self._fd = -1
 
     def _lock_file(self, operation: int) -> None:
@@ -126,7 +126,7 @@ class OutputLock:
                 self.stop_sharing()  # user code has closed all descriptors
 
     def _renew(self) -> None:
-        # In a child, the thread that has it may not exist.
+        # In a child process, the thread that holds the lock may not exist.
         self._lock = _thread.RLock()
         self._depth = 0
 
@@ -144,7 +144,7 @@ class _RawFile(io.FileIO):
             while at < len(view):
                 written = super().write(view[at:])
                 if written is None:
-                    _wait_writable(self.fileno())  # somebody has made it non-blocking
+                    _wait_writable(self.fileno())  # user code has made it non-blocking
                 at += written or 0
             return at
 
@@ -156,9 +156,9 @@ def _wait_writable(fd: int) -> None:
 
 
 class Lines(io.TextIOWrapper):
-    """A text stream that writes only whole lines; what a line begins with waits for its end.
+    """A text stream that keeps the beginning of a line until its end, and writes whole lines only.
 
-    Lines of several invocations, and of threads that belong to none, are not mixed.
+    It never mixes the lines of different invocations, or of threads without an invocation.
     """
 
     def __init__(self, fd: int, output_lock: OutputLock, like: "TextIO | None") -> None:
@@ -169,7 +169,7 @@ class Lines(io.TextIOWrapper):
             line_buffering=True,
         )
         self._begun: dict[_Writer, str] = {}
-        # In a child process, what has been begun is the parent's to write.
+        # In a child process: the parent writes the lines that it has begun.
         process.in_child(self._begun.clear)
         _all.append(self)
 
@@ -190,13 +190,13 @@ class Lines(io.TextIOWrapper):
         return len(text)
 
     def close(self) -> None:
-        """Write what has been begun, and close."""
+        """Write the unfinished lines, and close."""
         if not self.closed:
             self.finish_lines(last=True)
         super().close()
 
     def finish_lines(self, last: bool) -> None:
-        """Write what this invocation has begun, as lines; the ``last`` time, what any has."""
+        """Write this invocation's unfinished lines; with ``last``, those of all invocations."""
         owner = None if last else under_way.of_context()
         for writer in list(self._begun):
             if last or writer[0] is owner:
@@ -211,9 +211,9 @@ class Lines(io.TextIOWrapper):
         except UnicodeEncodeError:
             self._write_lines(lines.encode("utf-8", "backslashreplace").decode())
         except OSError:
-            logs.repair_streams()  # which writes what is still in the buffer
+            logs.repair_streams()  # it writes what is still in the buffer
 
-    # Bound here: when a stream is closed at the interpreter's end, the module's names are gone.
+    # A default, not a global: when the interpreter closes a stream at its end, globals are gone.
     def _write_lines(self, lines: str, longest: int = _LONGEST_CHARS) -> None:
         if len(lines) > longest and not _own_stream:
             lines = "\n".join(_broken(lines))
@@ -225,7 +225,7 @@ def _writer() -> "_Writer":
 
 
 def _broken(lines: str) -> "Iterator[str]":
-    """The lines, those broken that are too long for a pipe's reader."""
+    """The lines; a line that is too long for a pipe's reader comes in pieces."""
     for line in lines.split("\n"):
         longest = _LONGEST if line.isascii() else _LONGEST_CHARS
         yield line[:longest]
@@ -234,10 +234,10 @@ def _broken(lines: str) -> "Iterator[str]":
 
 
 def install_streams(output_lock: OutputLock) -> None:
-    """Have standard output and standard error write whole lines, each under the ``output_lock``."""
+    """Make standard output and standard error write whole lines, under the ``output_lock``."""
     logs.flush()
     streams.replace(Lines(1, output_lock, logs.stdout), Lines(2, output_lock, logs.stderr))
-    # Not where records go to a stream, which takes the lock itself, after one of its own.
+    # Not for a sink that writes to a stream: the stream takes the lock, after one of its own.
     if isinstance(logs.sink, logs.FrameSink):
         logs.sink.output_lock = output_lock
     logs.finish_lines = _finish_lines

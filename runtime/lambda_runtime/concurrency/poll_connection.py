@@ -1,8 +1,8 @@
-"""A poll's connection, whose events the supervisor knows of before a byte of them is taken.
+"""A poll's connection, which records an event for the supervisor before it takes a byte of it.
 
-Between the moment in which the kernel hands bytes over and the one in which Python code has looked
-at them, other threads run, and any of them may end the process: the event would be lost, and nobody
-would know. So the bytes are looked at while they still are the kernel's.
+After the kernel has handed over bytes, other threads may run before Python code looks at them, and
+any of these threads may end the process: the event would be lost without a trace. So the connection
+looks at the bytes (MSG_PEEK) while the kernel still holds them.
 """
 
 try:
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from lambda_runtime.concurrency.in_flight import Slot
 
     Share = Callable[[int], None]
-    """What is told of every connection that is opened, by its descriptor."""
+    """Called with the descriptor of every connection that is opened."""
 
 _LOOK = 4096
-"""Bytes that are looked at: the heads of the reply to an answer and of an event have room in it."""
+"""Bytes to look at: enough for the head of the reply to an answer and the head of an event."""
 
-# As the platform writes them. Of others the slot hears a moment later.
+# The names as the platform writes them. With another spelling, ``record`` fills the slot later.
 _REQUEST_ID = b"\r\nLambda-Runtime-Aws-Request-Id:"
 _INVOCATION_ID = b"\r\nLambda-Runtime-Invocation-Id:"
 _DEADLINE = b"\r\nLambda-Runtime-Deadline-Ms:"
 
 
 class PollConnection(Connection):
-    """A ``Connection`` that tells its slot which event arrives, and ``share`` what it opens."""
+    """A ``Connection`` that tells ``slot`` which event arrives, and passes sockets to ``share``."""
 
     def __init__(self, address: str, slot: "Slot", share: "Share") -> None:
         super().__init__(address)
@@ -39,7 +39,7 @@ class PollConnection(Connection):
         self._share = share
 
     def close(self) -> None:
-        # The supervisor holds it too, and so does, for a moment, a child that has been forked.
+        # Closing is not enough: the supervisor holds it too, and for a moment so does a new child.
         if not self.is_inherited():
             self.shutdown()
         super().close()
@@ -57,17 +57,17 @@ class PollConnection(Connection):
         data = self._socket.recv(_LOOK, _socket.MSG_PEEK)
         rest = self._buffer[self._at :]
         see(self._slot, rest + data if rest else data)
-        # No more than has been looked at: an event may have come meanwhile.
+        # Take only the bytes that were looked at: an event may have arrived meanwhile.
         self._waited_at = len(self._journal)
         self._journal.extend(map(self._socket.recv, (len(data) or 1,)))
         return self._journal[-1]  # type: ignore[return-value]
 
 
 def see(slot: "Slot", data: bytes) -> None:
-    """Tell the slot of the event in these bytes, which begin with a reply's first.
+    """Tell the slot about the event in these bytes, which start at the beginning of a reply.
 
-    Before an event there can be the reply to an answer, which has no such headers, and in whose
-    body the function has no say. So the first place where they are named is the event's head.
+    The reply to an answer may stand before the event. It has no such headers, and the function
+    cannot write into its body. So the first place that names the headers is the event's head.
     """
     at = data.find(_REQUEST_ID)
     if at < 0:

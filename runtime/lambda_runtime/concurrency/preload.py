@@ -1,4 +1,4 @@
-"""One init for all workers: they are forked after it, and share what it has loaded."""
+"""One init for all workers: the supervisor forks them after it, and they share what it loaded."""
 
 from lambda_runtime import handlers
 from lambda_runtime.concurrency import modes
@@ -19,11 +19,11 @@ _hooks: "list[Callable[[], object]]" = []
 def on_fork(hook: "Hook") -> "Hook":
     """Call the function, sync or async, in every worker that is forked after a shared init.
 
-    For the module of the handler: with LAMBDA_RUNTIME_CONCURRENCY=preload it runs once, before the
-    workers are forked, and what must not be shared between processes is made in the hook: sockets,
-    and clients and pools that hold some, threads, locks. Hooks run in the order of their
-    registration, before the worker's first event; what one raises ends the worker. In every other
-    way of running they are not called. Raises TypeError for what is not a function.
+    With LAMBDA_RUNTIME_CONCURRENCY=preload the handler's module runs once, before the workers are
+    forked. Make in the hook what processes must not share: threads, locks, sockets, and clients and
+    pools that hold sockets. Hooks run in the order of their registration, before the worker's first
+    event; an exception from one ends the worker. In every other mode the runtime does not call
+    them. Raises TypeError for what is not a function.
     """
     _hooks.append(hooks.check("on_fork", hook))
     return hook
@@ -36,7 +36,7 @@ def complete(handler: "Handler") -> "Handler":
 
 
 def begin_worker() -> None:
-    """In a worker, make what differs from the others. Raises what a hook raises."""
+    """In a worker, reseed random numbers and run the hooks. Raises what a hook raises."""
     from lambda_runtime.snapstart import reseed
 
     reseed(forked=True)

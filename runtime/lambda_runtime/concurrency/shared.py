@@ -1,4 +1,4 @@
-"""For several invocations in one process: which is whose, and what becomes of stray errors."""
+"""Helpers for several invocations at once: runners, warnings, stray errors, forked children."""
 
 import posix
 import sys
@@ -22,19 +22,19 @@ def prepare(
     all_runners: "Callable[[], Collection[Runner]]",
     interrupt: "Callable[[Invocation, float], None] | None",
 ) -> None:
-    """Have traces and deadlines know of many invocations. For init.
+    """Prepare traces and deadlines for many invocations. Call it during init.
 
-    ``all_runners`` lists where invocations run and may run. For an invocation whose time is nearly
-    up, ``interrupt``, if there is one, is called with the milliseconds that it has left; without
-    one, or if that has not ended it, a trace is logged.
+    ``all_runners`` lists the threads or tasks in which invocations run. When an invocation's time
+    is nearly up, the runtime calls ``interrupt`` with the milliseconds that are left. Without
+    ``interrupt``, or if it has not ended the invocation, the runtime logs a trace.
     """
     under_way.all_runners, under_way.interrupt = all_runners, interrupt
-    # It is one for the whole process, and would be true for one invocation at most.
+    # The variable holds for the whole process: it would be right for one invocation at most.
     settings.remove(settings.TRACE_ID)
 
 
 def warn(message: str, of_request: str | None = None) -> None:
-    """Log it as ``logs.warn`` does; what cannot be written is dropped: others need this process."""
+    """Log as ``logs.warn`` does, but drop what cannot be written: the process must go on."""
     try:
         logs.warn(message, of_request)
     except BaseException:
@@ -43,13 +43,13 @@ def warn(message: str, of_request: str | None = None) -> None:
 
 
 def log_stray(error: BaseException) -> None:
-    """Log an exception that others have raised where none of their code runs."""
+    """Log an exception that a signal handler or another thread raised in the runtime's code."""
     last_resort.make_room(error)
     last_resort.log(error, note="Raised while no handler ran here: the process goes on")
 
 
 def end_child(error: BaseException) -> "NoReturn":
-    """End a process that a handler has forked, for whose invocation its parent answers."""
+    """End a process that a handler has forked; its parent answers the invocation."""
     status = 1
     if issubclass(type(error), SystemExit):
         status = shutdown.exit_status(error)  # type: ignore[arg-type]

@@ -2,21 +2,21 @@
 
 Theory of operation
 -------------------
-The first worker is started alone. When its init is over it reports its mode, and waits for
-a word; the supervisor registers the extension that SIGTERM needs, if the worker has something to do
-then, gives the word, and starts the other workers, if the mode has any. The word comes before the
-first ``next``, which ends the init for the platform.
+The supervisor starts the first worker alone. When its init is over, the worker reports its mode and
+waits. If the worker needs SIGTERM, the supervisor registers the extension that brings it. Then it
+lets the worker go on, and starts the other workers of the mode. The worker waits because its first
+``next`` ends the init for the platform.
 
-If the first worker dies in its init, that is the environment's end, and for the same reason. Any
-other that dies is replaced, after a pause if it had no event since its start; when that happens to
-one after the other and nobody else is left to serve, the environment ends too.
+If the first worker dies in its init, the environment ends for the same reason. The supervisor
+replaces every other worker that dies, after a pause if the worker had no event since its start. If
+workers die one after the other, and no worker is left that serves, the environment ends too.
 
-A worker that cannot answer what it has in flight says so in the table, and sends SIGCHLD. One that
-is stuck (``watchdog``) is killed. One that its supervisor has left behind is killed by the kernel
-(``lifeline``).
+A worker that cannot answer its invocations in flight marks them in the table, and sends SIGCHLD.
+The supervisor kills a worker that is stuck (``watchdog``). The kernel kills a worker whose
+supervisor has ended (``lifeline``).
 
-The supervisor waits in one place: for signals, which a socket tells it of (SIGCHLD, SIGTERM), for
-reports, and for the time of the next look or the end of a pause.
+The supervisor waits in one place: for signals (SIGCHLD, SIGTERM), which arrive through a socket,
+for reports, and for the time of the next look or the end of a pause.
 """
 
 import posix
@@ -50,10 +50,10 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 _WINDOW_SECONDS = 0.45
-"""How long workers may take to end after SIGTERM: slightly longer than they allow themselves."""
+"""How long workers may take to end after SIGTERM: slightly longer than their own limit."""
 
 _LOADED_LATER = ("lambda_runtime.deadline", "lambda_runtime.ground.env_buffer")
-"""What every worker comes to load in the end."""
+"""Modules that every worker loads sooner or later."""
 
 _HELPLESS = "its process cannot answer, and is replaced"
 _STUCK = "killed, as it has neither answered nor asked for an event for {} s"
@@ -65,7 +65,7 @@ _SIGNALS = (_signal.SIGCHLD, _signal.SIGTERM, _signal.SIGINT)
 
 
 class _Seat:
-    """One worker, the ones that came before it and those that will come after it."""
+    """The place of one worker, and of the workers that replace it one after the other."""
 
     def __init__(self, slots: list[Slot]) -> None:
         self.slots = slots
@@ -73,22 +73,22 @@ class _Seat:
         self.channel: _socket.socket | None = None
         self.lifeline: Lifeline | None = None
         self.receiver: Receiver | None = None
-        """What it has given of its connections."""
+        """The connections that the worker shares."""
         self.watch: Watch | None = None
-        """What is known of it since it serves."""
+        """Tells whether the worker is stuck; None until the worker serves."""
         self.verdict = ""
-        """Why it has been killed."""
+        """Why the supervisor has killed the worker; empty if it has not."""
         self.is_succeeded = False
-        """Whether another seat has taken over: this one is gone with its worker."""
+        """Whether another seat has taken over: this seat ends with its worker."""
         self.failed_starts = 0
-        """How many of its workers have ended in a row without an event."""
+        """How many workers in a row have ended without an event."""
         self.due = 0.0
-        """When its next worker is to be started, by the monotonic clock."""
+        """When to start the next worker, by the monotonic clock."""
         self._events_before = 0
 
     @property
     def serves(self) -> bool:
-        """Whether its worker is initialised."""
+        """Whether the worker is initialised."""
         return self.watch is not None
 
     def started(self, pid: int, channel: _socket.socket, lifeline: Lifeline) -> None:
@@ -103,15 +103,15 @@ class _Seat:
         self.failed_starts = self.failed_starts_now()
 
     def failed_starts_now(self) -> int:
-        """How many there are with the present one."""
+        """The failed starts, the present worker's included."""
         return self.failed_starts + 1 if self._events() == self._events_before else 0
 
     def receive_connections(self, channel: _socket.socket) -> None:
-        """From here on the worker gives its connections through the channel."""
+        """From here on the worker shares its connections through the channel."""
         self.channel, self.receiver = None, Receiver(channel)
 
     def let_go(self) -> None:
-        """Hold nothing more that leads to the worker."""
+        """Close everything that leads to the worker."""
         self.end_report()
         if self.receiver is not None:
             self.receiver.close()
@@ -121,7 +121,7 @@ class _Seat:
             self.lifeline = None
 
     def end_report(self) -> None:
-        """Nothing more is to be read from the worker."""
+        """Close the channel: the supervisor reads no more from the worker."""
         if self.channel is not None:
             self.channel.close()
             self.channel = None
@@ -141,13 +141,13 @@ class _Seat:
 class Supervisor:
     """Keeps the workers running that serve ``polls`` concurrent invocations.
 
-    Raises FaultException for settings that cannot be followed.
+    Raises FaultException for invalid settings.
     """
 
     def __init__(self, address: str, polls: int, output_lock: OutputLock) -> None:
         self._address = address
         self._client = SupervisorClient(address)
-        # Where all polls are in one process, its successor begins while it ends.
+        # Twice the slots: where one process has all polls, its successor begins while it ends.
         self._table = InFlightTable(2 * polls)
         self._seats = [_Seat(self._table.slots[:polls])]
         self._spare = [self._table.slots[polls:]]
@@ -165,7 +165,7 @@ class Supervisor:
         self._next_look = 0.0
 
     def supervise(self) -> Worker:
-        """Keep the workers running until the environment ends; returns in each of them, once."""
+        """Keep the workers running until the environment ends. Returns once in each worker."""
         for number in _SIGNALS:
             _signal.signal(number, self._on_signal)
         _signal.set_wakeup_fd(self._wakeup.fileno(), warn_on_full_buffer=False)
@@ -192,7 +192,7 @@ class Supervisor:
             self._terminated = True
 
     def _wait(self) -> None:
-        """Until a signal, a report, the end of a pause, or the time of the next look."""
+        """Wait for a signal, a report, the end of a pause, or the time of the next look."""
         channels = [seat.channel for seat in self._seats if seat.channel is not None]
         channels += [orphan.connection for orphan in self._orphans]
         times = [self._next_look, *(seat.due for seat in self._seats if not seat.pid)]
@@ -212,7 +212,7 @@ class Supervisor:
     # the life of a worker
 
     def _start(self, seat: _Seat) -> Worker | None:
-        """Fork a worker; in its process, it is what is returned."""
+        """Fork a worker. Returns the worker in its process, and None in the supervisor."""
         logs.flush()
         lifeline = None
         _signal.pthread_sigmask(_signal.SIG_BLOCK, _SIGNALS)
@@ -222,7 +222,7 @@ class Supervisor:
             pid = posix.fork()
             if not pid:
                 ours.close()
-                theirs.setblocking(True)  # init, done here, may have set a default timeout
+                theirs.setblocking(True)  # with preload, init may have set a default timeout
                 lifeline.tie()
                 self._let_go()
                 return Worker(self._address, seat.slots, theirs, self._output_lock)
@@ -238,7 +238,7 @@ class Supervisor:
         return None
 
     def _let_go(self) -> None:
-        """In a worker's process: leave what is the supervisor's."""
+        """In a worker's process: let go of what belongs to the supervisor."""
         _signal.set_wakeup_fd(-1)
         for number, previous in self._previous.items():
             _signal.signal(number, _signal.SIG_DFL if previous is None else previous)
@@ -251,7 +251,7 @@ class Supervisor:
             orphan.connection.close()
 
     def _read_report(self, seat: _Seat, channel: _socket.socket) -> None:
-        """Take the worker's word that it is initialised, and give it ours."""
+        """Read the worker's report that it is initialised, and let it go on."""
         try:
             said = channel.recv(1024)
         except BlockingIOError:
@@ -266,28 +266,28 @@ class Supervisor:
             try:
                 channel.send(b"\n")
             except OSError:
-                pass  # it has died meanwhile
+                pass  # the worker has died meanwhile
             if self._mode in modes.SHARED:
                 return seat.receive_connections(channel)
         seat.end_report()
 
     def _adopt_mode(self, ready: WorkerReady) -> None:
-        """Adopt the mode of the first worker, and plan as many others as it takes."""
+        """Adopt the mode of the first worker, and plan the other workers of that mode."""
         self._mode = ready.mode
         if ready.mode in modes.SHARED:
             return
         for module in (*_LOADED_LATER, *ready.modules):
-            # Loaded here they are loaded once, and shared by those that are forked from now on.
+            # Load them here once: the workers that are forked from now on share them.
             try:
                 __import__(module)
             except Exception:
-                pass  # the workers will do it themselves, and know what to make of it
+                pass  # the workers import it themselves, and report the error
         first = self._seats[0]
         first.slots, others = first.slots[:1], first.slots[1:]
         self._seats += [_Seat([slot]) for slot in others]
 
     def _has_ended(self, seat: _Seat, options: int) -> bool:
-        """See whether the worker has ended, and if so answer for it."""
+        """Whether the worker has ended. If so, answer for it."""
         if not seat.pid:
             return False
         pid, status = posix.waitpid(seat.pid, options)
@@ -308,7 +308,7 @@ class Supervisor:
         return True
 
     def _answer_for(self, slot: Slot, reason: str) -> None:
-        """Answer what a worker had in flight. If it has done so itself, this one is refused."""
+        """Answer a worker's invocations in flight. The platform refuses a second answer."""
         in_flight = slot.in_flight
         slot.reset()
         for (request_id, invocation_id), _ in in_flight:
@@ -324,7 +324,7 @@ class Supervisor:
             warn(f"The invocation remains without an answer: {error}", request_id)
 
     def _take_orphans(self, seat: _Seat, reason: str) -> None:
-        """Take over the connections on which events may be that the worker has not looked at."""
+        """Take over the connections that may hold events which the worker has not read."""
         if seat.receiver is None:
             return
         for number, connection in list(seat.receiver.receive().items()):
@@ -335,7 +335,7 @@ class Supervisor:
                 seat.receiver.leave(number)
 
     def _read_orphans(self) -> None:
-        """Answer the events that dead workers have not looked at."""
+        """Answer the events that dead workers have not read."""
         for orphan in self._orphans:
             for ids in orphan.read():
                 self._answer(*ids, orphan.reason)
@@ -345,7 +345,7 @@ class Supervisor:
             orphan.connection.close()
 
     def _help(self, seat: _Seat) -> None:
-        """See to the polls that are over, in a worker that lives on for the others."""
+        """Answer for the polls that have ended in a worker that lives on, and replace it."""
         for slot in seat.slots:
             if slot.state == HELPLESS:
                 self._answer_for(slot, _HELPLESS)
@@ -356,7 +356,7 @@ class Supervisor:
             self._succeed(seat)
 
     def _succeed(self, seat: _Seat) -> None:
-        """Have another worker take over from one whose polls are over, or come to be."""
+        """Plan another worker to take over from one whose polls end."""
         if self._mode not in modes.SHARED or seat.is_succeeded or not self._spare:
             return
         seat.is_succeeded = True
@@ -368,14 +368,14 @@ class Supervisor:
             seat.receiver.retire()
 
     def _look(self) -> None:
-        """From time to time, see whether a worker is stuck."""
+        """Check from time to time whether a worker is stuck."""
         if time.monotonic() < self._next_look:
             return
         self._next_look = time.monotonic() + self._beat
         now = self._clock.read()
         for seat in self._seats:
             if seat.receiver is not None:
-                seat.receiver.receive()  # so that there is room
+                seat.receiver.receive()  # makes room in the channel
             if not self._patience or seat.watch is None or seat.verdict:
                 continue
             if seat.watch.stuck_seconds(now, self._beat) >= self._patience:
@@ -412,7 +412,7 @@ class Supervisor:
     # the end
 
     def _end(self) -> "NoReturn":
-        """SIGTERM: have the workers end in good order, as long as there is time."""
+        """After SIGTERM: let the workers end in good order while there is time."""
         end = time.monotonic() + _WINDOW_SECONDS
         self._signal_all(_signal.SIGTERM)
         while self._are_left(posix.WNOHANG) and (left := end - time.monotonic()) > 0:
@@ -433,7 +433,7 @@ class Supervisor:
                 posix.kill(seat.pid, number)
 
     def _are_left(self, options: int) -> bool:
-        """Whether workers are left; with 0 for an option, none are when it returns."""
+        """Whether workers are left; with ``options`` 0, wait until none are."""
         for seat in self._seats:
             self._has_ended(seat, options)
         return any(seat.pid for seat in self._seats)
@@ -445,7 +445,7 @@ def _describe_exit(code: int) -> str:
 
 
 def _exit_like(code: int) -> "NoReturn":
-    """The init has failed: end as its process did."""
+    """The init has failed: end the way its process ended."""
     logs.flush()
     if code < 0:
         if -code not in (_signal.SIGKILL, _signal.SIGSTOP):
@@ -455,6 +455,6 @@ def _exit_like(code: int) -> "NoReturn":
 
 
 def _exit(status: int) -> "NoReturn":
-    """Without ``atexit``: what is registered there is the workers'."""
+    """Exit without ``atexit``: its functions belong to the workers."""
     logs.flush()
     posix._exit(status)

@@ -1,6 +1,6 @@
-"""One process, a thread for each poll: for sync handlers that mostly wait, and may run in threads.
+"""One process, a thread for each poll: for thread-safe sync handlers that mostly wait.
 
-The main thread runs no handlers. It is there for signals, and for the end.
+The main thread runs no handlers. It takes signals, and ends the process.
 """
 
 import _thread
@@ -43,7 +43,7 @@ def serve(address: str, slots: "list[Slot]", handler: "Handler", sender: "Sender
 
 
 class Server:
-    """The threads, and when they are to end."""
+    """Runs the threads, and ends them."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Server:
         self._is_to_retire = is_to_retire
         self._handler = handler
         self._main_thread = _thread.get_ident()
-        # What init has set in context variables holds for every invocation, and only that.
+        # Every invocation starts with the context variables that init has set, and no others.
         self._context = contextvars.copy_context()
         self._threads: list[threading.Thread] = []
         self._failure: BaseException | None = None
@@ -64,7 +64,7 @@ class Server:
         self._over = threading.Event()
 
     def run(self) -> "NoReturn":
-        """Start the threads, and wait until the last of them has left."""
+        """Start the threads, and wait until the last of them has ended."""
         shared.prepare(
             self._runners,
             interrupter.interrupt if settings.get("LAMBDA_RUNTIME_TIMEOUT") else None,
@@ -81,7 +81,7 @@ class Server:
         raise shutdown.termination()
 
     def _wait(self) -> None:
-        """Until the last thread has left, with a sign of life now and then."""
+        """Wait until the last thread has ended, and give signs of life meanwhile."""
         seconds = watchdog.beat_seconds()
         while not self._over.is_set():
             self._clients[0].beat()
@@ -92,7 +92,7 @@ class Server:
             except BaseException as error:
                 if process.is_terminated:
                     raise
-                shared.log_stray(error)  # as SIGINT's
+                shared.log_stray(error)  # such as SIGINT's KeyboardInterrupt
 
     def _runners(self) -> "set[object]":
         return {self._main_thread, *(thread.ident for thread in self._threads)}
@@ -124,15 +124,15 @@ class Server:
                 self._over.set()
 
     def _fail(self, error: BaseException) -> None:
-        """Have the others end what they have begun; then this process is replaced."""
+        """Let the other threads finish their invocations; then a new process replaces this one."""
         with self._serving:
             if self._failure is not None:
-                return  # another sees to it
+                return  # another thread has failed before, and does this
             self._failure = error
         self._drain()
         while self._left < len(self._clients) - 1:
             time.sleep(_LOOK_SECONDS)
-            self._end_waiting()  # some have begun to wait just now
+            self._end_waiting()  # some threads may have begun to wait just now
 
     def _handle(self, client: "ManagedClient", invocation: "Invocation") -> None:
         under_way.begin_beside(invocation, _thread.get_ident())
@@ -145,7 +145,7 @@ class Server:
             if error is client.failure:
                 raise
             client.recover(invocation, error)
-            # A SystemExit has been answered, and the other invocations go on.
+            # A SystemExit is an answered error too: the other invocations go on.
         finally:
             interrupter.end(invocation)
             if invocation.upload is not None:

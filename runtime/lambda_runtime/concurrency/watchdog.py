@@ -1,20 +1,20 @@
-"""Which workers are to be replaced because they neither answer nor ask for events.
+"""Finds the workers that neither answer nor ask for events, and must be replaced.
 
 Theory of operation
 -------------------
-From time to time the supervisor looks at what the table says of every worker. A worker is *stuck*
-if none of its polls can be expected to go on by itself:
+From time to time the supervisor looks at every worker's entries in the table. A worker is *stuck*
+if none of its polls can go on by itself. A poll cannot if
 
-- an invocation in flight whose deadline has passed: Lambda has answered its caller;
-- no invocation in flight, and no wait for one either;
-- a wait for an event, but in a process that gives no sign of life, where it has to give some: an
-  event loop that is blocked, a thread that never gives up the interpreter's lock.
+- it has an invocation in flight whose deadline has passed: Lambda has answered its caller;
+- it has no invocation in flight, and does not wait for one either; or
+- it waits for an event in a process that owes signs of life and gives none: the event loop is
+  blocked, or a thread never gives up the interpreter's lock.
 
-So an invocation that has time left protects its process, and all others in it. A worker that is
-stuck for ``LAMBDA_RUNTIME_WATCHDOG_SECONDS`` is killed. Where half of its polls, but not all, have
-been held up by such invocations for as long, another takes its place: it asks for no more events,
-and is stuck when what it had in flight is over. Those are seconds in which this process could run:
-while the environment is frozen, or the machine sleeps, nobody can be blamed.
+So an invocation that has time left protects its process, and all others in it. The supervisor kills
+a worker that is stuck for ``LAMBDA_RUNTIME_WATCHDOG_SECONDS``. If invocations past their deadline
+hold up at least half of the polls for this time, but not all, another worker takes over: the old
+one asks for no more events, and is stuck once its other invocations are over. Only seconds in which
+the supervisor could run count: a frozen environment or a sleeping machine is no worker's fault.
 """
 
 import posix
@@ -36,7 +36,7 @@ _BEATS_MISSED = 3
 
 
 def patience() -> int:
-    """Seconds for which a worker may be stuck, 0 for ever.
+    """Seconds for which a worker may be stuck; 0 means for ever.
 
     Raises FaultException (``Runtime.InvalidSetting``).
     """
@@ -60,7 +60,7 @@ def beat_seconds() -> float:
 
 
 class Clock:
-    """Seconds in which this process could run."""
+    """Counts the seconds in which this process could run."""
 
     def __init__(self, longest: float) -> None:
         self._longest = longest
@@ -68,14 +68,14 @@ class Clock:
         self._now = 0.0
 
     def read(self) -> float:
-        """The time; of what has passed since the last look no more than the ``longest`` counts."""
+        """The seconds so far; of the time since the last look, at most ``longest`` counts."""
         last, self._last = self._last, time.monotonic()
         self._now += min(self._last - last, self._longest)
         return self._now
 
 
 class Watch:
-    """One worker, from its first poll on. ``beats``: whether it gives signs of life."""
+    """Watches one worker from its first poll on. ``beats`` tells whether it gives signs of life."""
 
     def __init__(self, slots: "Sequence[Slot]", beats: bool) -> None:
         self._slots = [_Watched(slot) for slot in slots]
@@ -85,7 +85,7 @@ class Watch:
         self._stuck_since: float | None = None
 
     def stuck_seconds(self, now: float, beat: float) -> float:
-        """How long it has been stuck at this time, with so much time between signs of life."""
+        """Seconds for which the worker has been stuck. ``beat``: seconds between signs of life."""
         alive = not self._beats or self._is_alive(now, beat * _BEATS_MISSED)
         events = sum(each.slot.events for each in self._slots)
         came = events != self._events
@@ -98,12 +98,12 @@ class Watch:
         return 0.0 if self._stuck_since is None else now - self._stuck_since
 
     def is_half_lost(self, now: float, seconds: float) -> bool:
-        """Whether half of its polls have been held up for so long; ask after ``stuck_seconds``."""
+        """Whether half of the polls are held up for ``seconds``. Call ``stuck_seconds`` before."""
         lost = sum(each.is_lost(now - seconds) for each in self._slots)
         return 2 * lost >= len(self._slots)
 
     def spare(self) -> None:
-        """Begin to count anew."""
+        """Start the count again."""
         self._stuck_since = None
 
     def _is_alive(self, now: float, seconds: float) -> bool:
@@ -114,7 +114,7 @@ class Watch:
 
 
 class _Watched:
-    """A slot, and when what is in flight there has to be answered."""
+    """A slot, and the deadline of its invocations in flight."""
 
     def __init__(self, slot: "Slot") -> None:
         self.slot = slot
@@ -122,7 +122,7 @@ class _Watched:
         self._due = 0.0
 
     def goes_on(self, now: float, alive: bool) -> bool:
-        """Whether its poll can be expected to go on."""
+        """Whether the poll can go on by itself."""
         in_flight = self.slot.in_flight
         if not in_flight:
             return alive and self.slot.state == WAITING
@@ -134,12 +134,12 @@ class _Watched:
         return now < self._due
 
     def is_lost(self, before: float) -> bool:
-        """Whether what is in flight had to be answered before this time."""
+        """Whether the deadline of the invocations in flight was before this time."""
         return bool(self.slot.in_flight) and self._due < before
 
 
 def is_held(pid: int) -> bool:
-    """Whether somebody holds the process up on purpose: a debugger, or a signal that stops it."""
+    """Whether a debugger or a stop signal holds the process up on purpose."""
     try:
         fd = posix.open(f"/proc/{pid}/status", posix.O_RDONLY)
         try:

@@ -29,15 +29,14 @@ COMMON = (
     *("subprocess", "tempfile", "threading", "traceback", "typing", "urllib.request", "uuid"),
     *("xml.etree.ElementTree", "zipfile", "zoneinfo"),
 )
-"""Modules of the standard library that many functions load, and that are as good after a fork as
-before."""
+"""Standard library modules that many functions load, and that a fork does not harm."""
 
 
 class WorkerReady:
-    """What a worker sends when it is initialised.
+    """The report that a worker sends when it is initialised.
 
-    Its mode, whether it needs the extension that entitles to SIGTERM, and which of the common
-    modules it has loaded.
+    It names the mode, whether the worker needs the extension that brings SIGTERM, and the common
+    modules that it has loaded.
     """
 
     def __init__(self, mode: str, wants_extension: bool, modules: "Sequence[str]" = ()) -> None:
@@ -46,21 +45,21 @@ class WorkerReady:
         self.modules = modules
 
     def write(self) -> bytes:
-        """The message as it goes over the channel."""
+        """The message for the channel."""
         return " ".join((self.mode, str(int(self.wants_extension)), *self.modules)).encode()
 
     @classmethod
     def read(cls, data: bytes) -> "WorkerReady":
-        """The message that ``write`` has written."""
+        """Read the message that ``write`` has made."""
         mode, wants_extension, *modules = data.decode().split()
         return cls(mode, wants_extension == "1", modules)
 
 
 class Worker:
-    """In its own process: ``run`` it.
+    """A worker; call ``run`` in its own process.
 
-    ``slots`` are as many as it may have polls, ``channel`` leads to the supervisor, and under the
-    ``output_lock`` the workers write their lines.
+    There is one slot for each poll that it may have, ``channel`` leads to the supervisor, and the
+    workers write their lines under the ``output_lock``.
     """
 
     def __init__(
@@ -79,8 +78,7 @@ class Worker:
     def run(self, mode: str, handler: "Handler | None") -> "NoReturn":
         """Serve the function's invocations until the environment ends.
 
-        ``mode`` is the configured one. The function is initialised here, unless there is a
-        ``handler``.
+        ``mode`` is the configured mode. Without a ``handler``, the worker initialises the function.
         """
         self._mode = mode
         process.claim()
@@ -89,7 +87,7 @@ class Worker:
         output.connect(self._output_lock)
         output.install_streams(
             self._output_lock
-        )  # anew: a thread of init's may have had the old ones in use
+        )  # new ones: a thread of the init may have been using the old ones
         client = ManagedClient(self._address, self._slots[0])
         if handler is None:
             handler = loop.initialise(client, self._complete)
@@ -105,7 +103,7 @@ class Worker:
             raise
 
     def _complete(self, handler: "Handler") -> "Handler":
-        """What is called for each invocation. Raises for settings that cannot be followed."""
+        """The function to call for each invocation. Raises for invalid settings."""
         self._mode = modes.choose(self._mode, handler)
         if (wsgi := trusted.loaded("lambda_runtime.web.wsgi")) is not None:
             wsgi.share(self._mode == modes.THREADS, self._mode not in modes.SHARED)
@@ -133,11 +131,11 @@ class Worker:
         return handler
 
     def _report(self) -> None:
-        """Tell the supervisor that the init is over, and wait for its word."""
+        """Tell the supervisor that the init is over, and wait until it lets this worker go on."""
         modules = [name for name in COMMON if _is_standard(sys.modules.get(name))]
         self._channel.sendall(WorkerReady(self._mode, shutdown.needs_extension(), modules).write())
         if not self._channel.recv(1):
-            sys.exit(1)  # it is gone
+            sys.exit(1)  # the supervisor is gone
 
     def _serve(self, client: ManagedClient, handler: "Handler") -> "NoReturn":
         sender = handover.Sender(self._channel)
@@ -154,7 +152,7 @@ class Worker:
 
 
 def _is_standard(module: object) -> bool:
-    """Whether it has been loaded, and is not something of the user's that goes by the same name."""
+    """Whether the module is loaded, and is not a module of the user's with the same name."""
     file = getattr(module, "__file__", None) or ""
     folder: str | None = getattr(sys, "_stdlib_dir", None)
     return folder is not None and file.startswith(f"{folder}/") and "-packages/" not in file

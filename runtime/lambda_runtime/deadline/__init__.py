@@ -1,16 +1,16 @@
-"""What happens shortly before an invocation's time is up: a trace in the log, or an exception.
+"""Logs a trace, or raises an exception, shortly before an invocation's time is up.
 
-Lambda kills a function that takes too long, and nobody learns where it was. So a thread sleeps
-until shortly before the deadline, by default 100 ms or, if that is less, 5 % of the function's
-timeout, and then logs where every thread and every asyncio task is; the invocation goes on. With
-``LAMBDA_RUNTIME_TIMEOUT=raise`` it raises ``DeadlineExceeded`` in the handler then, and logs the
-trace only if the invocation is not over when half of that time has passed.
-``LAMBDA_RUNTIME_TIMEOUT_TRACE_MS`` is the time before the deadline in milliseconds, 0 for no trace.
+Lambda kills a function that takes too long, and its log does not show where it was. So a thread
+sleeps until shortly before the deadline. Then it logs where every thread and every asyncio task is,
+and the invocation goes on. The lead time is 100 ms, or 5 % of the function's timeout if that is
+less; ``LAMBDA_RUNTIME_TIMEOUT_TRACE_MS`` sets it in milliseconds, 0 for no trace. With
+``LAMBDA_RUNTIME_TIMEOUT=raise`` the thread raises ``DeadlineExceeded`` in the handler instead, and
+logs the trace only if the invocation is still under way when half of the lead time has passed.
 
 ``watch`` is that thread, ``trace`` the log record. How a handler is interrupted depends on where it
 runs: ``main_thread``, ``threads`` or ``tasks``.
 
-No signal is used for the trace, so handlers may use SIGALRM and ``faulthandler`` as they like.
+The trace uses no signal, so handlers may use SIGALRM and ``faulthandler`` as they like.
 """
 
 import time
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     Handler = Callable[[object, object], object]
 
 RETRY_SECONDS = 0.02
-"""How soon an interruption is tried again, that has come at a moment in which it cannot be."""
+"""Pause before the next attempt, when a handler could not be interrupted at this moment."""
 
 
 class DeadlineExceeded(Exception):
@@ -41,7 +41,7 @@ class DeadlineExceeded(Exception):
 
 
 class Guarded:
-    """A handler in which the deadline may raise: its frame tells that user code is running."""
+    """A handler that the deadline may interrupt: its frame shows that user code is running."""
 
     def __init__(self, handler: "Handler") -> None:
         self._handler = handler
@@ -52,20 +52,20 @@ class Guarded:
 
 
 def is_traced() -> bool:
-    """Whether a trace is wanted of invocations whose time is nearly up."""
+    """Whether the configuration asks for a trace when an invocation's time is nearly up."""
     return settings.get("LAMBDA_RUNTIME_TIMEOUT_TRACE_MS") != "0"
 
 
 def check_policy(policy: str) -> None:
-    """Raise ValueError for a value of LAMBDA_RUNTIME_TIMEOUT that is none."""
+    """Check the value of LAMBDA_RUNTIME_TIMEOUT. Raises ValueError if it is not ``raise``."""
     if policy != "raise":
         raise ValueError(f"LAMBDA_RUNTIME_TIMEOUT={policy}: set it to 'raise', or not at all")
 
 
 def free_signal() -> int:
-    """A real-time signal that nobody handles: those are not used for anything else.
+    """A real-time signal without a handler: these signals have no other use.
 
-    Raises ValueError where there is none.
+    Raises ValueError if every one has a handler.
     """
     for number in range(_signal.SIGRTMAX - 1, _signal.SIGRTMIN, -1):
         if _signal.getsignal(number) == _signal.SIG_DFL:
@@ -79,17 +79,17 @@ def left_ms(invocation: "Invocation") -> float:
 
 
 def exceeded(milliseconds: float) -> DeadlineExceeded:
-    """The exception for an invocation that has so many milliseconds left."""
+    """The exception for an invocation that has ``milliseconds`` left."""
     return DeadlineExceeded(message(milliseconds))
 
 
 def message(milliseconds: float) -> str:
-    """What DeadlineExceeded says, so many milliseconds before the deadline."""
+    """The text of DeadlineExceeded, ``milliseconds`` before the deadline."""
     return f"the function is about to time out, in {max(0, round(milliseconds))} ms"
 
 
 def is_user_code(frame: "FrameType | None") -> bool:
-    """Whether the runtime's nearest frame is one that calls the user's code."""
+    """Whether the runtime's nearest frame is in a function that calls user code."""
     innermost = True
     while frame is not None:
         code = frame.f_code

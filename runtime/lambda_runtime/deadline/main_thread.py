@@ -1,8 +1,8 @@
 """LAMBDA_RUNTIME_TIMEOUT=raise where one handler runs at a time, in the main thread.
 
-A signal raises in it, so that blocking system calls return too. A handler that is awaited is
-cancelled; an event loop that does not come to cancel its task is blocked, and interrupted as sync
-code is.
+A signal raises the exception in the main thread, so that blocking system calls return too. The
+event loop cancels an async handler. If the event loop is blocked and cannot cancel the task, the
+signal interrupts it like sync code.
 """
 
 import _thread
@@ -37,7 +37,10 @@ def guard(handler: "Handler", policy: str) -> deadline.Guarded:
 
 
 class Interrupter:
-    """Made in the main thread, in init. Raises ValueError if every real-time signal is in use."""
+    """Interrupts the handler in the main thread. Make it there, during init.
+
+    Raises ValueError if every real-time signal is in use.
+    """
 
     def __init__(self) -> None:
         self._expired: Invocation | None = None
@@ -46,12 +49,12 @@ class Interrupter:
         _signal.signal(self._signal, self._raise)
 
     def interrupt(self, invocation: "Invocation", left_ms: float) -> None:
-        """Have the handler end with DeadlineExceeded. For the thread that watches deadlines."""
+        """End the handler with DeadlineExceeded. The thread that watches deadlines calls this."""
         self._expired = invocation
         try:
             _thread.start_new_thread(self._insist, (invocation, left_ms))
         except RuntimeError:
-            self._insist(invocation, left_ms)  # no thread to be had
+            self._insist(invocation, left_ms)  # the system has no thread left
 
     def _insist(self, invocation: "Invocation", left_ms: float) -> None:
         error = deadline.exceeded(left_ms)
@@ -59,7 +62,7 @@ class Interrupter:
             time.sleep(deadline.RETRY_SECONDS)
 
     def _has_interrupted(self, invocation: "Invocation", error: Exception) -> bool:
-        """Cancel the task that runs, or have the main thread raise, if it is in user code."""
+        """Cancel the running task, or signal the main thread, which raises if in user code."""
         if self._raised is invocation:
             return True
         aio = trusted.loaded("lambda_runtime.aio")
@@ -73,10 +76,10 @@ class Interrupter:
         return False
 
     def _raise(self, number: int, frame: "FrameType | None") -> None:
-        """The signal's handler. What it interrupts may be the answer on its way: that goes on."""
+        """Handle the signal: raise in user code, but leave the runtime's own work alone."""
         invocation = under_way.current
         if invocation is not None and invocation is self._expired and deadline.is_user_code(frame):
             self._raised = invocation
             if (aio := trusted.loaded("lambda_runtime.aio")) is not None:
-                aio.keep_running()  # one interruption is enough: cleaning up may take an await
+                aio.keep_running()  # do not cancel too: cleaning up may await something
             raise deadline.exceeded(deadline.left_ms(invocation))

@@ -1,7 +1,7 @@
 """LAMBDA_RUNTIME_TIMEOUT=raise where handlers run as tasks on one event loop.
 
-A handler is cancelled on the event loop, as soon as that comes to it. If it does not, a signal to
-the main thread raises in the code that holds it up, where that belongs to the invocation.
+The event loop cancels the handler as soon as it can. If it is blocked, a signal to the main thread
+raises the exception in the blocking code, if that code belongs to the invocation.
 """
 
 import _thread
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 
 class Interrupter:
-    """Made in the main thread, which runs the event loop.
+    """Interrupts handlers on the event loop. Make it in the main thread, which runs the loop.
 
-    ``cancel`` is called on it for an invocation, with the error to answer with.
+    The event loop calls ``cancel`` with an invocation and the error to answer with.
     """
 
     def __init__(
@@ -36,11 +36,11 @@ class Interrupter:
         self._cancel_task = cancel
         self._signal = deadline.free_signal()
         self._expired: dict[Invocation, deadline.DeadlineExceeded] = {}
-        """Those that are to be interrupted; taken out by whoever does it."""
+        """The invocations to interrupt; the code that interrupts one removes it."""
         signal.signal(self._signal, self._raise)
 
     def interrupt(self, invocation: "Invocation", left_ms: float) -> None:
-        """Interrupt the invocation's handler. For the thread that watches deadlines."""
+        """Interrupt the invocation's handler. The thread that watches deadlines calls this."""
         self._expired[invocation] = deadline.exceeded(left_ms)
         self._event_loop.call_soon_threadsafe(self._cancel, invocation)
         _thread.start_new_thread(self._unblock, (invocation,))

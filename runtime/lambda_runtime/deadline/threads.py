@@ -1,10 +1,10 @@
 """LAMBDA_RUNTIME_TIMEOUT=raise where handlers run in threads.
 
-A signal cannot raise in a thread other than the main one; the interpreter can, between two of the
-thread's instructions. So a call that waits is not cut short, and the exception comes when it
-returns. It comes while the runtime's nearest frame is one that calls user code, or hardly later: an
-answer that it may have hit is given again, as an error, which the platform takes only if there has
-been none.
+A signal can raise in the main thread only. The interpreter can raise in any thread, between two
+instructions: a call that waits is not cut short, and the exception comes when it returns. The
+exception is set while the thread runs user code, but it may come slightly later, in the middle of
+the answer. Then the runtime answers again, with the error; the platform takes this second answer
+only if the first one did not arrive.
 """
 
 import _thread
@@ -16,7 +16,7 @@ from lambda_runtime.ground.invocation import under_way
 
 try:
     import ctypes
-except ImportError:  # an interpreter without it: the platform ends the invocation at its timeout
+except ImportError:  # without ctypes the platform ends the invocation at its timeout
     ctypes = None  # type: ignore[assignment]
 
 TYPE_CHECKING = False
@@ -29,7 +29,7 @@ _lock = _thread.allocate_lock()
 
 
 def interrupt(invocation: "Invocation", left_ms: float) -> None:
-    """Raise DeadlineExceeded in the invocation's thread, as soon as that is in user code."""
+    """Raise DeadlineExceeded in the invocation's thread as soon as it runs user code."""
     _thread.start_new_thread(_interrupt, (invocation,))
 
 
@@ -45,7 +45,7 @@ def end(invocation: "Invocation") -> None:
             _raise_in(_thread.get_ident(), None)
             return
         except deadline.DeadlineExceeded:
-            pass  # just so late
+            pass  # it came at the last moment
 
 
 def _interrupt(invocation: "Invocation") -> None:
@@ -62,13 +62,13 @@ def _interrupt(invocation: "Invocation") -> None:
 
 
 def _frame_of(ident: int) -> "FrameType | None":
-    """What the thread is executing, where the interpreter tells."""
+    """The thread's innermost frame; None if the interpreter does not show frames."""
     frames: dict[int, FrameType] = getattr(sys, "_current_frames", dict)()
     return frames.get(ident)
 
 
 def _error(invocation: "Invocation") -> type[deadline.DeadlineExceeded]:
-    """An exception class for this: the interpreter makes the instance, without arguments."""
+    """An exception class for this invocation: the interpreter calls it without arguments."""
 
     class DeadlineExceeded(deadline.DeadlineExceeded):
         def __init__(self) -> None:
@@ -78,7 +78,7 @@ def _error(invocation: "Invocation") -> type[deadline.DeadlineExceeded]:
 
 
 def _raise_in(ident: int, error: type[BaseException] | None) -> None:
-    """Have the thread raise such an exception; None takes back what has not been raised yet."""
+    """Make the thread raise this exception; None takes back one that it has not raised yet."""
     if ctypes is not None:
         ctypes.pythonapi.PyThreadState_SetAsyncExc(
             ctypes.c_ulong(ident), None if error is None else ctypes.py_object(error)

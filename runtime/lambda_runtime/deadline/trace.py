@@ -1,4 +1,4 @@
-"""Where every thread and every asyncio task of the process is, as one log record."""
+"""Logs where every thread and every asyncio task of the process is, as one record."""
 
 import posix
 import sys
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     Entry = dict[str, object]
 
 _MOST = 50
-"""How many threads, tasks, and frames of each are shown: the innermost frames."""
+"""The most threads and tasks to show, and the most frames of each: the innermost ones."""
 
-_started = time.monotonic()  # half a second after the process, where there is no better clock
+_started = time.monotonic()  # the best guess without /proc: up to half a second late
 
 
 def log(invocation: "Invocation", left_ms: float) -> None:
-    """Log where an invocation is that has so many milliseconds left, as ``_log`` has it.
+    """Log where the invocation is, which has ``left_ms`` milliseconds left.
 
-    What belongs to others that are under way beside it is left out.
+    Leaves out the threads and tasks of other invocations.
     """
     message = f"The function is about to time out, in {max(0, round(left_ms))} ms; it is here"
     runner = under_way.runners.get(invocation)
@@ -51,7 +51,7 @@ def _is_of_another(invocation: "Invocation") -> "Callable[[object], bool]":
 
 
 def watch_init(alarm: "_thread.LockType") -> None:
-    """Log where the init is if it is not over in time. For the watching thread."""
+    """Log where the init is if it is not over in time. The watching thread calls this."""
     while under_way.init_trace_ms:
         passed_ms = _process_age_ms()
         if passed_ms >= under_way.init_trace_ms:
@@ -66,12 +66,12 @@ def watch_init(alarm: "_thread.LockType") -> None:
 
 
 def _process_age_ms() -> float:
-    """The time since the process was started, by whichever program it was then."""
+    """Milliseconds since the process started, including programs that ran before ``exec``."""
     own_ms = (time.monotonic() - _started) * 1000
     try:
         descriptor = posix.open("/proc/self/stat", posix.O_RDONLY | posix.O_CLOEXEC)
         try:
-            # proc(5): the 22nd field, of which the second is in parentheses, and may hold others.
+            # proc(5): the 22nd field. The second one is in parentheses, and may contain blanks.
             field = posix.read(descriptor, 4096).rpartition(b")")[2].split()[19]
         finally:
             posix.close(descriptor)
@@ -87,10 +87,10 @@ def _log(
     hidden: "Collection[object]" = (),
     is_hidden: "Callable[[object], bool]" = lambda task: False,
 ) -> None:
-    """Log the record. For a thread of the runtime's own, of which none is in it.
+    """Log the record. A thread of the runtime calls this.
 
-    Nor are the threads (by their identifiers) and the tasks that are ``hidden``, and the tasks of
-    which ``is_hidden`` says so.
+    Leaves out the runtime's own threads, the threads (by identifier) and tasks in ``hidden``, and
+    the tasks for which ``is_hidden`` is true.
     """
     import _thread
 
@@ -145,7 +145,7 @@ def _thread_entry(ident: int, frame: "FrameType") -> "Entry":
 
 
 def _dump() -> list[str]:
-    """Every thread's stack, innermost call first, from an interpreter that does not show frames."""
+    """Every thread's stack, innermost call first, for an interpreter that does not show frames."""
     import faulthandler
     import tempfile
 
@@ -156,21 +156,21 @@ def _dump() -> list[str]:
 
 
 def _is_of_the_runtime(frame: "FrameType") -> bool:
-    """Whether it is in one of the threads with which the runtime watches and interrupts."""
+    """Whether the frame is in a thread of the runtime's own, which watches or interrupts."""
     return all(each.f_code.co_filename.startswith(trusted.FOLDER) for each in _walk(frame))
 
 
 def _walk(frame: "FrameType | None") -> "Iterator[FrameType]":
-    """The frame, and those that have led to it."""
+    """The frame, then its caller, and so on."""
     while frame is not None:
         yield frame
         frame = frame.f_back
 
 
 def _thread_name(ident: int) -> str:
-    """The name that ``threading`` has for it, if it has one.
+    """The thread's name in ``threading``, or its identifier.
 
-    Not imported here: it takes the thread that does so first for the main thread.
+    Never imports ``threading``: it takes the first thread that imports it for the main thread.
     """
     threading = sys.modules.get("threading")
     if threading is not None:
@@ -181,7 +181,7 @@ def _thread_name(ident: int) -> str:
 
 
 def _format(stack: list[frames.Frame], codes: "Iterable[CodeType]" = ()) -> list[str]:
-    """The user's part of the stack, of these functions; all of it where there is none."""
+    """The user's part of the stack, or all of it if there is none. ``codes``: its functions."""
     start = 0
     for index, code in enumerate(codes):
         if code in under_way.leading:
@@ -192,7 +192,7 @@ def _format(stack: list[frames.Frame], codes: "Iterable[CodeType]" = ()) -> list
 
 
 def _pending_tasks(stacks: "Iterable[FrameType]") -> "list[asyncio.Task[object]]":
-    # Not imported: that would wait for whoever is importing it just now, and may be stuck in it.
+    # Never import it: the import would wait for a thread that is stuck in importing asyncio.
     asyncio = sys.modules.get("asyncio")
     if asyncio is None or not hasattr(asyncio, "all_tasks"):
         return []
@@ -205,7 +205,7 @@ def _pending_tasks(stacks: "Iterable[FrameType]") -> "list[asyncio.Task[object]]
 def _event_loops(
     asyncio: "Any", stacks: "Iterable[FrameType]"
 ) -> "list[asyncio.AbstractEventLoop]":
-    """The event loops that the threads are running: they appear in their frames."""
+    """The event loops that the threads run, found in the local variables of their frames."""
     found: dict[int, Any] = {}
     for innermost in stacks:
         for frame in _walk(innermost):

@@ -2,12 +2,11 @@
 
 Theory of operation
 -------------------
-The thread is started when an invocation first has a deadline, or in init. All that an invocation
-does for it is to say that it is under way. When the thread wakes it looks at those that are, and at
-the clock: it has not counted on either to be what they were, as the environment may have been
-frozen in between. Before it looks, it leaves word that any invocation which begins from then on has
-to wake it (``under_way.watched_ms``), and afterwards, that only those need which have an earlier
-deadline than the one it sleeps for.
+The thread starts when an invocation first has a deadline, or in init. An invocation only registers
+as under way. When the thread wakes, it looks at the invocations under way and at the clock, and
+relies on nothing from before: the environment may have been frozen in between. Before it looks, it
+sets ``under_way.watched_ms`` so that every new invocation wakes it. Afterwards it sets the value to
+the deadline for which it sleeps, so that only invocations with an earlier deadline wake it.
 """
 
 from lambda_runtime import deadline, logs
@@ -27,11 +26,11 @@ _LEAD_MS = 100.0
 _LEAD_SHARE = 0.05
 _LONGEST_SLEEP = 3600.0
 _TRACE_FRACTION = 0.5
-"""What is left of an invocation's last time when it should have ended with DeadlineExceeded."""
+"""The part of the lead time that is left when an interrupted invocation should have ended."""
 
 
 def run(alarm: "_thread.LockType") -> None:
-    """Look after the invocations to come, until the process ends. For the watching thread."""
+    """Watch deadlines until the process ends, in a thread that runs nothing else."""
     lead = LeadTime()
     done: dict[Invocation, int] = {}
     while True:
@@ -58,7 +57,7 @@ def run(alarm: "_thread.LockType") -> None:
 
 
 class LeadTime:
-    """How long before its deadline something is done about an invocation."""
+    """How long before its deadline an invocation is traced or interrupted."""
 
     def __init__(self) -> None:
         self._configured_ms = _configured_lead()
@@ -67,8 +66,8 @@ class LeadTime:
     def wait_ms(self, left_ms: float, fraction: float = 1.0) -> float:
         """Milliseconds until the lead time of an invocation begins; 0 or less if it has begun.
 
-        ``left_ms`` is what the invocation has left. ``fraction`` is for an action that waits until
-        only that part of the lead time is left.
+        ``left_ms`` is what the invocation has left. An action with a ``fraction`` waits until only
+        that part of the lead time is left.
         """
         self._timeout_ms = max(self._timeout_ms, left_ms)
         lead_ms = self._configured_ms or min(_LEAD_MS, self._timeout_ms * _LEAD_SHARE)
@@ -76,7 +75,7 @@ class LeadTime:
 
 
 def _configured_lead() -> float:
-    """Milliseconds before the deadline as they are configured, 0 if they are not."""
+    """The configured lead time in milliseconds, 0 if there is none."""
     text = settings.get("LAMBDA_RUNTIME_TIMEOUT_TRACE_MS") or ""
     if text and not (text.isascii() and text.isdigit()):
         logs.warn(
@@ -90,7 +89,7 @@ def _configured_lead() -> float:
 def _actions() -> "list[tuple[float, Action]]":
     """The actions for an invocation whose time is nearly up.
 
-    Each has the fraction of the lead time that is left when it is taken.
+    Each comes with the fraction of the lead time that is left when it is due.
     """
     actions: list[tuple[float, Action]] = []
     if under_way.interrupt is not None:
@@ -107,12 +106,12 @@ def _trace(invocation: "Invocation", left_ms: float) -> None:
 
 
 def _act(action: "Action", invocation: "Invocation", left_ms: float) -> None:
-    # An invocation that is alone has been answered once its deadline is over, and the environment
+    # If a single invocation's deadline is over, it has been answered, and the environment was
     # frozen since: that is no timeout.
     if not (invocation in under_way.runners or (invocation is under_way.current and left_ms > 0)):
         return
     try:
         action(invocation, left_ms)
     except Exception as error:
-        # Whatever it is, it must not cost the others, and those to come, their traces.
+        # One failure must not cost the other and later invocations their traces.
         logs.warn(f"No timeout trace: {type(error).__name__}: {error}")

@@ -1,1 +1,1 @@
-"""What is said of an error: to the caller, in the log and to X-Ray."""
+"""Describes errors for the caller, the log and X-Ray."""

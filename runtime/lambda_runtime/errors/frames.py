@@ -1,6 +1,6 @@
 """Stacks of frames as text, without an import: ``traceback`` needs two dozen modules and files.
 
-The text is what ``traceback.format_list`` makes. Whatever cannot be read is left out.
+The text is that of ``traceback.format_list``, without source lines that cannot be read.
 """
 
 import posix
@@ -24,12 +24,12 @@ _REGULAR_FILE = 0o100000
 
 
 def of_traceback(trace: "TracebackType | None") -> list[Frame]:
-    """The frames of a traceback, the outermost first, as far as ``sys.tracebacklimit`` lets."""
+    """The frames of a traceback, the outermost first, at most ``sys.tracebacklimit`` of them."""
     return _frames(_walk(trace), getattr(sys, "tracebacklimit", None))
 
 
 def of_stack(frame: "FrameType | None") -> list[Frame]:
-    """The frames that have led to this one, the outermost first."""
+    """The frames from the outermost caller to this one."""
     found: list[Place] = []
     while frame is not None:
         found.append((frame.f_code, frame.f_lineno or 0, frame.f_globals))
@@ -51,7 +51,7 @@ def of_the_user(frames: list[Frame]) -> list[Frame]:
 
 
 def lines(frames: list[Frame]) -> list[str]:
-    """Each frame's text; one that repeats itself is told three times, and then counted."""
+    """Each frame's text; a repeated frame appears three times, then as a count."""
     told: list[str] = []
     last: object = None
     count = 0
@@ -103,7 +103,7 @@ class _Sources:
             try:
                 lines = _source_lines(file, names)
             except BaseException:
-                lines = []  # a loader of the user's may raise anything
+                lines = []  # a user's loader may raise anything
             self._lines[file] = lines
         return lines[number - 1].strip() if 0 < number <= len(lines) else None
 
@@ -133,7 +133,7 @@ def _read(file: str) -> bytes | None:
 
 
 def _decode(source: bytes) -> str:
-    """The text in the encoding that the first two lines may name (PEP 263), else UTF-8."""
+    """The text in the encoding that one of the first two lines names (PEP 263), else UTF-8."""
     source = source.removeprefix(b"\xef\xbb\xbf")
     for line in source.split(b"\n", 2)[:2]:
         comment, _, named = line.partition(b"coding")
@@ -147,19 +147,19 @@ def _decode(source: bytes) -> str:
 
 
 def _split(text: str) -> list[str]:
-    # Not splitlines: it knows more ends of lines than Python's grammar.
+    # Not splitlines(): it splits at more characters than Python's grammar does.
     return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def _generated_lines(file: str) -> list[str]:
-    """The lines of code that was never in a file, where its maker has told ``linecache``."""
+    """The lines of generated code, if its maker has put them into ``linecache``."""
     cache = getattr(sys.modules.get("linecache"), "cache", None)
     entry = cache.get(file) if type(cache) is dict else None
     return list(map(str, entry[2])) if type(entry) is tuple and len(entry) == 4 else []
 
 
 def _lines_of_loader(names: dict[str, object]) -> list[str]:
-    """The lines as the module's loader has them, out of an archive perhaps."""
+    """The lines from the module's loader, which may read an archive."""
     loader = names.get("__loader__")
     get_source = getattr(loader, "get_source", None)
     source = None if get_source is None else get_source(names.get("__name__"))

@@ -1,4 +1,4 @@
-"""Why a handler could not be found, and what to do about it. Loaded when one could not."""
+"""Errors that say why a handler was not found, and what to do. Loaded with the first of them."""
 
 import os
 import re
@@ -9,7 +9,7 @@ from lambda_runtime.ground.faults import FaultException
 
 
 def malformed(name: str) -> FaultException:
-    """The name has no dot, or nothing beside one."""
+    """The name has no dot, or an empty part."""
     parts = re.findall(r"\w+", name) or ["app"]
     reason = "not enough values to unpack (expected 2, got 1)"  # awslambdaric's words
     if "." in name:
@@ -23,7 +23,7 @@ def malformed(name: str) -> FaultException:
 
 
 def conflict(module_name: str) -> FaultException:
-    """The module has the name of one that is compiled into the interpreter."""
+    """The module has the same name as one that is compiled into the interpreter."""
     return FaultException(
         "Runtime.BuiltInModuleConflict",
         f"Cannot use built-in module {module_name} as a handler module: "

@@ -1,9 +1,9 @@
-"""Every error is answered and logged, whatever it raises while it is described.
+"""Answers and logs every error, even one that cannot be described.
 
-``reports`` describes it in full. It may not come to that: the exception's own methods raise, or the
-function has used up memory, stack or descriptors, or replaced what the description needs. Then it
-is tried once more with room to work in, and at last this module says what can always be said:
-the type, and why there is no more. For that it imports nothing and calls nothing of the user's.
+``reports`` describes an error in full. This can fail: the exception's own methods raise, or the
+function has used up memory, stack or descriptors, or has replaced what the description needs. Then
+this module tries once more with more room. If that fails too, it reports the type, and why there is
+no more: for this it imports nothing, and calls no user code.
 """
 
 import sys
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     """The document, the type for the platform, the document as JSON, and the cause for X-Ray."""
 
 _DEPTH = 400
-"""Frames that a description may need; some functions set a lower recursion limit."""
+"""The recursion limit that a description needs; some functions set a lower one."""
 
 _TO_LOAD = 4 << 20
-"""Bytes that loading ``reports`` takes, with room to spare."""
+"""Bytes that loading ``reports`` takes, and some more."""
 
 _UNKNOWN = b'{"errorMessage":"the error could not be described","errorType":"Unknown"}'
 
 prepared = False
 """Whether ``prepare`` has been called."""
 
-# A class may have another __name__, and its metaclass may raise for it.
+# A class may define another __name__, and its metaclass may raise when asked for it.
 _name_of = type.__dict__["__name__"].__get__
 _set_traceback = BaseException.__dict__["__traceback__"].__set__
 
@@ -40,7 +40,7 @@ def answer(
 ) -> "Answer":
     """Log the error and make it the invocation's answer, or the end of a response that has begun.
 
-    With a client that is async, the answer is to be awaited. Raises what the client raises.
+    With an async client, await the result. Raises what the client raises.
     """
     upload = invocation.upload
     in_stream = upload is not None and upload.started
@@ -61,7 +61,7 @@ def fail_init(client: "LambdaRuntimeClient", error: BaseException) -> None:
 
 
 def log(error: BaseException, request_id: str = "", note: str = "") -> None:
-    """Log an error that is no invocation's answer; the note says what it means."""
+    """Log an error that is not an invocation's answer; the note says what it means."""
     tell(error, request_id, note=note)
 
 
@@ -73,9 +73,9 @@ def tell(
     in_init: bool = False,
     note: str = "",
 ) -> "Told":
-    """Log the error, and describe it for whoever is to be told. Raises nothing.
+    """Log the error, and describe it for the platform, the caller and X-Ray. Raises nothing.
 
-    The JSON is that of a trailer if a response has begun (``in_stream``).
+    If a response has begun (``in_stream``), the JSON is short enough for a trailer.
     """
     try:
         if "lambda_runtime.errors.reports" not in sys.modules:
@@ -85,10 +85,10 @@ def tell(
         return reports.tell(error, request_id, in_stream, in_init, note)
     except BaseException as failure:
         if issubclass(type(failure), MemoryError):
-            _set_traceback(error, None)  # whose frames hold what fills the memory
+            _set_traceback(error, None)  # its frames hold the objects that fill the memory
     limit = sys.getrecursionlimit()
     try:
-        # A trace or profile function that has raised is gone now; the stack may have been too low.
+        # A trace or profile function that raised is gone now. The recursion limit may be too low.
         sys.setrecursionlimit(max(limit, _DEPTH))
         from lambda_runtime.errors import reports
 
@@ -100,18 +100,18 @@ def tell(
 
 
 def prepare() -> None:
-    """Load what describes errors, before user code may have made that impossible."""
+    """Load the modules that describe errors, before user code can make that impossible."""
     global prepared
     prepared = True
     try:
         from lambda_runtime.errors import reports  # noqa: F401
         from lambda_runtime.payload import exact  # noqa: F401
     except Exception:
-        pass  # it has
+        pass  # user code has made it impossible already
 
 
 def quietly(work: "Callable[[], object]") -> None:
-    """Do what must not get in the way of an answer, whatever it raises."""
+    """Do the work and drop what it raises: it must not get in the way of an answer."""
     try:
         work()
     except BaseException:
@@ -119,13 +119,13 @@ def quietly(work: "Callable[[], object]") -> None:
 
 
 def type_name(error: BaseException) -> str:
-    """The name of the error's class as it was defined, whatever the class says of itself."""
+    """The name in the definition of the error's class, even if the class hides it."""
     name: str = _name_of(type(error))
     return name
 
 
 def make_room(error: BaseException) -> None:
-    """Raise the recursion limit for good where it has turned out to be too low for the runtime."""
+    """After a RecursionError, raise a recursion limit that is too low for the runtime, for good."""
     if issubclass(type(error), RecursionError):
         _set_limit(max(sys.getrecursionlimit(), _DEPTH))
 
@@ -138,7 +138,7 @@ def _set_limit(limit: int) -> None:
 
 
 def _plain(text: str) -> str:
-    """The text as JSON has it between quotation marks, but for what is rare in names."""
+    """The text for a JSON string, with ``?`` for everything that needs escaping or is not ASCII."""
     return "".join(char if " " <= char <= "~" and char not in '"\\' else "?" for char in text)
 
 

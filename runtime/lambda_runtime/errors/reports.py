@@ -1,8 +1,8 @@
-"""What went wrong, told three times: to the caller, to the log, and to X-Ray.
+"""Describes an error for the caller, for the log, and for X-Ray.
 
-Loaded with the first error. It imports nothing that the cold path has not, and asks the exception
-only in ways that its class cannot redefine, or is prepared for whatever that raises; what it is not
-prepared for is ``last_resort``'s.
+Loaded with the first error. It imports only modules of the cold path. It reads the exception in
+ways that its class cannot redefine, or catches whatever the class raises; ``last_resort`` handles
+the rest.
 """
 
 import posix
@@ -40,7 +40,7 @@ _WARNING = (
     "type to the cure: docs/errors.md of lambda-runtime.\r"
 )
 
-# What an exception is made of, past whatever its class has put in front of it.
+# Read an exception's parts directly: its class may redefine the attributes.
 _traceback_of = BaseException.__dict__["__traceback__"].__get__
 _cause_of = BaseException.__dict__["__cause__"].__get__
 _context_of = BaseException.__dict__["__context__"].__get__
@@ -52,7 +52,7 @@ _TRIAL = {"a": [1, "\u00e9\n", {}]}
 
 
 def _encoder(escape: bool, colon: str, comma: str) -> "Callable[[object], str]":
-    """What writes as ``json.dumps`` does, which user code may have replaced."""
+    """A function that writes like ``json.dumps``, which user code may have replaced."""
     try:
         import _json
 
@@ -64,7 +64,7 @@ def _encoder(escape: bool, colon: str, comma: str) -> "Callable[[object], str]":
         if "".join(write(_TRIAL, 0)) == f'{{"a"{colon}[1{comma}{text}{comma}{{}}]}}':
             return lambda value: "".join(write(value, 0))
     except Exception:
-        pass  # private, and different in another Python
+        pass  # a private API that differs between versions of Python
     import json
 
     return json.JSONEncoder(ensure_ascii=escape, separators=(comma, colon)).encode
@@ -72,14 +72,14 @@ def _encoder(escape: bool, colon: str, comma: str) -> "Callable[[object], str]":
 
 _encode_document = _encoder(False, ":", ",")
 encode_line = _encoder(False, ": ", ", ")
-"""A record of the JSON log format."""
+"""Encodes a record in the JSON log format."""
 _encode_ascii = _encoder(True, ": ", ", ")
 
 
 def tell(
     error: BaseException, request_id: str, in_stream: bool, in_init: bool, note: str
 ) -> "Told":
-    """Log the error and describe it, as ``last_resort.tell`` has it."""
+    """Log the error and describe it, as ``last_resort.tell`` documents."""
     frames = _frames_of(error)
     report = describe(error, frames, request_id)
     if in_init:
@@ -91,11 +91,11 @@ def tell(
 
 
 def _frames_of(error: BaseException) -> list[Frame]:
-    """The user's frames; none where an audit hook forbids to look at them."""
+    """The user's frames; none if an audit hook forbids access to them."""
     try:
         return user_frames(_traceback_of(error))
     except (RecursionError, MemoryError):
-        raise  # see last_resort, which makes room
+        raise  # last_resort makes room
     except BaseException:
         return []
 
@@ -115,7 +115,7 @@ def encode(report: dict[str, object]) -> bytes:
 
 
 def describe(error: BaseException, frames: list[Frame], request_id: str) -> dict[str, object]:
-    """The error's document, as callers of the function receive it, within bounds."""
+    """The error's document that callers of the function receive, within size limits."""
     kind, stack = _fault(error) if _is_fault(error) else (type_name(error), None)
     if stack is None:
         stack = stack_frames.lines(frames)
@@ -128,13 +128,13 @@ def describe(error: BaseException, frames: list[Frame], request_id: str) -> dict
 
 
 def _fault(error: BaseException) -> tuple[str, list[str] | None]:
-    """The type and the stack that a FaultException names; users raise them with odd arguments."""
+    """The type and the stack of a FaultException. User code raises it with odd arguments."""
     try:
         kind, trace = error.exception_type, error.trace  # type: ignore[attr-defined]
         if type(kind) is str:
             return kind, [_text_of(line) for line in trace or ()]
     except BaseException:
-        pass  # it has lost them, or they cannot be read
+        pass  # its attributes are gone, or cannot be read
     return type_name(error), None
 
 
@@ -144,7 +144,7 @@ def _is_fault(error: BaseException) -> bool:
 
 
 def platform_type(report: dict[str, object]) -> str:
-    """The type in the one form that the platform keeps: ``Runtime.…`` or ``Function.…``."""
+    """The type in the form that the platform keeps: ``Runtime.…`` or ``Function.…``."""
     kind = str(report["errorType"])
     prefix, _, name = kind.partition(".")
     if prefix in ("Runtime", "Function") and _is_platform_name(name):
@@ -157,9 +157,9 @@ def _is_platform_name(name: str) -> bool:
 
 
 def log(report: dict[str, object], error: BaseException, note: str = "") -> None:
-    """Write the error's log record; unlike the document it has the whole chain of exceptions.
+    """Write the error's log record, with the whole chain of exceptions, unlike the document.
 
-    The note stands before the error's own.
+    The note comes before the error's own notes.
     """
     related = _all_related(error)
     if note:
@@ -174,7 +174,7 @@ def log(report: dict[str, object], error: BaseException, note: str = "") -> None
     try:
         logs.sink.log_error(lines)
     except BaseException:
-        pass  # nowhere to log to, which must not cost the invocation its answer
+        pass  # a broken log must not cost the invocation its answer
 
 
 def user_frames(trace: "TracebackType | None") -> list[Frame]:
@@ -184,7 +184,7 @@ def user_frames(trace: "TracebackType | None") -> list[Frame]:
 
 def _text_of(value: object) -> str:
     try:
-        return str.__str__(str(value))  # it may be of a class derived from str, with methods
+        return str.__str__(str(value))  # a subclass of str may override methods
     except BaseException as failure:
         return f"<str() of this {_name(value)} raised {_name(failure)}>"
 
@@ -201,7 +201,7 @@ def _crop(text: str, limit: int) -> str:
 
 
 def _crop_stack(stack: list[str]) -> list[str]:
-    """The frames nearest to the error, as many as the bound has room for."""
+    """The frames nearest to the error, as many as the limit allows."""
     kept: list[str] = []
     room = _STACK_LIMIT
     for entry in reversed(stack):
@@ -217,13 +217,13 @@ def _all_related(error: BaseException) -> dict[str, object]:
     try:
         return _related(error, {id(error)})
     except (RecursionError, MemoryError):
-        raise  # see last_resort, which makes room
+        raise  # last_resort makes room
     except BaseException:
-        return {}  # the error itself is worth a record
+        return {}  # still log the error itself
 
 
 def _related(error: BaseException, seen: set[int]) -> dict[str, object]:
-    """Notes, causes, contexts and members of groups: what a plain document leaves out."""
+    """Notes, causes, contexts and group members, which the document leaves out."""
     related: dict[str, object] = {}
     if notes := _notes(error):
         related["notes"] = notes
@@ -245,7 +245,7 @@ def _notes(error: BaseException) -> list[str]:
         given = error.__notes__
         notes = list(given)[:_RELATED_LIMIT] if isinstance(given, (list, tuple)) else []
     except BaseException:
-        return []  # none, or nothing that could be read
+        return []  # no notes, or none that can be read
     return [_crop(_text_of(note), _MESSAGE_LIMIT) for note in notes]
 
 
@@ -272,7 +272,7 @@ def _stack_lines(report: dict[str, object]) -> list[str]:
 
 def indent(line: str) -> str:
     """The line with an indentation that the log's readers see."""
-    # The console strips leading blanks of a line; these it keeps.
+    # The console strips a line's leading blanks, but keeps no-break spaces.
     bare = line.lstrip(" ")
     return _NO_BREAK_SPACE * (len(line) - len(bare)) + bare
 
@@ -300,7 +300,7 @@ def _list(value: object) -> list[object]:
 
 
 def _encode_trailer(report: dict[str, object]) -> bytes:
-    """The document in the size of a header: the frames nearest to the error, as many as fit."""
+    """The document, short enough for a header: it keeps as many of the last frames as fit."""
     message = _crop(str(report["errorMessage"]), _TRAILER_LIMIT // 4)
     stack = list(map(str, _list(report["stackTrace"])))
     while True:
@@ -311,7 +311,7 @@ def _encode_trailer(report: dict[str, object]) -> bytes:
 
 
 def _xray_cause(error: BaseException, report: dict[str, object], frames: list[Frame]) -> str:
-    """X-Ray's cause document: ASCII, as it travels in a header, and not larger than X-Ray keeps."""
+    """X-Ray's cause document: in ASCII, as it is a header, and within the size that X-Ray keeps."""
     fault = _is_fault(error)
     if fault:
         frames = []

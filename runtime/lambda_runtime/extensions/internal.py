@@ -91,6 +91,6 @@ class InternalExtension:
             sys.stderr.write(f"{self.name}: {error}\n")
         except BaseException as error:
             if client.is_inherited():
-                raise  # a hook has forked, and this is the child; the extension is the parent's
+                raise  # a hook has forked: this is the child, and the parent has the extension
             sys.excepthook(*sys.exc_info())
             client.exit_error(f"Extension.{type(error).__name__}", str(error)[:1000])

@@ -1,1 +1,1 @@
-"""What everything else stands on: settings, imports that user code cannot break, hooks."""
+"""The lowest floor: settings, imports that user code cannot break, process, invocations, hooks."""

@@ -1,9 +1,8 @@
-"""The environment variable that gets a new value with every invocation, in one piece of memory.
+"""A buffer for an environment variable that gets a new value with every invocation.
 
-``setenv`` of glibc keeps every value that a variable was ever given: a few hundred bytes for each
-trace id, for as long as the process lives. ``putenv`` takes the memory that it is given as it is,
-and here that is written over for every value. It is never freed, as others may still read it when
-the interpreter is gone.
+``setenv`` of glibc keeps every value of a variable for ever: a few hundred bytes for each trace id.
+``putenv`` uses the caller's memory instead, and this module writes every value into that memory. It
+never frees the memory: C code may still read it after the interpreter's end.
 """
 
 import ctypes
@@ -28,7 +27,7 @@ except ValueError as error:
 
 
 class EnvBuffer:
-    """``name=value`` where the C library looks for it. Raises MemoryError."""
+    """Holds ``name=value`` for the C library. Raises MemoryError."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -44,7 +43,7 @@ class EnvBuffer:
         self._line = ctypes.c_void_p()
 
     def put(self, value: str) -> None:
-        """Set the variable, as ``settings.put`` does, and keep nothing of the value before."""
+        """Set the variable, as ``settings.put`` does, but overwrite the previous value."""
         raw = value.encode("utf-8", "surrogateescape")
         text = self._start + raw + b"\0"
         data = self._data
@@ -57,14 +56,14 @@ class EnvBuffer:
         ):
             return settings.put(self._name, value)
         self._memory[: len(text)] = text
-        # Whoever has set or unset the variable since has taken the line out of the C library's
-        # table; whoever has set another may have moved the table.
+        # Code that has set or unset the variable meanwhile has removed our line from the C
+        # library's table; code that has set another variable may have moved the table.
         if _table.value != self._known_table or self._line.value != self._address:
             self._enter()
         data[self._key] = raw
 
     def _enter(self) -> None:
-        """Put the line into the table, and remember where."""
+        """Put the line into the table, and remember its place."""
         _libc.putenv(self._address)
         self._known_table = place = _table.value or 0
         size = ctypes.sizeof(ctypes.c_void_p)
@@ -77,8 +76,7 @@ class EnvBuffer:
 def _known_data(environ: object) -> "dict[bytes, bytes] | None":
     """The dict in which ``os.environ`` keeps the variables.
 
-    None where ``os.environ`` has been replaced, or is made otherwise: then each value is assigned
-    to it.
+    None if user code has replaced ``os.environ``, or this version of Python keeps it elsewhere.
     """
     data = getattr(environ, "_data", None)
     kind = getattr(os, "_Environ", None)

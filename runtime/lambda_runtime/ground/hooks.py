@@ -1,4 +1,4 @@
-"""What may be registered to be called later: checked where it is written, not where it fails."""
+"""Checks hooks when they are registered, so that an error points to the user's decorator."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -10,7 +10,7 @@ _COROUTINE = 0x80  # co_flags, as the module inspect names it
 
 
 def check(decorator: str, hook: "Hook", *, may_be_async: bool = True) -> "Hook":
-    """The hook. Raises TypeError, which names the decorator, for what cannot be one."""
+    """Return the hook. Raises TypeError, which names the decorator, if it cannot be a hook."""
     if not callable(hook):
         raise TypeError(
             f"{decorator}: {hook!r:.100} is not a function; write @{decorator} above one, without "

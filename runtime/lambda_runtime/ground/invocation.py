@@ -1,4 +1,4 @@
-"""The invocations under way: the one place that knows them, for logs, traces and deadlines."""
+"""Keeps the invocations under way, in one place, for logs, traces and deadlines."""
 
 import _thread
 
@@ -17,73 +17,73 @@ NEVER = 1 << 62
 
 
 class UnderWay:
-    """What there is to know of them; ``under_way`` is the only one.
+    """The invocations under way; ``under_way`` is the only instance.
 
-    Where one invocation runs at a time, it is ``current``, for the whole process and not by thread
-    or task: user code logs from threads of its own, and all of them work for that one. Where
-    several do, a context variable tells, in every thread and task, which one it works for, and
-    ``runners`` lists where they run. With asyncio there is that variable too: a task may outlive
-    the invocation that has started it.
+    Where one invocation runs at a time, it is ``current`` for the whole process: user code may log
+    from threads of its own, and they all work for this invocation. Where several invocations run,
+    a context variable holds the invocation of each thread and task, and ``runners`` lists their
+    threads or tasks. With asyncio the variable exists too: a task may outlive the invocation that
+    started it.
     """
 
     def __init__(self) -> None:
         self.current: Invocation | None = None
-        """The one invocation under way; None between two."""
+        """The only invocation under way; None between two invocations."""
         self.latest: Invocation | None = None
-        """The last that has begun: to it belongs what is logged after its answer."""
+        """The invocation that began last: records after its answer still belong to it."""
         self.runners: dict[Invocation, Runner] = {}
-        """Several invocations under way, each with its thread or task."""
+        """The invocations under way where there may be several, each with its thread or task."""
         self.all_runners: Callable[[], Collection[Runner]] = tuple
-        """Where several invocations run and may run: a trace of one leaves the others' out."""
+        """Lists the threads or tasks of all invocations: a trace of one leaves out the others'."""
         self.interrupt: Callable[[Invocation, float], None] | None = None
-        """What ends an invocation whose time is nearly up, so many milliseconds before that."""
+        """Ends an invocation whose time is nearly up; called with the milliseconds left."""
         self.leading: tuple[CodeType, ...] = ()
-        """Functions of the runtime through which user code is reached: traces start below them."""
+        """The runtime's functions that lead to user code: stack traces start below them."""
         self.init_trace_ms = 0
-        """When to log where the init is, in milliseconds after the process's start; 0 if it is
-        over."""
+        """When to log where the init is, in milliseconds after the process's start; 0 once the init
+        is over."""
         self.watched_ms = 0
-        """An invocation with an earlier deadline than this one has to wake the thread that watches
-        them; 0 if there is no such thread to be."""
+        """An invocation with an earlier deadline than this must wake the thread that watches
+        deadlines; 0 if there must be no such thread."""
         self._watch: Callable[[_thread.LockType], None] | None = None
         self._alarm: _thread.LockType | None = None
         self._owner: ContextVar[Invocation | None] | None = None
 
     def begin(self, invocation: "Invocation") -> None:
-        """The invocation is under way, as the only one."""
+        """Make this the only invocation under way."""
         self.current = self.latest = invocation
         if 0 < invocation.deadline_ms < self.watched_ms:
             self._wake(invocation.deadline_ms)
 
     def begin_beside(self, invocation: "Invocation", runner: "Runner") -> None:
-        """The invocation is under way in the present context, beside others."""
+        """Add the invocation to those under way, and bind it to the present context."""
         self.owner.set(invocation)
         self.runners[invocation] = runner
         if 0 < invocation.deadline_ms < self.watched_ms:
             self._wake(invocation.deadline_ms)
 
     def end(self, invocation: "Invocation") -> bool:
-        """The invocation, one of several, is over; whether it had begun."""
+        """Remove the invocation, one of several. Whether it had begun."""
         return self.runners.pop(invocation, None) is not None
 
     def forget(self) -> None:
-        """No invocation is under way, and none comes any more."""
+        """The process ends: no invocation is under way, and none will come."""
         self.current = self.latest = None
 
     def all(self) -> "Collection[Invocation]":
-        """Those under way, at this moment."""
+        """The invocations under way at this moment."""
         current = self.current
         return list(self.runners) if current is None else (current,)
 
     def has(self, invocation: "Invocation") -> bool:
-        """Whether this one is under way."""
+        """Whether this invocation is under way."""
         return invocation is self.current or invocation in self.runners
 
     @property
     def owner(self) -> "ContextVar[Invocation | None]":
         """The context variable that holds the invocation of a thread or a task.
 
-        It holds None if the thread or the task was started for no invocation.
+        It holds None if no invocation started the thread or the task.
         """
         if self._owner is None:
             from contextvars import ContextVar
@@ -92,7 +92,7 @@ class UnderWay:
         return self._owner
 
     def of_context(self) -> "Invocation | None":
-        """The invocation for which this thread or task was started.
+        """The invocation that started this thread or task.
 
         None where only one invocation can be under way.
         """
@@ -104,36 +104,36 @@ class UnderWay:
         return invocation is not None and type(self.runners.get(invocation)) is int
 
     def of_caller(self) -> "Invocation | None":
-        """The invocation that the code at work here belongs to, as far as can be told."""
+        """The invocation of the calling code: its context's, or else the latest."""
         return self.of_context() or self.latest
 
     def request_id(self) -> str:
-        """The request id of that invocation, "" where there is none."""
+        """The request id of the caller's invocation, "" if there is none."""
         invocation = self.of_caller()
         return "" if invocation is None else invocation.request_id
 
     def tenant_id(self) -> str | None:
-        """The tenant id of that invocation, if it has one."""
+        """The tenant id of the caller's invocation, if it has one."""
         invocation = self.of_caller()
         return None if invocation is None else invocation.tenant_id
 
     def watch(self, watch: "Callable[[_thread.LockType], None]", *, at_once: bool = False) -> None:
-        """Have a thread call this, ``at_once`` or when an invocation first has a deadline.
+        """Call ``watch`` in a thread, ``at_once`` or when an invocation first has a deadline.
 
-        It is given the lock that is released to wake it. The thread sleeps until shortly before the
-        deadline. Most invocations are over by then, and those that are under way have later
-        deadlines: for the thread, a reason to sleep on; for an invocation, no reason to wake it.
+        ``watch`` gets a lock: releasing the lock wakes the thread. The thread sleeps until shortly
+        before the next deadline. By then, most invocations are over, and later ones have later
+        deadlines. So most invocations need not wake the thread.
         """
         self._watch, self.watched_ms = watch, NEVER
         if at_once:
             self._start()
 
     def watch_no_more(self) -> None:
-        """Nothing is to be done any more when an invocation's time is up."""
+        """Stop watching: nothing happens any more when an invocation's time is up."""
         self.watched_ms = 0
 
     def watch_anew(self) -> None:
-        """In a forked process: the thread is the other one's."""
+        """In a forked process: start a new thread when needed, as threads do not survive a fork."""
         self._alarm, self.watched_ms = None, NEVER if self.watched_ms else 0
 
     def _wake(self, deadline_ms: int) -> None:
@@ -141,15 +141,15 @@ class UnderWay:
         if self._alarm is None:
             self._start()
             if self._alarm is None:
-                self.watched_ms = 0  # no trace, but an answer
+                self.watched_ms = 0  # no thread, so no trace; the invocation goes on
             return
         try:
             self._alarm.release()
         except RuntimeError:
-            pass  # it is awake already
+            pass  # the thread is awake already
 
     def _start(self) -> None:
-        """Start the thread, if there is one to be had."""
+        """Start the thread, if the system has one left."""
         assert self._watch is not None
         alarm = _thread.allocate_lock()
         alarm.acquire()

@@ -1,7 +1,7 @@
-"""This process: whether it is the one that answers, whether it goes on, and its forks.
+"""Knows whether this process answers invocations, whether it has been terminated, and its forks.
 
-A function may fork. The child has no invocation to answer: that remains its parent's. A worker of
-``concurrency`` is a child that claims to be one that answers.
+A function may fork. The child must not answer the invocation: its parent does. A worker of
+``concurrency`` is a child too, and claims to answer.
 """
 
 import _thread
@@ -13,32 +13,32 @@ if TYPE_CHECKING:
 
 
 class Process:
-    """What there is to know of it; ``process`` is the only one."""
+    """The state of this process; ``process`` is the only instance."""
 
     def __init__(self) -> None:
         self._owner = posix.getpid()
         self.main_thread = _thread.get_ident()
-        """The thread that gets the signals, and may raise for them."""
+        """The identifier of the thread in which signal handlers run, and may raise."""
         self._before_fork: list[Callable[[], object]] = []
         self._in_child: list[Callable[[], object]] = []
         self.is_terminated = False
-        """Whether a SIGTERM has ended the environment: nobody waits for an answer any more."""
+        """Whether a SIGTERM has ended the environment: the platform waits for no more answers."""
 
     def is_forked(self) -> bool:
         """Whether this is a child that user code forked."""
         return posix.getpid() != self._owner
 
     def claim(self) -> None:
-        """This process, and no longer the one that it was forked from, is the one that answers."""
+        """From now on this process answers invocations, like the one that forked it."""
         self._owner, self.main_thread = posix.getpid(), _thread.get_ident()
 
     def before_fork(self, action: "Callable[[], object]") -> None:
-        """Call it in the process that forks, before every fork."""
+        """Call the action in the parent process before every fork."""
         self._register()
         self._before_fork.append(action)
 
     def in_child(self, action: "Callable[[], object]") -> None:
-        """Call it in every child, after the fork."""
+        """Call the action in every child process, right after the fork."""
         self._register()
         self._in_child.append(action)
 
@@ -55,7 +55,7 @@ def _call(actions: "list[Callable[[], object]]") -> None:
         try:
             action()
         except Exception:
-            pass  # the others' turn; and a fork does not fail for it
+            pass  # the other actions still run, and the fork goes on
 
 
 process = Process()

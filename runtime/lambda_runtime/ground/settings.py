@@ -1,9 +1,8 @@
-"""The environment variables, read and written without loading ``os``.
+"""Reads and writes environment variables without loading ``os``.
 
-``os`` costs a tenth of the interpreter's start. ``posix.environ`` is the dictionary in which
-``os.environ`` keeps its values, so each sees what is put into the other. Only where user code has
-put an object of its own in the place of ``os.environ`` the two differ: that object is asked first,
-and may fail.
+``os`` costs a tenth of the interpreter's start. ``os.environ`` keeps its values in the dictionary
+``posix.environ``, so each sees the changes of the other. They differ only if user code has replaced
+``os.environ`` by an object of its own: this module asks that object first, and ignores its errors.
 """
 
 import posix
@@ -30,27 +29,27 @@ def get(name: str) -> str | None:
             if value is None or type(value) is str:
                 return value
         except Exception:
-            pass  # the user's object: what the process has is true, too
+            pass  # the user's object has failed: take the process's own value
     raw = _environ.get(name.encode())
     return None if raw is None else raw.decode("utf-8", "surrogateescape")
 
 
 def put(name: str, value: str) -> None:
-    """Set the variable for this process and for those it starts."""
+    """Set the variable for this process and for the processes that it starts."""
     posix.putenv(name, value)
     _environ[name.encode()] = value.encode("utf-8", "surrogateescape")
     if (replaced := _replaced_environ()) is not None:
         try:
             replaced[name] = value
         except Exception:
-            pass  # the user's object need not take it
+            pass  # the user's object may refuse it
 
 
 def _replaced_environ() -> "Any":
-    """What user code has put in the place of ``os.environ``, None where it has not."""
+    """The object with which user code has replaced ``os.environ``; None if it has not."""
     os = _modules.get("os")
     environ: Any = getattr(os, "environ", None)
-    # A subclass's methods may raise as well as those of any other object.
+    # Not isinstance(): a subclass's methods may raise, like those of any other object.
     if type(environ) is getattr(os, "_Environ", None) and environ._data is _environ:
         return None
     return environ
@@ -59,8 +58,8 @@ def _replaced_environ() -> "Any":
 def put_trace_id(value: str) -> None:
     """Set ``_X_AMZN_TRACE_ID``, which gets a new value with every invocation.
 
-    The C library keeps the values for ever. After a thousand of them that is worth the half
-    megabyte which it takes to do without.
+    The C library keeps all values for ever. After a thousand values ``EnvBuffer`` takes over: it
+    keeps only one, but costs half a megabyte.
     """
     global _trace_ids, _put_reused
     if _put_reused is not None:
@@ -77,7 +76,7 @@ def put_trace_id(value: str) -> None:
 
 
 def remove(name: str) -> str | None:
-    """Unset the variable; its value until now, or None when it was not set."""
+    """Unset the variable. Returns its value until now, or None if it was not set."""
     value = get(name)
     if _environ.pop(name.encode(), None) is not None:
         posix.unsetenv(name)
@@ -85,5 +84,5 @@ def remove(name: str) -> str | None:
         try:
             del replaced[name]
         except Exception:
-            pass  # it has not got it, or does not let it go
+            pass  # the user's object lacks the variable, or refuses to delete it
     return value

@@ -1,22 +1,22 @@
-"""Imports for the runtime's own code, which nothing that user code does can get in the way of.
+"""Imports modules for the runtime's own code, in a way that user code cannot break.
 
-A function may have a file of its own called ``token.py`` or ``json.py``, may replace
-``builtins.__import__``, and may empty ``sys.modules``, ``sys.path`` or ``sys.meta_path``. The
-runtime still has to answer, and imports most of itself and of the standard library only then.
+A function may have a file called ``token.py`` or ``json.py``, may replace ``builtins.__import__``,
+and may empty ``sys.modules``, ``sys.path`` or ``sys.meta_path``. The runtime must still answer, and
+it imports most of itself and of the standard library only after user code has run.
 
 Theory of operation
 -------------------
-Every module of the runtime is executed with a private copy of ``builtins``, in which ``__import__``
-is the one of this module. It keeps a table of modules of its own, and looks by name:
+Every module of the runtime runs with a private copy of ``builtins``, whose ``__import__`` is
+``_import`` of this module. It keeps its own table of modules, and decides by name:
 
 - The runtime's modules come from the bundle, which is in memory, or from the package's folder.
-- A module of the standard library comes from ``sys.modules`` if the one there has been loaded from
-  the interpreter's own folders. Else it is imported as usual, if the path gives nothing else
-  precedence. Else it is loaded from the interpreter's folders by finders of this module's own, and
-  all that it imports too; such a copy is private, unless nothing of its name is in the way.
+- A module of the standard library comes from ``sys.modules`` if the interpreter's own folders were
+  its source. If not, it is imported as usual, unless an earlier entry of the path shadows it. If
+  that fails too, this module's own finders load it, and all its imports, from the interpreter's
+  folders. Such a copy stays private if user code has a module of the same name.
 - Everything else (a user's module, orjson) is imported as usual.
 
-``sys.modules`` has the runtime's modules too, for those who import or replace parts of them.
+``sys.modules`` has the runtime's modules too, as libraries import and replace parts of them.
 """
 
 import _thread
@@ -57,7 +57,7 @@ except ImportError:
         return _lock  # one for all
 
 
-# Here, as whatever is imported later in this module is imported as usual.
+# Import these now: later imports in this module are ordinary ones, which user code can break.
 try:
     from _imp import extension_suffixes
 
@@ -78,7 +78,7 @@ if TYPE_CHECKING:
 
 _PACKAGE = "lambda_runtime"
 FOLDER = __file__.rpartition("/")[0].rpartition("/")[0] + "/"
-"""Where the package lies."""
+"""The package's folder."""
 
 _HOME = FOLDER[:-1].rpartition("/")[0]
 _PART = 1024 * 1024
@@ -86,13 +86,13 @@ _PART = 1024 * 1024
 _standard: frozenset[str] = sys.stdlib_module_names
 _stdlib: str = getattr(sys, "_stdlib_dir", None) or ""
 _folders = [entry for entry in sys.path if entry == _stdlib or entry.endswith("/lib-dynload")]
-# Nothing that the runtime needs imports these, and functions have folders of such names.
+# The runtime never imports these, directly or indirectly, and functions have folders so named.
 _HARMLESS = frozenset(("test", "this", "antigravity", "idlelib", "tkinter", "turtledemo", "venv"))
 _shadowing = _standard - _HARMLESS
 
 _import_as_usual = builtins.__import__
 modules = sys.modules
-"""The interpreter's modules: it goes on with these when user code replaces ``sys.modules``."""
+"""The interpreter's modules: it keeps using this dict when user code replaces ``sys.modules``."""
 _builtins: "dict[str, Any]" = dict(vars(builtins))
 
 _table: "dict[str, ModuleType]" = {
@@ -104,30 +104,30 @@ _loading: "dict[str, ModuleType]" = {}
 _finders: "dict[str, FileFinder]" = {}
 _covering = False
 
-bundled: "dict[str, CodeType | bytes]" = {}
-"""The code of the runtime's modules that have not been loaded yet, by module name; marshalled for
-those that are not on the cold path."""
+bundled: "dict[str, CodeType | memoryview]" = {}
+"""The code of the runtime's modules that are not loaded yet, by module name. Modules outside the
+cold path are marshalled."""
 
 after_load: "dict[str, Callable[[], None]]" = {}
-"""What to call when a module of the standard library has been loaded past ``sys.meta_path``."""
+"""Actions to call after a standard library module was loaded without ``sys.meta_path``."""
 
 
 def load(name: str) -> "ModuleType":
-    """The module of this name: the runtime's own, or the standard library's whatever the path says.
+    """Load the runtime's or the standard library's module of this name, whatever the path says.
 
-    Raises what executing it raises, ModuleNotFoundError where there is none.
+    Raises what the module's code raises, and ModuleNotFoundError if there is no such module.
     """
     module = _table.get(name)
     return _load(name) if module is None else module
 
 
 def loaded(name: str) -> "Any":
-    """The module of the runtime's of this name, None if it has not been loaded."""
+    """The runtime's module of this name, None if it is not loaded."""
     return _table.get(name) or modules.get(name)
 
 
 def hold(*names: str) -> None:
-    """Have the code of these modules of the runtime's in memory, if no bundle has seen to that."""
+    """Read the code of these modules of the runtime into memory, unless a bundle has done so."""
     for name in names:
         if name not in bundled and name not in _table:
             spec = find_own(name)
@@ -139,22 +139,22 @@ def hold(*names: str) -> None:
 
 
 def import_of_users(name: str) -> "ModuleType":
-    """Import a module as user code would, and return it itself; raises what the import raises."""
+    """Import a module as user code would, and return this module. Raises the import's error."""
     usual_import()(name)
     return modules[name]
 
 
 def usual_import() -> "Callable[..., ModuleType]":
-    """``__import__`` as user code has it, but for the time in which ours is in its place."""
+    """User code's ``__import__``, even while this module's own replaces it."""
     usual: Callable[..., ModuleType] = builtins.__import__
     return _import_as_usual if usual is _import else usual
 
 
 def find_own(name: str) -> "ModuleSpec | None":
-    """How to make the module of the runtime's of this name, for whoever imports it as usual."""
+    """The spec of the runtime's module of this name, for ordinary imports of it."""
     path = f"{_HOME}/{name.replace('.', '/')}"
     code = bundled.get(name)
-    if isinstance(code, bytes):
+    if isinstance(code, memoryview):
         code = bundled[name] = marshal.loads(code)
     if code is not None:
         is_package = code.co_filename.endswith("/__init__.py")
@@ -172,7 +172,7 @@ def find_own(name: str) -> "ModuleSpec | None":
 
 
 class _DirectLoader(SourceFileLoader):
-    """Reads files without what user code may have replaced: ``io.open_code`` imports, for one."""
+    """Reads files with ``posix`` only: ``io.open_code`` imports, which user code may break."""
 
     def get_data(self, path: str) -> bytes:
         descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
@@ -196,15 +196,15 @@ class _OwnLoader(_DirectLoader):
 
 
 class BundleLoader(_OwnLoader):
-    """Has the code in memory."""
+    """Takes the code from memory."""
 
     def get_code(self, fullname: str) -> "CodeType | None":
         code = bundled.pop(fullname)
-        return moved(marshal.loads(code) if isinstance(code, bytes) else code, self.path)
+        return moved(marshal.loads(code) if isinstance(code, memoryview) else code, self.path)
 
 
 def moved(code: "CodeType", file: str) -> "CodeType":
-    """The code, functions and all, as compiled from this file."""
+    """The code and its functions, with this file as their source file."""
     if _fix_co_filename is None:
         parts = (moved(it, file) if type(it) is type(code) else it for it in code.co_consts)
         return code.replace(co_filename=file, co_consts=tuple(parts))
@@ -219,7 +219,7 @@ def _import(
     fromlist: "Sequence[str] | None" = (),
     level: int = 0,
 ) -> "ModuleType":
-    """``__import__``, as this module's docstring has it."""
+    """``__import__`` as this module's docstring describes it."""
     if level:
         assert globals is not None
         name = _absolute(name, globals, level)
@@ -249,7 +249,7 @@ def _absolute(name: str, globals: "Mapping[str, Any]", level: int) -> str:
 
 
 def _try_load(name: str) -> None:
-    """Load what may be a submodule, or a name that the package makes when it is asked for."""
+    """Load the name if it is a submodule; the package may also make it on access."""
     try:
         load(name)
     except ModuleNotFoundError as error:
@@ -308,7 +308,7 @@ def _make(spec: "ModuleSpec", parent: str, tail: str) -> "ModuleType":
 
 
 def _made(name: str) -> "ModuleType":
-    """The module of this name, which may still be at its own imports."""
+    """The module of this name, which may still be running its imports."""
     return _table.get(name) or _loading.get(name) or modules[name]
 
 
@@ -331,7 +331,7 @@ def _is_own_origin(origin: object) -> bool:
 
 
 def _import_soundly(name: str) -> "ModuleType | None":
-    """The module as the interpreter imports it; None when user code has got in between."""
+    """The module by an ordinary import; None if user code shadows or breaks that import."""
     try:
         if PathFinder in sys.meta_path and not any(map(_shadows, _entries_before_ours())):
             _import_as_usual(name)
@@ -342,12 +342,12 @@ def _import_soundly(name: str) -> "ModuleType | None":
         if error.name == name:
             raise
     except Exception:
-        pass  # whatever it is: the interpreter's own folders have it still
+        pass  # any error: the interpreter's own folders still have the module
     return None
 
 
 def _entries_before_ours() -> "Iterator[str]":
-    """What ``sys.path`` has before the standard library. Raises ValueError if it lacks that."""
+    """The entries of ``sys.path`` before the standard library. Raises ValueError without it."""
     for entry in sys.path:
         if entry == _stdlib:
             return
@@ -357,7 +357,7 @@ def _entries_before_ours() -> "Iterator[str]":
 
 
 def _shadows(entry: str) -> set[str]:
-    """The names of the standard library's that the folder has something of."""
+    """The names of standard library modules that entries of this folder shadow."""
     try:
         names = posix.listdir(entry or ".")
     except (FileNotFoundError, NotADirectoryError):
@@ -366,7 +366,7 @@ def _shadows(entry: str) -> set[str]:
 
 
 def _load_private(name: str, parent: str, tail: str) -> "ModuleType":
-    """Load the module past everything that is the user's."""
+    """Load the module without using anything that user code can change."""
     with _ModuleLockManager(name):
         module = _table.get(name) or _loading.get(name)
         if module is not None:
@@ -374,8 +374,8 @@ def _load_private(name: str, parent: str, tail: str) -> "ModuleType":
         spec = _find_standard(name, parent)
         if spec is None:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-        # While it is executed it has to be there: enum and namedtuple look their module up. And
-        # what is compiled imports by way of sys.modules alone.
+        # While a module's code runs, sys.modules must have it: enum and namedtuple look it up. And
+        # compiled modules import from sys.modules only.
         covered = _cover_shadowing()
         module = _table.get(name)
         if module is not None:
@@ -400,7 +400,7 @@ def _load_private(name: str, parent: str, tail: str) -> "ModuleType":
 
 
 def _cover_shadowing() -> "dict[str, ModuleType | None]":
-    """Put the standard library's modules where others of their names are; what was there."""
+    """Put standard library modules over shadowing ones; return the modules that were there."""
     global _covering
     covered: dict[str, ModuleType | None] = {}
     if _covering:
@@ -410,7 +410,7 @@ def _cover_shadowing() -> "dict[str, ModuleType | None]":
     for name in {name for name in names if not _is_genuine(modules[name])} | _shadowing_names():
         taken = modules.get(name)
         try:
-            # Not any of these must be needed: what is, fails with a better error.
+            # Ignore errors here: the module may not be needed, and a later error says more.
             modules[name] = load(name)
             covered[name] = taken
         except Exception:
@@ -432,7 +432,7 @@ def _uncover(covered: "dict[str, ModuleType | None]") -> None:
 
 
 def _shadowing_names() -> set[str]:
-    """The names of the standard library's that the path has something else for."""
+    """The names of standard library modules that entries of the path shadow."""
     try:
         return set().union(*map(_shadows, _entries_before_ours()))
     except Exception:
@@ -458,7 +458,7 @@ def _finder(folder: str) -> FileFinder:
 
 
 def _would_shadow(name: str, parent: str) -> bool:
-    """Whether the path has another module of this name, which users will want to import."""
+    """Whether the path has another module of this name, which user code may want to import."""
     if parent:
         return modules.get(parent) is not _made(parent)
     try:

@@ -1,6 +1,6 @@
-"""Which of the runtime's functions call user code.
+"""Lists the functions of the runtime that call user code.
 
-There, and nowhere else, the deadline may raise an exception.
+The deadline may raise an exception only while one of them runs user code.
 """
 
 TYPE_CHECKING = False
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
     Function = TypeVar("Function", bound=Callable[..., object])
 
 calling: "set[CodeType]" = set()
-"""Functions that call user code, and do work of the runtime's besides."""
+"""Functions that call user code, and also do the runtime's own work."""
 
 guarding: "set[CodeType]" = set()
-"""Functions that do nothing but call user code: they may be interrupted themselves."""
+"""Functions that only call user code: an exception may also be raised in their own frame."""
 
 
 def calls_user_code(function: "Function") -> "Function":
-    """Mark a function that calls user code, among other things."""
+    """Mark a function that calls user code, and also does the runtime's own work."""
     calling.add(function.__code__)
     return function
 
 
 def guards_user_code(function: "Function") -> "Function":
-    """Mark a function that calls user code, and nothing else."""
+    """Mark a function that only calls user code."""
     guarding.add(function.__code__)
     return function

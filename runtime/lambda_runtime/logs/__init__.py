@@ -1,8 +1,7 @@
-"""Where everything that is logged goes, and whose invocation it belongs to.
+"""Writes log text to the platform, with the invocation that it belongs to.
 
 Source: the log contract between runtimes and the platform, as awslambdaric and the Runtime
-Interface Emulator have it. ``logging`` itself is equipped by ``logs.handlers`` when it is first
-imported.
+Interface Emulator implement it. ``logs.handlers`` configures ``logging`` when it is first imported.
 """
 
 import posix
@@ -41,7 +40,7 @@ def frame_type(levelno: int, json: bool) -> bytes:
 
 
 class StreamSink:
-    """Log text on standard output, where the platform reads lines."""
+    """Writes log text to standard output, where the platform reads lines."""
 
     def log(self, msg: str, frame_type: bytes | None = None) -> None:
         write(msg)
@@ -52,12 +51,12 @@ class StreamSink:
 
 
 class FrameSink:
-    """Log text as frames on a descriptor of the platform's, each in a single write."""
+    """Writes log text as frames to the platform's descriptor, each in a single write."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self.output_lock: AbstractContextManager[object] | None = None
-        """What keeps others from writing at the same time, where there are any."""
+        """Keeps other threads and workers from writing at the same time; None if there are none."""
 
     def log(self, msg: str, frame_type: bytes | None = None) -> None:
         try:
@@ -92,14 +91,14 @@ sink: "Sink" = _choose_sink()
 
 
 def warn(message: str, of_request: str | None = None) -> None:
-    """Log what the runtime itself has to say, as ``log`` does."""
+    """Log a warning of the runtime itself, as ``log`` does."""
     log(30, message, of_request)
 
 
 def log(levelno: int, message: object, of_request: str | None = None) -> None:
-    """Log a record of the runtime's own, without ``logging``: at level 10 (DEBUG) or 30.
+    """Log a record of the runtime itself, without ``logging``, at level 10 (DEBUG) or 30.
 
-    It belongs to the request of this id ("": to none), by default to the one under way.
+    ``of_request`` is the request id, "" for none; the default is the request under way.
     """
     if not json_format:
         sink.log(f"[{'DEBUG' if levelno < 30 else 'WARN'}]\t{message}\n")
@@ -125,16 +124,16 @@ def _to_json(value: object) -> str:
 
 stdout: "TextIO | None" = None
 stderr: "TextIO | None" = None
-"""The streams that the process was started with, or their successors. User code may put others in
-their place in ``sys``, and break them; these stay the way to the log."""
+"""The process's own streams: the first ones, or their replacements. User code may replace and break
+those in ``sys``; these remain the way to the log."""
 
 
 def prepare_streams() -> None:
-    """Remember the process's streams, and have whole lines written at once, not later or in pieces.
+    """Remember the process's streams, and make them write each line at once and in one piece.
 
-    A crash then loses nothing but an unfinished line, and the lines of standard output and standard
-    error keep their order. What is unfinished at a fork is written before it, not once more by the
-    child.
+    A crash then loses only an unfinished line, and the lines of standard output and standard error
+    keep their order. An unfinished line is written before a fork, so that the child does not write
+    it again.
     """
     global stdout, stderr
     stdout, stderr = sys.__stdout__, sys.__stderr__
@@ -148,15 +147,16 @@ def _finish_output() -> None:
         if stdout is not None:
             stdout.flush()
     except Exception:
-        pass  # it is in use by the very code that forks, or broken
+        pass  # the code that forks is using the stream, or the stream is broken
 
 
 is_echo: "Callable[[str], bool] | None" = None
-"""Whether a message comes of a record that is being written. Set where streams may log."""
+"""Tells whether a record with this message repeats text that a stream is writing just now.
+None until ``streams`` is loaded: before that, no stream logs."""
 
 
 def say(text: str) -> None:
-    """Put the text on the process's standard error: what ends it, for whoever started it."""
+    """Write the text to the process's standard error, for the program that started it."""
     try:
         (stderr or sys.stderr).write(text)
     except Exception:
@@ -164,7 +164,7 @@ def say(text: str) -> None:
 
 
 def write(text: str) -> None:
-    """Put the text on standard output, whatever user code has made of it. Raises no Exception."""
+    """Write the text to standard output, even if user code has broken it. Raises no Exception."""
     failure: Exception | None = None
     try:
         if sys.stdout is stdout:
@@ -181,20 +181,20 @@ def write(text: str) -> None:
 
 
 def _write_raw(text: str, fd: int = 1) -> None:
-    """Put the text on the descriptor: the last resort."""
+    """Write the text to the descriptor, as the last resort."""
     try:
         posix.write(fd, text.encode("utf-8", "backslashreplace"))
     except OSError:
-        pass  # there is nobody to read it
+        pass  # nothing reads the log
 
 
 finish_lines: "Callable[[bool], None] | None" = None
-"""Has lines written that the present invocation has begun, where those are kept until they end; or,
-if told so, all of them."""
+"""Writes the unfinished lines of the present invocation, or with True those of all invocations.
+None if streams keep no unfinished lines."""
 
 
 def flush(*, last: bool = False) -> None:
-    """Write out what is still buffered: called before every answer, and at the ``last``.
+    """Write all buffered output, before every answer, and one ``last`` time at the end.
 
     Raises no Exception.
     """
@@ -204,7 +204,7 @@ def flush(*, last: bool = False) -> None:
         if sys.stdout is stdout and sys.stderr is stderr:
             stdout.flush()
             stderr.flush()
-            # The cheapest question that a closed descriptor answers with an error.
+            # The cheapest call that fails for a closed descriptor.
             posix.get_blocking(1)
             posix.get_blocking(2)
             return
@@ -215,23 +215,23 @@ def flush(*, last: bool = False) -> None:
 
         streams.flush()
     except Exception:
-        pass  # what could be written has been
+        pass  # streams.flush has written as much as possible
 
 
 def open_stream(fd: int) -> "TextIO":
-    """A stream for whole lines on this descriptor, in place of one that is closed."""
+    """Open a line-buffered stream on this descriptor, to replace a closed one."""
     return open(fd, "w", encoding="utf-8", buffering=1, closefd=False)
 
 
 def repair_streams() -> None:
-    """Give closed descriptors and closed streams a working successor."""
+    """Replace closed descriptors and closed streams by working ones."""
     from lambda_runtime.logs import streams
 
     streams.repair()
 
 
 def configure_logging() -> None:
-    """Give ``logging`` its handler and format: once, right after its import."""
+    """Give ``logging`` its handler and format, once, right after its import."""
     from lambda_runtime.logs import handlers
 
     handlers.install()

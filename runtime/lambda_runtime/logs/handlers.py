@@ -1,4 +1,4 @@
-"""The handler and the formats that ``logging`` has on Lambda. Loaded with ``logging``, not before.
+"""The handler and the formats of ``logging`` on Lambda. Loaded with ``logging``, not before.
 
 The class names are part of the contract: Datadog looks for a handler class called exactly
 ``LambdaLoggerHandler``, and leaves the one with frame types alone.
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _SECONDS = "%Y-%m-%dT%H:%M:%S"
 _TEXT = "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s\n"
 
-# What a record has of itself; all else in it came from ``extra`` and is logged.
+# The attributes of every record. All others come from ``extra``, and are logged.
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {
     "aws_request_id",
     "tenant_id",
@@ -33,9 +33,10 @@ _TRIAL = '{"é": [1.5, null, true, "b\'\'", {"1": "\\n"}]}'
 
 
 def _find_encoder() -> "Callable[[object], str]":
-    """Write what ``json.dumps(…, ensure_ascii=False, default=str)`` writes; but refuse NaN.
+    """Find a function that writes like ``json.dumps(…, ensure_ascii=False, default=str)``.
 
-    NaN is no JSON. ``json`` is loaded only where the interpreter's private encoder is missing.
+    Unlike ``json.dumps`` it refuses NaN, which is not JSON. ``json`` is loaded only if the
+    interpreter's private encoder is missing.
     """
     try:
         from _json import encode_basestring, make_encoder
@@ -55,7 +56,7 @@ def _find_encoder() -> "Callable[[object], str]":
         if encode(_TRIAL_FIELDS) == _TRIAL:
             return encode
     except Exception:
-        pass  # a Python that is not known yet
+        pass  # a version of Python with another encoder
     import json
 
     return json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=str).encode
@@ -65,7 +66,7 @@ _encode = _find_encoder()
 
 
 class LambdaLoggerHandler(logging.Handler):
-    """Hands formatted records to the sink as they are."""
+    """Passes formatted records to the sink unchanged."""
 
     def __init__(self, log_sink: "logs.Sink") -> None:
         super().__init__()
@@ -82,7 +83,7 @@ class LambdaLoggerHandler(logging.Handler):
         try:
             return self.format(record)
         except Exception as error:
-            # A formatter of the user's. The record is logged as ours would have it.
+            # The user's formatter has failed: log the record in the runtime's format.
             from lambda_runtime.logs import repair
 
             return repair.format(record, error)
@@ -92,7 +93,7 @@ class LambdaLoggerHandler(logging.Handler):
 
 
 class LambdaLoggerHandlerWithFrameType(LambdaLoggerHandler):
-    """Hands them over with their level, by which the platform filters."""
+    """Passes records on with their level, by which the platform filters."""
 
     def _log(self, text: str, record: logging.LogRecord) -> None:
         json_record = isinstance(self.formatter, JsonFormatter)
@@ -100,7 +101,7 @@ class LambdaLoggerHandlerWithFrameType(LambdaLoggerHandler):
 
 
 class LambdaLoggerFilter(logging.Filter):
-    """Stamps each record with the invocation that it belongs to."""
+    """Adds the request id and the tenant id of its invocation to each record."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.aws_request_id = under_way.request_id()
@@ -109,7 +110,7 @@ class LambdaLoggerFilter(logging.Filter):
 
 
 class TextFormatter(logging.Formatter):
-    """The text format, which computes a second's timestamp once."""
+    """The text format. It computes the timestamp once a second."""
 
     def __init__(self) -> None:
         super().__init__(_TEXT, _SECONDS)
@@ -132,7 +133,7 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a record, in the fields of AWS's structured log format."""
+    """One JSON object per record, with the fields of AWS's structured log format."""
 
     def __init__(self) -> None:
         super().__init__(datefmt=_SECONDS + "Z")
@@ -203,7 +204,7 @@ def _location(record: logging.LogRecord) -> str | None:
 
 
 def install() -> None:
-    """Put the handler on the root logger, before any user code can."""
+    """Put the handler on the root logger, before user code can add one."""
     logging.Formatter.converter = time.gmtime
     framed = logs.json_format or logs.level
     handler = (LambdaLoggerHandlerWithFrameType if framed else LambdaLoggerHandler)(logs.sink)
@@ -216,7 +217,7 @@ def install() -> None:
 
 
 def write_through_logging(text: str) -> None:
-    """Write where the root logger's Lambda handler writes, or to standard output without one."""
+    """Write to the sink of the root logger's Lambda handler, or without one to standard output."""
     for handler in logging.getLogger().handlers:
         sink = getattr(handler, "log_sink", None)
         if sink is not None:

@@ -1,7 +1,8 @@
-"""Log records that cannot be written as they are, made such that they can: none is lost.
+"""Makes log records writable that cannot be written as they are, so that none is lost.
 
-Loaded with the first of them. What they hold is the user's, and may raise whatever is done with it.
-So only methods of the built-in types look at it, and ``str`` where there is no other way.
+Loaded with the first such record. A record holds objects of user code, and any operation on them
+may raise. So this module reads them with the methods of built-in types, and calls ``str`` only if
+there is no other way.
 """
 
 import logging
@@ -22,7 +23,7 @@ _ELLIPSIS: "dict[Any, str]" = {dict: "{...}", list: "[...]", tuple: "(...)"}
 
 
 def format(record: logging.LogRecord, error: Exception) -> str:
-    """The record in the configured format, when a formatter of the user's raised this."""
+    """The record in the configured format, after the user's formatter raised ``error``."""
     from lambda_runtime.logs import handlers
 
     ours = handlers.JsonFormatter() if logs.json_format else handlers.TextFormatter()
@@ -30,7 +31,7 @@ def format(record: logging.LogRecord, error: Exception) -> str:
 
 
 def mend(record: logging.LogRecord, error: Exception) -> logging.LogRecord:
-    """A copy that holds plain text, and says what is wrong with the record and where it is from."""
+    """A copy with plain text, which says what is wrong with the record, and where it comes from."""
     note = (
         f"{_message(record)} [{_place(record)}: cannot be formatted: {name(error)}: {text(error)}]"
     )
@@ -45,7 +46,7 @@ def mend(record: logging.LogRecord, error: Exception) -> logging.LogRecord:
 
 
 def exception(error: BaseException | None, trace: "TracebackType | None") -> dict[str, object]:
-    """The fields of a record about an exception that does not let itself be described."""
+    """The fields of a record about an exception that cannot be described."""
     try:
         stack = traceback.format_tb(trace)
     except Exception:
@@ -63,7 +64,7 @@ def _message(record: logging.LogRecord) -> str:
 
 
 def _exception(record: logging.LogRecord) -> "Iterator[str]":
-    """What the record's exception can still say: most likely, it is what cannot be formatted."""
+    """The type and text of the record's exception, which most likely cannot be formatted."""
     if isinstance(record.exc_info, tuple):
         for error in record.exc_info[1:2]:
             if error is not None:
@@ -75,12 +76,12 @@ def _place(record: logging.LogRecord) -> str:
 
 
 def name(value: object) -> str:
-    """The name of its type, whatever a metaclass says."""
+    """The name of the value's type, even if a metaclass hides it."""
     return str(type.__dict__["__name__"].__get__(type(value)))
 
 
 def text(value: object) -> str:
-    """What ``str`` makes of it; what went wrong, where that raises."""
+    """The value as ``str`` shows it, or a note that ``str`` raised."""
     try:
         return _exact(str(value))
     except Exception as failure:
@@ -88,12 +89,12 @@ def text(value: object) -> str:
 
 
 def _exact(value: str) -> str:
-    """A str, and not something derived from it."""
+    """The text as a plain ``str``, not a subclass."""
     return str.__str__(value)
 
 
 def plain(value: object, inside: tuple[int, ...] = ()) -> object:
-    """The value with everything that JSON cannot hold replaced by what comes nearest."""
+    """The value, with everything that JSON cannot hold replaced by something similar."""
     if value is None or value is True or value is False:
         return value
     if isinstance(value, str):
@@ -102,7 +103,7 @@ def plain(value: object, inside: tuple[int, ...] = ()) -> object:
         return _integer(int.__add__(value, 0))
     if isinstance(value, float):
         number = float.__float__(value)
-        return number if number - number == 0 else None  # NaN and the infinities are no JSON
+        return number if number - number == 0 else None  # NaN and infinities are not JSON
     for kind in (dict, list, tuple):
         if isinstance(value, kind):
             return _container(value, kind, inside)
@@ -110,7 +111,7 @@ def plain(value: object, inside: tuple[int, ...] = ()) -> object:
 
 
 def _integer(value: int) -> object:
-    """The number, or as a hexadecimal text one of more digits than can be converted."""
+    """The number, or hexadecimal text if it has more digits than Python converts."""
     limit = sys.get_int_max_str_digits()
     return value if not limit or value.bit_length() < limit * 3 else hex(value)
 

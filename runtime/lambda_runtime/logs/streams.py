@@ -1,18 +1,18 @@
-"""Standard output and standard error when they are not the process's own, or do not work.
+"""Handles standard output and standard error that user code has replaced, or that do not work.
 
-Loaded when that is first found out. User code replaces ``sys.stdout`` to capture what is printed,
-to copy it, to silence it, or to turn it into log records. Records go to the present stream as long
-as that takes them, as on AWS's own runtime, and else to the one that the process was started with.
+Loaded when the runtime first finds such a stream. User code replaces ``sys.stdout`` to capture
+output, to copy it, to silence it, or to turn it into log records. The runtime writes records to the
+present stream while it takes them, as AWS's own runtime does, and otherwise to the process's own.
 
 Theory of operation
 -------------------
-A stream that logs what it is given *leads back*: the record that it makes arrives here while the
-first is still being written. That record is an echo. It is dropped, the first one goes to the
-process's own stream, and so does all that follows, as long as this stream is in place. A record
-that is no echo (the stream has something to say of its own) goes to the process's own stream too.
+A stream that logs the text it is given *leads back*: its record arrives here while the first record
+is still being written. The new record is an echo. The runtime drops the echo, writes the first
+record to the process's own stream, and does so with all later records while the stream is in place.
+If the stream logs a message of its own, this record goes to the process's own stream too.
 
-Some streams hand on what they are given to another thread, which logs it. What has been given
-last is remembered, so that what comes of it is noticed, and goes to the process's own stream.
+Some streams pass their text to another thread, which logs it. The runtime remembers the latest
+texts, so that it recognises such a record, and writes to the process's own stream from then on.
 """
 
 import _thread
@@ -28,52 +28,55 @@ if TYPE_CHECKING:
 
 _REMEMBERED = 50
 _PART = 20
-"""Characters in common that make of a message an echo, were it cropped and decorated."""
+"""Characters that a message and a text must share: an echo may be cropped or decorated."""
 _COMPARED = 2000
 _TRIES = 3
 _BUFFER = 8192
-"""Bytes that a text stream keeps when they cannot be written."""
+"""Bytes that a text stream keeps in its buffer when it cannot write them."""
 
 
 class _Gift:
-    """A text on its way into a stream of the user's."""
+    """A text that is being written to a user's stream."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.came_back = False
 
     def is_in(self, message: str) -> bool:
-        """Whether the message has a part of this text in it, or is one."""
+        """Whether the message contains a part of this text, or is one."""
         if not self.text:
-            return True  # it was to find out whether the stream works, no more
+            return True  # an empty text only tests whether the stream works
         message = message.strip()[:_COMPARED]
         parts = range(0, max(1, len(message) - _PART + 1), _PART // 2)
         return any(message[at : at + _PART] in self.text for at in parts)
 
 
 _giving: "dict[int, _Gift]" = {}
-"""What each thread (by its identifier) is giving to a stream of the user's."""
+"""The text that each thread (by identifier) is writing to a user's stream."""
 
 _given: "list[int]" = []
-"""The hashes of what has been given last."""
+"""The hashes of the latest texts that were written to a user's stream."""
 
 _leads_back: object = None
 
 _working: "dict[str, object]" = {}
-"""By the names in ``sys``, the user's streams that have been found to take text."""
+"""The user's streams that are known to take text, by their names in ``sys``."""
 
 
 def write(text: str, failure: Exception | None) -> None:
-    """Write to the present standard output, or to the process's own if that failed like this."""
+    """Write to the present standard output, or to the process's own if that cannot take it.
+
+    ``failure`` is the exception if writing to the process's own stream has failed before.
+    """
     present = getattr(sys, "stdout", None)
     if present is logs.stdout or not _give(present, text):
         _write_own(text, failure)
 
 
 def is_echo(message: str) -> bool:
-    """Whether a record with this message comes of a text that is being written to a stream.
+    """Whether a record with this message repeats text that a stream is writing just now.
 
-    It is not to be logged then: the text itself will be.
+    Do not log such a record: the text itself will be logged.
     """
     gift = _giving.get(_thread.get_ident())
     if gift is not None and gift.is_in(message):
@@ -91,7 +94,7 @@ def _remember(stream: object) -> None:
 
 
 def _give(stream: object, text: str) -> bool:
-    """Write to a stream of the user's; whether it has taken the text, and not come back with it."""
+    """Write to a user's stream. Whether the stream took the text and did not log it."""
     thread = _thread.get_ident()
     if stream is None or stream is _leads_back or thread in _giving:
         return False
@@ -101,7 +104,7 @@ def _give(stream: object, text: str) -> bool:
     try:
         _write_encodable(stream, text)
     except BaseException:
-        # Also a SystemExit: it was not meant for the record.
+        # Catch a SystemExit too: the stream's code must not end the process for a log record.
         _working.clear()
         return False
     finally:
@@ -119,7 +122,7 @@ def _write_encodable(stream: object, text: str) -> None:
 
 
 def escape(text: str, encoding: str) -> str:
-    """The text with what the encoding lacks as ``\\uXXXX``, which JSON reads as well."""
+    """The text; characters that the encoding lacks become ``\\uXXXX``, which JSON can read."""
     try:
         text.encode(encoding)
         return text
@@ -137,17 +140,17 @@ def _escaped(character: str, encoding: str) -> str:
 
 
 def _write_own(text: str, failure: Exception | None) -> None:
-    """Write to the process's own stream, which has failed like this; mended as far as it takes."""
+    """Write to the process's own stream, and repair what ``failure`` shows to be broken."""
     for _ in range(_TRIES):
         if isinstance(failure, UnicodeEncodeError):
             text = escape(text, failure.encoding)
         elif isinstance(failure, OSError):
-            # The stream keeps what it could not write, unless it is much; repairing flushes it.
+            # The stream keeps a short text that it could not write, and ``repair`` flushes it.
             repair()
             if len(text) * 4 < _BUFFER:
                 return
         elif isinstance(failure, RuntimeError):
-            return _write_descriptor(text)  # a signal's handler, in the middle of another write
+            return _write_descriptor(text)  # a signal handler, in the middle of another write
         elif failure is not None:
             repair()
         try:
@@ -165,7 +168,7 @@ def _write_descriptor(text: str) -> None:
 
 
 def flush() -> None:
-    """Write out what the present streams and the process's own still hold; repair both."""
+    """Flush the present streams and the process's own, and repair both."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name, None)
         if stream is not getattr(logs, name):
@@ -180,9 +183,9 @@ def flush() -> None:
 
 
 def _flush_foreign(name: str, stream: object) -> None:
-    """Flush what holds text back by itself. Whatever else it is, its ``flush`` is the user's.
+    """Flush a user's stream if it is a text stream of ``io``; other streams are the user's matter.
 
-    One that has been deleted, or takes no text, is not left to the next invocation.
+    Put the process's own stream in its place if it has been deleted, or takes no text.
     """
     try:
         if isinstance(stream, io.TextIOWrapper):
@@ -216,10 +219,10 @@ def _is_closed(stream: object) -> bool:
 
 
 def repair() -> None:
-    """Give closed descriptors and closed streams a working successor.
+    """Replace closed descriptors and closed streams by working ones, and write buffered text.
 
-    Handlers have closed standard output before (a stray ``with open(1)``); the next invocation's
-    lines should not pay for it. What the stream still held is written.
+    A handler may close standard output by mistake (``with open(1)``); the next invocation must not
+    lose its lines.
     """
     _repair_descriptor(1, 2)
     _repair_descriptor(2, 1)
@@ -243,11 +246,11 @@ def _repair_descriptor(fd: int, twin: int) -> None:
         except OSError:
             posix.dup2(posix.open("/dev/null", posix.O_WRONLY), fd)
     if not posix.get_blocking(fd):
-        posix.set_blocking(fd, True)  # else what does not fit at once is lost
+        posix.set_blocking(fd, True)  # otherwise text that does not fit at once is lost
 
 
 def replace(stdout: "TextIO", stderr: "TextIO") -> None:
-    """Make these the process's own streams. What user code has put in their place stays there."""
+    """Make these the process's own streams. Streams that user code has put in ``sys`` stay."""
     _succeed("stdout", logs.stdout, stdout)
     _succeed("stderr", logs.stderr, stderr)
 

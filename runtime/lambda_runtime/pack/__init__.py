@@ -1,7 +1,7 @@
-"""A function's imports out of one file: ``lambda-runtime pack`` writes it, the runtime reads it.
+"""Reads a function's imports from one file, the pack, which ``lambda-runtime pack`` writes.
 
 ``load`` finds and checks packs, ``finder`` serves modules from them, ``aids`` keeps the results of
-pure functions that init asks for. None of it is loaded unless a pack lies on ``sys.path``.
+pure functions that init calls. The runtime loads these only if there is a pack on ``sys.path``.
 """
 
 FOLDER = "lambda-pack"

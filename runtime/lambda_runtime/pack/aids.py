@@ -1,9 +1,9 @@
-"""Results of pure functions that init asks for, kept from when the pack was made.
+"""Gives init the results of pure functions that were computed when the pack was made.
 
-Compiled regular expressions, the code of generated source (``dataclasses``, ``namedtuple``, attrs,
-SQLAlchemy …), botocore's models. Each is looked up by its whole input; whatever is not found is
-computed as ever. The functions are replaced in the module that has them, and only while that module
-itself comes out of the pack: it is then the very one that made the results.
+The results are compiled regular expressions, the code of generated source (``dataclasses``,
+``namedtuple``, attrs, SQLAlchemy …) and botocore's models. A lookup needs the whole input; without
+a match, the function computes its result as usual. This module replaces a function only in a module
+that comes from the pack itself: so the same code has made the results.
 """
 
 import builtins
@@ -21,7 +21,7 @@ _DEBUG = 10
 
 
 def keep_regexes(module: "Any", magic: int, known: "Regexes") -> None:
-    """Have ``re._compiler`` take the patterns that it knows from the pack."""
+    """Let ``re._compiler`` take known patterns from the pack."""
     import _sre  # type: ignore[import-not-found]
 
     if magic != _sre.MAGIC:
@@ -43,10 +43,9 @@ def keep_sources(
 ) -> set[str]:
     """Give the module ``compile``, ``exec`` and ``eval`` that know its generated sources.
 
-    Which of them is returned: they are to be taken back when init is over.
-
-    ``futures`` are the compiler flags of the module's own ``from __future__`` imports, which the
-    built-in functions take over from their caller.
+    Returns the names that it has set: remove them when init is over. ``futures`` are the compiler
+    flags of the module's own ``from __future__`` imports, which the built-in functions take over
+    from their caller.
     """
     compile_source = builtins.compile
 
@@ -85,11 +84,11 @@ def keep_sources(
 
 
 TEXT_FUNCTIONS = {"inspect": "cleandoc", "textwrap": "dedent"}
-"""Functions from text to text that whole libraries put their documentation through."""
+"""Functions from text to text that libraries apply to all their documentation."""
 
 
 def keep_texts(module: "ModuleType", known: dict[str, str]) -> None:
-    """Have the module's function from text to text look its results up."""
+    """Let the module's function from text to text look up its results."""
     name = TEXT_FUNCTIONS[module.__name__]
     original = getattr(module, name)
 
@@ -110,7 +109,7 @@ def keep_models(
     listings: "dict[tuple[tuple[str, ...], str], list[str]]",
     load: "Callable[[int], Any]",
 ) -> None:
-    """Have ``botocore.loaders`` take its models, and their list, from the pack."""
+    """Let ``botocore.loaders`` take its models, and their list, from the pack."""
     load_file = module.JSONFileLoader.load_file
     list_services = module.Loader.list_available_services
     prefix = f"{root}/"
@@ -122,7 +121,7 @@ def keep_models(
                 try:
                     return load(found)
                 except (OSError, ValueError):
-                    pass  # the file itself is still there
+                    pass  # read the file itself instead
         return load_file(loader, file_path)
 
     def list_kept(loader: "Any", type_name: str) -> "Any":
@@ -139,7 +138,7 @@ def keep_models(
 
 
 def _disguise(replacement: "Any", original: "Any") -> "Any":
-    """The replacement, with the names and the signature that the original shows."""
+    """The replacement, with the names and the signature of the original."""
     for name in ("__name__", "__qualname__", "__module__", "__doc__"):
         setattr(replacement, name, getattr(original, name))
     vars(replacement).update(vars(original))

@@ -1,16 +1,16 @@
-"""Serves modules out of a pack, exactly as the folders that were packed would.
+"""Serves modules from a pack, exactly as the packed folders would.
 
 Theory of operation
 ===================
 
 The index says where the import system found each module when the pack was made. For a submodule
-that is still true if the package's ``__path__`` is what it was. For a top-level module it is true
-if the entry of ``sys.path`` that holds it is still there, and no entry before it has anything of
-that name. Entries are listed once; entries that anybody may write to are asked anew every time.
-Whatever is in doubt is left to the finders that come after.
+this is still true if the package's ``__path__`` has not changed. For a top-level module it is true
+if the module's entry of ``sys.path`` is still there, and no entry before it has a file or folder of
+that name. The finder lists entries once, but asks again each time for entries that user code may
+write to. In doubt it leaves the import to the next finders.
 
-The specs are what ``importlib`` would make, the loaders become plain ``SourceFileLoader`` objects
-before the module's code runs, and no frame is added to the stack.
+The specs are the same as those of ``importlib``, the loaders become plain ``SourceFileLoader``
+objects before the module's code runs, and the stack gets no additional frame.
 """
 
 import posix
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from _typeshed.importlib import PathEntryFinderProtocol
 
     Entry = tuple[str, int, int, bytes | None]
-    """File, kind, number of its section, and for an own module the hash of its source."""
+    """File, kind, number of the section, and for the function's own modules the source's hash."""
     Aids = dict[str, Callable[[Any], None]]
-    """By the name of the module, what tells it of its results."""
+    """By module name, the function that gives the module its results."""
 
 PACKAGE, EXTENSION, STDLIB = 1, 2, 4
 """The kinds of modules, added up."""
@@ -46,12 +46,12 @@ _SUFFIX = f".{sys.implementation.cache_tag}" + (
 
 
 class PackLoader(SourceFileLoader):
-    """A SourceFileLoader whose byte-code comes out of a pack, once."""
+    """A SourceFileLoader that takes its byte-code from a pack, once."""
 
     pack: "PackFinder"
 
     def __eq__(self, other: object) -> bool:
-        # As loaders of one class that are for the same file: that is what this one becomes.
+        # Compare like a plain SourceFileLoader, as this loader becomes one.
         if not isinstance(other, SourceFileLoader):
             return NotImplemented
         return (self.name, self.path) == (other.name, other.path)
@@ -66,7 +66,7 @@ class PackLoader(SourceFileLoader):
 
 
 class MakerLoader(PackLoader):
-    """The loader of a module that is to be told of its results, or what it imports lazily."""
+    """The loader of a module that gets results from the pack, or that imports names lazily."""
 
     name: str
 
@@ -79,7 +79,7 @@ class MakerLoader(PackLoader):
         pack.give_aids(module, pack.after)
         pack.settle(module)
 
-    # For whoever looks at the stack this is the method that it takes the place of.
+    # On the stack, this method looks like the method that it replaces.
     exec_module.__code__ = exec_module.__code__.replace(
         co_filename=SourceFileLoader.exec_module.__code__.co_filename,
         co_qualname=SourceFileLoader.exec_module.__code__.co_qualname,
@@ -87,7 +87,7 @@ class MakerLoader(PackLoader):
 
 
 class PackFinder:
-    """The modules of one pack, which lies in the folder ``root``."""
+    """Finds the modules of one pack, whose folder is ``root``."""
 
     def __init__(self, root: str, path: str, index: "dict[str, Any]") -> None:
         self.root = root
@@ -121,7 +121,7 @@ class PackFinder:
             return None
         file, kind, section, source = entry
         if name in self._lazy and not self._is_lazy and self._lazy[name][0]:
-            return None  # its code in the pack is not what is wanted
+            return None  # its code in the pack imports lazily, and imports must be eager
         base = self._stdlib if kind & STDLIB else self.root
         if base is None:  # another standard library than the one that was packed
             return self._find_usual(name, path)
@@ -148,7 +148,7 @@ class PackFinder:
         return spec
 
     def _find_usual(self, name: str, path: "Sequence[str] | None") -> "ModuleSpec | None":
-        """For a package out of which lazy imports have left modules: its spec, from elsewhere."""
+        """The spec from the path, for a package in which lazy imports have left out modules."""
         if not self._is_lazy or not any(self._lazy.get(name, ())):
             return None
         from _frozen_importlib_external import PathFinder
@@ -162,35 +162,35 @@ class PackFinder:
         return spec
 
     def import_eagerly(self) -> None:
-        """Leave the modules whose code in the pack imports lazily to the ordinary import."""
+        """From now on, import modules whose code in the pack imports lazily in the usual way."""
         self._is_lazy = False
 
     def make_lazy(self, module: "ModuleType") -> None:
-        """Tell the module what of it is imported when it is asked for; nothing for most."""
+        """Tell the module which names it imports on access; most modules have none."""
         if self._is_lazy and (state := self._lazy.get(module.__name__)) is not None:
             from lambda_runtime.pack import lazy
 
             lazy.make_lazy(module, *state)
 
     def settle(self, module: "ModuleType") -> None:
-        """Have the module be a plain one if nothing of it is lazy after all."""
+        """Make the module a plain one if nothing in it is lazy."""
         if self._is_lazy and module.__name__ in self._lazy:
             from lambda_runtime.pack import lazy
 
             lazy.settle(module)
 
     def make_loaded_lazy(self) -> None:
-        """Do so for those that are loaded already: packages of the standard library."""
+        """Do this for modules that are loaded already: packages of the standard library."""
         for name in self._lazy:
             if name in sys.modules:
                 self.make_lazy(sys.modules[name])
 
     def invalidate_caches(self) -> None:
-        """Look anew at what lies in the entries of ``sys.path``."""
+        """List the entries of ``sys.path`` again at the next import."""
         self._entries = []
 
     def read_ahead(self, libraries: "list[str]") -> None:
-        """Ask for the bytes of these libraries, which init will want."""
+        """Ask the kernel to read these libraries, which init will need."""
         for library in libraries:
             try:
                 fd = posix.open(f"{self.root}/{library}", posix.O_RDONLY | posix.O_CLOEXEC)
@@ -200,7 +200,7 @@ class PackFinder:
                 pass
 
     def release(self) -> None:
-        """Init is over: import what events will, and let go of what init may have needed."""
+        """Init is over: import what events will, and release what only init needed."""
         if self._is_lazy:
             for name in self._at_end:
                 try:
@@ -216,13 +216,13 @@ class PackFinder:
             known.clear()
 
     def give_aids(self, module: "ModuleType", givers: "Aids") -> None:
-        """Tell the module of its results, if there are any."""
+        """Give the module its results, if there are any."""
         give = givers.pop(module.__name__, None)
         if give is None:
             return
         try:
             give(module)
-        except Exception as error:  # the module works without
+        except Exception as error:  # the module works without them
             self._give_up(error)
 
     def _set_aids(self, makers: "Sequence[str]") -> None:
@@ -267,7 +267,7 @@ class PackFinder:
         if name not in self.codes:
             self._load_section(number)
             if name not in self.codes:
-                return False  # it has been taken: this is a reload, or another attempt
+                return False  # the code is used up: this is a reload, or a second attempt
         if self._moved:
             _fix_co_filename(self.codes[name], file)
         return True
@@ -282,7 +282,7 @@ class PackFinder:
             self._give_up(error)
 
     def _give_up(self, error: Exception) -> None:
-        """Leave all that is still to come to the ordinary import."""
+        """Leave all further modules to the ordinary import."""
         from lambda_runtime import logs
 
         self._modules, self.before, self.after = {}, {}, {}
@@ -295,7 +295,7 @@ class PackFinder:
         return format.read_section(self._path, self._sections[number], loads)
 
     def section(self, number: int) -> "Any":
-        """What the section holds. Raises OSError, and ValueError when it is damaged."""
+        """The section's content. Raises OSError, and ValueError when it is damaged."""
         return format.read_section(self._path, self._sections[number], loads)
 
     def _is_first(self, name: str, home: str) -> bool:
@@ -312,7 +312,7 @@ class PackFinder:
         return True
 
     def _list_entries(self) -> None:
-        """Learn, for each entry, which names those before it have, and which are to be asked."""
+        """Note for each entry which names fixed entries before it have, and which to ask again."""
         entries = list(sys.path)
         names: set[str] = set()
         asked: list[str] = []
@@ -328,12 +328,12 @@ class PackFinder:
                 names.update(name.partition(".")[0] for name in _listing(entry, finder))
             else:
                 asked.append(entry)
-        # In this order: another thread may look at the same time.
+        # In this order, as another thread may read them at the same time.
         self._before = before
         self._entries = entries
 
     def _is_fixed(self, folder: str) -> bool:
-        """Whether nobody writes to this folder while the function runs."""
+        """Whether the folder's content is fixed while the function runs."""
         return folder.startswith(
             (f"{self.root}/", "/opt/", f"{sys.prefix}/", f"{sys.base_prefix}/")
         )
@@ -346,7 +346,7 @@ def _located(name: str, loader: "Any", file: str) -> ModuleSpec:
 
 
 def _is_unchanged(file: str, source: bytes) -> bool:
-    """Whether the file has this hash, and no package beside it has taken its place."""
+    """Whether the file has this hash, and no package of the same name is beside it."""
     try:
         with FileIO(file) as opened:
             same = format.hash_source(opened.read()) == source
@@ -356,7 +356,7 @@ def _is_unchanged(file: str, source: bytes) -> bool:
 
 
 def _entry_finder(entry: str) -> "PathEntryFinderProtocol | None":
-    """The finder for an entry of ``sys.path``, made and kept as the import system does it."""
+    """The finder for an entry of ``sys.path``, made and cached like the import system does."""
     try:
         folder = entry or posix.getcwd()
     except OSError:

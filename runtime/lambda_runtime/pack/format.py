@@ -3,18 +3,18 @@
 Theory of operation
 ===================
 
-A pack begins with 128 bytes that any Python can read: a line of text that says for which Python it
-was made, padded; then four numbers of 8 bytes, little-endian: the size of the file, the size of
-what init needs, and the size and the checksum of the index. The index is a marshalled dict. Behind
-it lie the sections, which the index names by offset, size and checksum.
+A pack begins with 128 bytes that any Python can read: a padded line of text that names the Python
+for which it was made, and four little-endian numbers of 8 bytes: the size of the file, the size of
+the part that init needs, and the size and the checksum of the index. The index is a marshalled
+dict. After it come the sections, which the index names by offset, size and checksum.
 
 ``marshal`` and the evaluation loop trust their input: a flipped bit in byte-code can crash the
-interpreter. So nothing is unmarshalled before its checksum is right. The checksum is SipHash, which
-every interpreter has built in, at several GB a second.
+interpreter. So the runtime checks the checksum before it unmarshals anything. The checksum is
+SipHash, which every interpreter has built in, at several GB a second.
 
-What init needs comes first, in the order in which it is needed. The kernel is asked for all of it
-at the start, so that a disk delivers while Python works. Sections are read one by one, so that no
-more than one is in memory twice.
+The part that init needs comes first, in the order of use. At the start the runtime asks the kernel
+for all of it, so that the disk reads while Python works. It reads one section at a time, so that at
+most one section is in memory twice.
 """
 
 import posix
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 
 
 def key() -> str:
-    """For which interpreters the byte-code of this one, with its flags, is good.
+    """The key of all interpreters that can run this one's byte-code, with its flags.
 
-    It does not name the bug-fix release: AWS changes that without notice.
+    It does not name the bug-fix release, which AWS changes without notice.
     """
     return key_of(sys.implementation.cache_tag, _MAGIC, sys.flags.optimize, posix.uname().machine)
 
@@ -57,25 +57,25 @@ def file_name() -> str:
 
 
 def checksum(data: "bytes | memoryview") -> int:
-    """The number that tells whether the bytes are still those that were written."""
+    """The number that shows whether the bytes have changed since they were written."""
     return int.from_bytes(source_hash(_SALT, data), "little")
 
 
 def hash_source(data: bytes) -> bytes:
-    """The hash that byte-code files carry of their source (PEP 552)."""
+    """The source's hash, as byte-code files contain it (PEP 552)."""
     found: bytes = source_hash(_MAGIC, data)
     return found
 
 
 def read_section(path: str, section: "Section", load: "Callable[[Any], Any]") -> "Any":
-    """What ``load`` makes of the section's bytes.
+    """Read a section, and return what ``load`` makes of its bytes.
 
-    Raises OSError, and ValueError when they are damaged.
+    Raises OSError, and ValueError if they are damaged.
     """
     at, size, expected = section
     buffer = _take_buffer(size)
     with memoryview(buffer) as whole, whole[:size] as data:
-        # Opened each time: a descriptor kept open may be closed, or taken over, by user code.
+        # Open the file each time: user code may close or reuse a descriptor that stays open.
         fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
         try:
             count = posix.preadv(fd, [data], at)
@@ -89,12 +89,12 @@ def read_section(path: str, section: "Section", load: "Callable[[Any], Any]") ->
 
 
 _buffers: list[bytearray] = []
-"""Memory that sections are read into, one after the other: fresh memory costs page faults."""
+"""Memory into which sections are read, one after the other: new memory costs page faults."""
 
 
 def _take_buffer(size: int) -> bytearray:
     try:
-        buffer = _buffers.pop()  # no other thread has it now
+        buffer = _buffers.pop()  # now no other thread can take it
     except IndexError:
         buffer = bytearray(_BUFFER)
     return buffer if len(buffer) >= size else bytearray(size)
@@ -113,9 +113,9 @@ def write_head(for_key: str, file_size: int, init_size: int, index: bytes) -> by
 
 
 def parse_head(data: bytes) -> "tuple[str, int, int, Section]":
-    """The key, the sizes of the file and of what init needs, and where the index is.
+    """The key, the sizes of the file and of the part for init, and the place of the index.
 
-    Raises ValueError for bytes that are no pack of this version.
+    Raises ValueError if the bytes are not a pack of this version.
     """
     line = data[: HEAD - NUMBERS].decode("ascii", "replace").rstrip()
     prefix = f"lambda-pack {VERSION} "

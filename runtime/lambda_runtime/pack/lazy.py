@@ -1,9 +1,9 @@
-"""Modules of which names are imported when they are looked up: ``lambda-runtime pack --lazy``.
+"""Modules that import names when they are looked up: ``lambda-runtime pack --lazy``.
 
-``packer.lazy`` makes their code. Here is what they look like from outside: a name is imported when
-an attribute of it is asked for, all of them when somebody reads the module's namespace. Modules
-within a package that lazy imports have left out are imported when they are looked up as attributes
-of the package: others rely on somebody having imported them.
+``packer.lazy`` makes their code. This module handles lookups from outside: an access to an
+attribute imports that name, and a read of the module's namespace imports all lazy names. If lazy
+imports have left out a module within a package, an access to it as an attribute of the package
+imports it: code may rely on other code having imported it.
 """
 
 import sys
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
     from typing import Any
 
 STATE = "__lazy_imports__"
-"""The name of what a lazy module knows of itself: its lazy names, and modules that are left out."""
+"""The name in a lazy module that holds its lazy names, and the modules that are left out."""
 
 _NOTHING: "tuple[tuple[str, ...], frozenset[str]]" = ((), frozenset())
 _dictionary: "Any" = vars(ModuleType)["__dict__"]
 
 
 def namespace_of(module: ModuleType) -> "dict[str, Any]":
-    """The module's namespace as it is, without importing what is lazy in it."""
+    """The module's namespace as it is, without importing the lazy names."""
     found: dict[str, Any] = _dictionary.__get__(module)
     return found
 
 
 asked_for: set[str] = set()
-"""The modules that were imported when they were looked up as attributes of their packages."""
+"""The modules that an access to an attribute of their package has imported."""
 
 
 class LazyModule(ModuleType):
-    """A module that imports some of its names, or modules within it, when it is asked for them."""
+    """A module that imports some of its names, or modules within it, when they are accessed."""
 
     def __getattr__(self, name: str) -> "Any":
         namespace = namespace_of(self)
@@ -47,7 +47,7 @@ class LazyModule(ModuleType):
             inner = f"{self.__name__}.{name}"
             asked_for.add(inner)
             return trusted.import_of_users(inner)
-        return ModuleType.__getattribute__(self, name)  # raises the error that it always had
+        return ModuleType.__getattribute__(self, name)  # raises the usual error
 
     @property
     def __dict__(self) -> "dict[str, Any]":  # type: ignore[override]
@@ -60,21 +60,21 @@ class LazyModule(ModuleType):
 
 
 def make_lazy(module: ModuleType, names: "Iterable[str]", modules: "Iterable[str]") -> None:
-    """Have the module import these names, and modules within it, when it is asked for them."""
-    if type(module) in (ModuleType, LazyModule):  # somebody may have put another thing in its place
+    """Make the module import these names, and modules within it, when they are accessed."""
+    if type(module) in (ModuleType, LazyModule):  # user code may have replaced the module
         namespace_of(module)[STATE] = (tuple(names), frozenset(modules))
         module.__class__ = LazyModule
 
 
 def names_by_state(module: ModuleType) -> "dict[str, bool]":
-    """The module's lazy names, and whether each is still to be imported."""
+    """The module's lazy names, each with whether it is not imported yet."""
     namespace = namespace_of(module)
     names = namespace.get(STATE, _NOTHING)[0]
     return {name: bool(namespace.get(f"__lazy_{name}__", True)) for name in names}
 
 
 def lazy_modules() -> "dict[str, dict[str, bool]]":
-    """All lazy modules that are loaded, each with its names and whether these are still lazy."""
+    """All loaded lazy modules, each with its names and whether these are still lazy."""
     return {
         name: names_by_state(module)
         for name, module in list(sys.modules.items())
@@ -83,7 +83,7 @@ def lazy_modules() -> "dict[str, dict[str, bool]]":
 
 
 def settle(module: ModuleType) -> None:
-    """Have the module be a plain one again, when nothing of it is lazy any more."""
+    """Make the module a plain one again if nothing in it is lazy any more."""
     namespace = namespace_of(module)
     names, modules = namespace.get(STATE, _NOTHING)
     is_done = all(namespace.get(f"__lazy_{name}__") is False for name in names)

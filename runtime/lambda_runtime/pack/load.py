@@ -1,4 +1,4 @@
-"""Finds the packs on ``sys.path``, checks them, and has them used; says why one is not."""
+"""Finds the packs on ``sys.path``, checks them and installs them; warns if it cannot use one."""
 
 import posix
 import sys
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 
 _FIRST_READ = 64 * 1024
-"""Bytes that most indices are within."""
+"""Bytes that contain the head and the index of most packs."""
 
 _used: list[PackFinder] = []
 
 
 def install(listings: "dict[str, Iterable[str]]") -> None:
-    """Use the packs of these entries of ``sys.path``; the names in each entry are given.
+    """Use the packs in these entries of ``sys.path``. ``listings`` has the names in each entry.
 
-    A pack that cannot be used is named in a WARN line, with the reason, and imports go on without
-    it. ``LAMBDA_RUNTIME_PACK=0`` leaves all of them unused.
+    If a pack cannot be used, logs a warning with the reason, and imports go on without it. With
+    ``LAMBDA_RUNTIME_PACK=0`` no pack is used.
     """
     if settings.get("LAMBDA_RUNTIME_PACK") == "0":
         return
@@ -34,18 +34,18 @@ def install(listings: "dict[str, Iterable[str]]") -> None:
             path = f"{entry}/{FOLDER}/{format.file_name()}"
             try:
                 finders.append(_open(entry, names, path))
-            except Exception as error:  # whatever is wrong with a pack, the function can do without
+            except Exception as error:  # any error: the function works without the pack
                 _say_unused(path, error)
     _used.extend(finders)
     for place, finder in enumerate(sys.meta_path):
         if getattr(finder, "__name__", "") == "PathFinder":
-            # Behind all that others have put first, before the folders are searched.
+            # After the finders that user code has put first, but before the search of folders.
             sys.meta_path[place:place] = finders
             break
 
 
 def release() -> None:
-    """Init is over: let go of what only that needed."""
+    """Init is over: release what only init needed."""
     for finder in _used:
         finder.release()
     format.release()
@@ -65,7 +65,7 @@ def _say_unused(path: str, error: Exception) -> None:
 
 
 def _open(entry: str, names: "Iterable[str]", path: str) -> PackFinder:
-    """The finder for this pack. Raises OSError, and ValueError which says what is wrong."""
+    """The finder for this pack. Raises OSError, and ValueError with the reason."""
     fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
     try:
         data = posix.read(fd, _FIRST_READ)
@@ -91,13 +91,13 @@ def _open(entry: str, names: "Iterable[str]", path: str) -> PackFinder:
 
 
 def _turn_lazy(finder: PackFinder) -> None:
-    """Import lazily, as the pack was made for, unless the environment says not to."""
+    """Turn the pack's lazy imports on, unless the environment forbids it."""
     from lambda_runtime.start import lazy_imports
 
     value = settings.get(lazy_imports.VARIABLE)
     if hasattr(sys, "set_lazy_imports"):
         if not value:
-            settings.put(lazy_imports.VARIABLE, "1")  # what is to stay eager is in its list
+            settings.put(lazy_imports.VARIABLE, "1")  # eager-imports.txt lists the eager ones
     elif value == "0" or lazy_imports.imports_before_init_ends():
         finder.import_eagerly()
     else:
@@ -107,10 +107,10 @@ def _turn_lazy(finder: PackFinder) -> None:
 def _check_distributions(
     entry: str, names: "Iterable[str]", distributions: "dict[str, list[str]]"
 ) -> None:
-    """See that the distributions that were packed are still the ones installed.
+    """Check that the packed distributions are still installed. Raises ValueError.
 
-    Each is trusted as a whole: an installer that changes anything in one writes another
-    ``.dist-info`` folder. Raises ValueError.
+    A distribution is trusted as a whole: an installer that changes anything in it also writes
+    another ``.dist-info`` folder.
     """
     for folder, packed in distributions.items():
         present = frozenset(names if not folder else posix.listdir(f"{entry}/{folder}"))

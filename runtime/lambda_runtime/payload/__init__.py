@@ -1,15 +1,15 @@
-"""Events in, results out: JSON, by whichever engine is cheapest. The values are the same.
+"""Reads events and writes results as JSON, with the cheapest engine. The values are the same.
 
 Three engines:
 
-- The interpreter's own C scanner and encoder (``_json``), there in every process without an import:
-  for small payloads made of the built-in types. They are private and differ between Pythons, so
-  each is tried first. Where one does not serve, ``json`` or ``exact`` does its work.
-- orjson, several times faster, but its import costs as much as a megabyte of the above, unless
-  the function has imported it anyway. So it takes over once it would have paid.
-- ``exact``, in Python: for what the other two do not write as they should (a Decimal next
-  to a namedtuple, an integer beyond 64 bits, a lone surrogate), and to say where in a result the
-  value is that cannot be written at all.
+- The interpreter's own C scanner and encoder (``_json``) handle small payloads of built-in types,
+  without an import. They are private and differ between versions of Python, so the module tests
+  each before use. If one fails the test, ``json`` or ``exact`` does its work.
+- orjson is several times faster, but its import costs as much as a megabyte in the first engine,
+  unless the function has imported it anyway. So it takes over once its import would have paid off.
+- ``exact``, in Python, writes what the other two write wrongly (a Decimal next to a namedtuple, an
+  integer beyond 64 bits, a lone surrogate). It also names the place of a value in a result that
+  cannot be written at all.
 """
 
 import gc
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing import Any, Protocol
 
     class Marshaller(Protocol):
-        """What may stand in for this module as a client's ``marshaller``."""
+        """The functions of a client's ``marshaller``: this module, or its replacement."""
 
         def unmarshal_request(
             self, request: bytes | bytearray, content_type: str | None = ..., /
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
         def marshal_response(self, response: object, /) -> tuple[bytes | str, str]: ...
 
 
-_WORTH_ORJSON = 1024 * 1024
-"""Bytes after which importing orjson would have paid: 15 to 20 ms against 10 ns a byte."""
+_WORTH_ORJSON = 2 * 1024 * 1024
+"""Bytes after which importing orjson would have paid off: 11 to 16 ms against 5 to 9 ns a byte."""
 
 _MANY_OBJECTS = 64 * 1024
-"""Bytes from which a document is worth a thought about the garbage collector."""
+"""Bytes from which it pays off to stop the garbage collector while a document is read."""
 
 _SPACE = " \t\n\r"
 _LONG_NUMBER = b"0" * 19
@@ -49,7 +49,7 @@ _modules = sys.modules
 
 
 class _ScanSettings:
-    """What the C scanner reads its options from."""
+    """The options of the C scanner."""
 
     strict = True
     object_hook = None
@@ -67,7 +67,7 @@ def _undecided(value: object) -> object:
     raise TypeError
 
 
-# The C encoder remembers in the first argument what it is inside of, to notice a circle.
+# The C encoder keeps the containers around a value in its first argument, to detect a circle.
 _markers: dict[int, object] = {}
 
 _TRIAL = '{"a":[1,-2.5,true,null,"\\n\u00e9"]}'
@@ -75,7 +75,7 @@ _TRIAL_VALUE = {"a": [1, -2.5, True, None, "\n\u00e9"]}
 
 
 def _find_scanner() -> "Callable[[str, int], tuple[object, int]]":
-    """The interpreter's scanner if it reads as expected; else one that reads nothing."""
+    """The interpreter's scanner if it reads as expected; otherwise one that always raises."""
     try:
         from _json import make_scanner
 
@@ -83,16 +83,16 @@ def _find_scanner() -> "Callable[[str, int], tuple[object, int]]":
         if scan(_TRIAL, 0) == (_TRIAL_VALUE, len(_TRIAL)):
             return scan  # type: ignore[no-any-return]
     except Exception:
-        pass  # a Python that is not known yet
+        pass  # a version of Python with another scanner
     return _no_scanner
 
 
 def _no_scanner(text: str, start: int) -> "tuple[object, int]":
-    raise ValueError  # then json reads the document
+    raise ValueError  # so that json reads the document
 
 
 def _find_encoder() -> "Callable[[object, int], tuple[str, ...]]":
-    """The interpreter's encoder if it writes as expected; else one that writes nothing."""
+    """The interpreter's encoder if it writes as expected; otherwise one that always raises."""
     try:
         from _json import encode_basestring, make_encoder
 
@@ -107,7 +107,7 @@ def _find_encoder() -> "Callable[[object, int], tuple[str, ...]]":
 
 
 def _no_encoder(value: object, level: int) -> "tuple[str, ...]":
-    raise TypeError  # then payload_exact writes the result
+    raise TypeError  # so that ``exact`` writes the result
 
 
 def _marshals(value: "Any") -> bool:
@@ -123,9 +123,9 @@ _encode = _find_encoder()
 
 
 def unmarshal_request(request: bytes | bytearray, content_type: str | None = None) -> object:
-    """The event: any JSON value, or the bytes themselves where the content type is not JSON.
+    """The event: any JSON value, or the bytes themselves if the content type is not JSON.
 
-    Raises FaultException (``Runtime.UnmarshalError``) for what claims to be JSON and is not.
+    Raises FaultException (``Runtime.UnmarshalError``) for a document that is not valid JSON.
     """
     if content_type not in ("application/json", None) and not _is_json(content_type):
         return bytes(request)
@@ -140,9 +140,10 @@ def unmarshal_request(request: bytes | bytearray, content_type: str | None = Non
 
 
 def marshal_response(response: object) -> tuple[bytes, str]:
-    """The result as bytes and their content type; bytes pass through as they are.
+    """The result as bytes, and their content type; bytes stay as they are.
 
-    Raises FaultException (``Runtime.MarshalError``) that names the place of what cannot be JSON.
+    Raises FaultException (``Runtime.MarshalError``), which names the place of a value that has no
+    form in JSON.
     """
     if isinstance(response, bytes):
         return response, "application/unknown"
@@ -156,7 +157,7 @@ def _is_json(content_type: str | None) -> bool:
 def decode(document: bytes | bytearray | str) -> object:
     """The value of a JSON document, as the standard library reads it (NaN and Infinity refused).
 
-    Raises ValueError where it is not one, RecursionError where it is nested too deeply.
+    Raises ValueError if it is not JSON, RecursionError if it is nested too deeply.
     """
     if _orjson is None:
         _weigh(len(document))
@@ -164,13 +165,13 @@ def decode(document: bytes | bytearray | str) -> object:
         try:
             return _orjson.loads(document) if len(document) < _MANY_OBJECTS else _loads(document)
         except ValueError:
-            pass  # a lone surrogate, an overflow to infinity, or really not JSON: see below
+            pass  # a lone surrogate, a float too large, or no JSON: the code below decides
     try:
         text = document if isinstance(document, str) else document.decode()
         value, end = _scan(text, 0)
     except Exception:
-        # 3.11 to 3.13 cannot raise JSONDecodeError before json.decoder is loaded: SystemError, or
-        # what importing it raises.
+        # Any exception: 3.11 to 3.13 cannot raise JSONDecodeError before json.decoder is loaded.
+        # They raise SystemError, or what its import raises.
         return _decode_slowly(document)
     if end != len(text) and text[end:].strip(_SPACE):
         return _decode_slowly(document)
@@ -178,8 +179,8 @@ def decode(document: bytes | bytearray | str) -> object:
 
 
 def _loads(document: bytes | bytearray) -> object:
-    # A collection finds nothing in objects that are only just being made, and a large document
-    # would set off many.
+    # A large document would start many garbage collections, and they would find nothing in objects
+    # that are all in use.
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -192,19 +193,19 @@ def _loads(document: bytes | bytearray) -> object:
 def encode(value: "Any") -> bytes:
     """The value as a JSON document in UTF-8.
 
-    Raises FaultException (``Runtime.MarshalError``) for what has no form in JSON.
+    Raises FaultException (``Runtime.MarshalError``) for a value that has no form in JSON.
     """
     if _orjson is not None:
         for option in _options:
             try:
                 document: bytes = _orjson.dumps(value, _for_orjson, option)
             except TypeError:
-                pass  # an integer beyond 64 bits, a lone surrogate, a depth of 255, or no JSON
+                pass  # an integer beyond 64 bits, a lone surrogate, a depth of 255, or not JSON
             else:
                 return document
     try:
-        # Of these only the built-in types themselves can be marshalled; a subclass may be a
-        # namedtuple, which the C encoder would write as an array.
+        # ``marshal`` accepts the built-in types, and refuses subclasses: the C encoder would write
+        # a namedtuple as an array.
         marshal.dumps(value)
         text = "".join(_encode(value, 0))
     except Exception:
@@ -212,7 +213,7 @@ def encode(value: "Any") -> bytes:
 
         _markers.clear()
         text = exact.encode(value)
-    # A lone surrogate cannot be UTF-8; its backslash form is what JSON has for it.
+    # UTF-8 cannot hold a lone surrogate; JSON writes it with a backslash.
     document = text.encode("utf-8", "backslashreplace")
     if _orjson is None:
         _weigh(len(document))
@@ -220,7 +221,7 @@ def encode(value: "Any") -> bytes:
 
 
 def _weigh(size: int) -> None:
-    """Count what the interpreter's engine has done, and change engines once it pays."""
+    """Count the bytes of the interpreter's engine, and change to orjson once that pays off."""
     global _handled
     _handled += size
     if _handled > _WORTH_ORJSON or "orjson" in _modules:
@@ -232,27 +233,27 @@ def _adopt_orjson() -> None:
     try:
         import orjson
     except Exception:
-        # Not installed, or built for another interpreter, or user code has replaced what imports:
-        # do without for as long as ints last.
+        # orjson is not installed, or built for another interpreter, or user code has replaced the
+        # import function: never try again.
         _handled = -sys.maxsize
     else:
         from lambda_runtime.payload.exact import for_orjson
 
         _orjson, _for_orjson = orjson, for_orjson
-        # Its own form of a time with few microseconds is wrong (3.13.0: 10 000 of them as .10000);
-        # and allowing for keys that are not strings makes it three times slower where all are.
+        # orjson 3.13.0 writes some times wrongly (10 000 microseconds as .10000), so ``for_orjson``
+        # writes them. Try without OPT_NON_STR_KEYS first: it takes three times as long.
         plain: int = orjson.OPT_PASSTHROUGH_DATETIME
         _options = (plain, plain | orjson.OPT_NON_STR_KEYS)
 
 
 def _fits_orjson(document: bytes | bytearray) -> bool:
-    """Whether no integer in it can be beyond 64 bits, which orjson would read as a float."""
+    """Whether all integers fit into 64 bits: orjson would read larger ones as floats."""
     # find, as "in" takes twice as long for bytes.
     return document.translate(_DIGITS).find(_LONG_NUMBER) < 0
 
 
 def _decode_slowly(document: bytes | bytearray | str) -> object:
-    """Other encodings than UTF-8, leading blanks, and errors that say where they are."""
+    """Decode with ``json``: other encodings, leading blanks, and errors that name their place."""
     import json
 
     return json.loads(document, parse_constant=_ScanSettings.parse_constant)

@@ -1,9 +1,8 @@
-"""Writes every value that has a form in JSON, or says where in it the value is that has none.
+"""Writes every value that has a form in JSON, or names the place of a value that has none.
 
-What the standard library and awslambdaric write, and beyond that what orjson does: dataclasses,
-enums, dates, times and UUIDs; further durations, attrs classes, and the types of the libraries in
-``libraries``. Loaded when a result holds something other than the built-in types, or when
-orjson takes over.
+It writes what the standard library, awslambdaric and orjson write (dataclasses, enums, dates, times
+and UUIDs), and also durations, attrs classes, and the types of the libraries in ``libraries``.
+Loaded when a result holds something other than the built-in types, or when orjson takes over.
 """
 
 import builtins
@@ -20,14 +19,14 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-# Built in since 3.15, and no dict.
+# Built in since 3.15, and not a subclass of dict.
 _FROZEN_DICT: "tuple[Any, ...]" = tuple(
     kind for name, kind in vars(builtins).items() if name == "frozendict"
 )
 
 
 class _Unwritable(Exception):
-    """Carries the path of the offending value, completed while the calls unwind."""
+    """Carries the path of a value that cannot be written; each caller adds its part."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
@@ -35,9 +34,10 @@ class _Unwritable(Exception):
 
 
 def encode(value: object) -> str:
-    """The value as JSON text, lone surrogates left in.
+    """The value as JSON text, which may contain lone surrogates.
 
-    Raises FaultException (``Runtime.MarshalError``) that names the path of what cannot be written.
+    Raises FaultException (``Runtime.MarshalError``), which names the path of a value that cannot be
+    written.
     """
     try:
         return _encode(value, set())
@@ -52,17 +52,17 @@ def encode(value: object) -> str:
 
 
 def check(value: object) -> None:
-    """Raise what ``encode`` stops at, to go on from the place where the value stands in a result.
+    """Raise ``encode``'s internal error, so that the callers add the value's place in the result.
 
-    For a converter that cannot tell where in the value it is.
+    A converter calls this if it cannot tell where in the value it has failed.
     """
     _encode(value, set())
 
 
 def for_orjson(value: object) -> object:
-    """What orjson asks for: a form that it can write of a type that it does not know.
+    """Give orjson a form that it can write, for a value of a type that it does not know.
 
-    Whatever is raised where there is none, orjson makes a TypeError of it.
+    orjson turns every exception of this function into a TypeError.
     """
     import orjson
 
@@ -119,10 +119,10 @@ def _encode(value: "Any", inside: set[int]) -> str:
 
 
 _NAT = "NaT"
-"""What pandas' missing time, which is an instance of ``datetime``, has for its text."""
+"""The text of pandas' missing time, which is an instance of ``datetime``."""
 
-# Types of libraries that have come before: where there is one of them, there are thousands. Those
-# that a function makes anew in every invocation may not pile up.
+# Library types that were converted before: where there is one value, there may be thousands. The
+# limit is for functions that make new types in every invocation.
 _converted: set[type] = set()
 _CONVERTED_LIMIT = 256
 
@@ -195,7 +195,7 @@ def _shown(key: object) -> str:
 
 
 def _other(value: object, inside: set[int]) -> str:
-    """Everything that is not one of the built-in types itself."""
+    """The text of a value that is not of a built-in type itself."""
     if _is_instance(value, "enum", "Enum"):
         return _encode(value.value, inside)  # type: ignore[attr-defined]
     if isinstance(value, str):
@@ -236,7 +236,7 @@ def _scalar(value: object, inside: set[int]) -> str:
 
 
 def _convert(value: object) -> object:
-    """The form that a value of some library's type is written in."""
+    """The form of a value of a library's type."""
     from lambda_runtime.payload import libraries
 
     try:
@@ -251,7 +251,8 @@ def _convert(value: object) -> object:
 def _time(value: "Any") -> str | None:
     """The ISO 8601 text of a date, a time, both, or a duration; None for anything else.
 
-    A time of day in a zone has no meaning without its date, and orjson has no form for it either.
+    None also for a time of day with a zone: it has no meaning without its date, and orjson does not
+    write it either.
     """
     if _is_instance(value, "datetime", "date") or (
         _is_instance(value, "datetime", "time") and value.tzinfo is None
@@ -260,7 +261,7 @@ def _time(value: "Any") -> str | None:
         return text
     if _is_instance(value, "datetime", "timedelta"):
         micros = (value.days * 86400 + value.seconds) * 10**6 + value.microseconds
-        # pandas' have nanoseconds as well.
+        # Durations of pandas have nanoseconds too.
         return duration(micros * 1000 + getattr(value, "nanoseconds", 0), 10**9)
     return None
 
@@ -291,7 +292,7 @@ def _fields(value: object, inside: set[int]) -> str:
 def _field_names(value: object) -> list[str]:
     """The fields that ``attrs.asdict`` writes, or for a dataclass those that orjson writes.
 
-    orjson writes all that do not begin with an underscore.
+    orjson writes the fields that do not begin with an underscore.
     """
     kind = type(value)
     if _is_attrs(value):
@@ -304,6 +305,6 @@ def _field_names(value: object) -> list[str]:
 
 
 def _is_instance(value: object, module: str, name: str) -> bool:
-    """isinstance against a class whose module need not be loaded: then nothing can be one."""
+    """``isinstance`` for a class by name: false if its module is not loaded."""
     kind = getattr(sys.modules.get(module), name, None)
     return kind is not None and isinstance(value, kind)

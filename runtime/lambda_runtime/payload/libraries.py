@@ -1,9 +1,9 @@
-"""Results made of other libraries' types: NumPy, pandas, pydantic, msgspec.
+"""Converts values of other libraries' types: NumPy, pandas, pydantic, msgspec.
 
-A converter gives a value's form in types that ``exact`` knows, for one level: what is
-inside is converted in its turn. Types are told by the names of their base classes, so that nothing
-is imported that the function has not imported. Loaded at the first value of a type that is neither
-JSON's nor the standard library's.
+A converter returns a value's form in types that ``exact`` knows. It converts one level; ``exact``
+then converts the values inside. The module recognises types by the names of their base classes, so
+it imports nothing that the function has not imported. Loaded with the first value of a type that
+belongs neither to JSON nor to the standard library.
 """
 
 import sys
@@ -25,11 +25,11 @@ _FOUND_LIMIT = 256
 
 
 class NoForm(Exception):
-    """There is no form in JSON, or there are several, and the choice is the user's."""
+    """The value has no form in JSON, or several, of which the user must choose one."""
 
 
 def convert(value: object) -> object:
-    """The value's form. Raises NoForm, also for a type that has none in JSON."""
+    """The value's form in types that ``exact`` knows. Raises NoForm if there is none."""
     found = _converter(type(value))
     if found is None:
         raise NoForm(f"object of type {type(value).__name__} is not JSON serializable")
@@ -74,12 +74,12 @@ def _array(value: "Any") -> object:
     if value.dtype.names is None and value.dtype.kind not in "mM":
         return value.tolist()
     if value.shape:
-        return list(value)  # tolist() would lose the fields' names, and give nanoseconds as numbers
+        return list(value)  # tolist() would drop field names, and turn nanoseconds into numbers
     return _structure(value) if value.dtype.names else value[()]
 
 
 def _datetime64(value: object) -> str | None:
-    """ISO 8601, the same as of an equal ``datetime`` or, for whole days, ``date``."""
+    """The ISO 8601 text of an equal ``datetime``, or of an equal ``date`` for whole days."""
     text = str(value)
     if text == "NaT":
         return None
@@ -108,7 +108,7 @@ def _timedelta64(value: "Any") -> object:
         return duration(count, _PER_SECOND[unit])
     if unit in _SECONDS:
         return duration(count * _SECONDS[unit], 1)
-    # Years and months are no number of seconds; without a unit it is a number.
+    # Years and months have no fixed length in seconds. Without a unit it is a plain number.
     return f"{'-' if count < 0 else ''}P{abs(count)}{unit}" if unit else count
 
 
@@ -135,7 +135,7 @@ def _frame(value: object) -> object:
     raise NoForm('a pandas DataFrame: return df.to_dict("records"), or another of its forms')
 
 
-# Classes of the function's own
+# Classes that the function defines
 
 
 def _model(value: "Any") -> object:
@@ -144,7 +144,7 @@ def _model(value: "Any") -> object:
     try:
         return value.model_dump(mode="json")
     except Exception:
-        pass  # a field of a type that pydantic does not know: there may be a form for it here
+        pass  # pydantic does not know the type of a field: this module may know it
     try:
         return value.model_dump(mode="json", fallback=convert)
     except Exception:
@@ -153,7 +153,7 @@ def _model(value: "Any") -> object:
 
 
 def _name_field(value: "Any") -> None:
-    """Raise what names the place in a model's fields that cannot be written, if it is there."""
+    """Raise an error that names the place in the model's fields, if one cannot be written."""
     from lambda_runtime.payload import exact
 
     for name in type(value).model_fields:

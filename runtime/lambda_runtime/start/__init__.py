@@ -1,1 +1,1 @@
-"""From exec to the handler's import: the bundle, the interpreter's path, names of AWS's client."""
+"""Prepares the process for the handler's import: bundle, path, import hooks, AWS's names."""

@@ -1,8 +1,8 @@
-"""``python -m lambda_runtime.start.bundle [ROOT]``: puts the cold path's byte-code into one file.
+"""``python -m lambda_runtime.start.bundle [ROOT]``: writes the cold path's byte-code to one file.
 
-Importing the dozen modules of the cold path one by one takes a dozen system calls each and a tenth
-of the interpreter's start. Layer and image carry this file, made by the interpreter that they run
-on; in a checkout there is none, and the modules are imported as usual.
+To import the modules of the cold path one by one takes a dozen system calls each, and a tenth of
+the interpreter's start. Layer and image contain the file, made by their own interpreter. A checkout
+has no such file, and imports the modules as usual.
 """
 
 import ast
@@ -59,9 +59,9 @@ LATE = (
     "lambda_runtime.shutdown",
     "lambda_runtime.streaming",
 )
-"""What an invocation may need later. In memory it is there even when no file can be opened: because
-the function has used up its descriptors, or has changed its root folder. As plain bytes it costs
-the start next to nothing."""
+"""Modules that an invocation may need later. The bundle keeps them in memory, for functions that
+use up all descriptors or change the root folder. They are the end of the file, and cost the start
+no more than to be read."""
 
 
 def write(root: str) -> str:
@@ -70,12 +70,14 @@ def write(root: str) -> str:
     The same sources and the same interpreter give the same bytes. Raises OSError for a root that
     has no such package or cannot be written to.
     """
-    modules: dict[str, CodeType | bytes] = {name: _compile(root, name) for name in COLD}
-    modules |= {name: marshal.dumps(_compile(root, name)) for name in LATE}
+    modules = {name: _compile(root, name) for name in COLD}
+    late = {name: marshal.dumps(_compile(root, name)) for name in LATE}
+    sizes = {name: len(code) for name, code in late.items()}
     loader = _compile(root, "lambda_runtime.start.cold_loader")
     path = os.path.join(root, "lambda_runtime", f"cold.{sys.implementation.cache_tag}")
     with open(f"{path}.part", "wb") as file:
-        file.write(MAGIC_NUMBER + marshal.dumps((loader, modules)))
+        file.write(MAGIC_NUMBER + marshal.dumps((loader, modules, sizes)))
+        file.writelines(late.values())
     os.replace(f"{path}.part", path)
     return path
 
@@ -87,21 +89,47 @@ def _compile(root: str, name: str) -> CodeType:
     with open(os.path.join(root, f"{path}.py"), "rb") as file:
         tree = ast.parse(file.read())
     _drop_docstrings(tree)
+    tree = _WithoutAnnotations().visit(tree)
     # Assertions tell the type checker what holds; at run time they would cost a few per cent.
     return compile(tree, f"{path}.py", "exec", dont_inherit=True, optimize=1)
 
 
 def _drop_docstrings(tree: ast.Module) -> None:
-    """Leave out what no start has a use for: an eighth of the bundle."""
+    """Drop the docstrings, which no start needs: an eighth of the bundle."""
     for node in ast.walk(tree):
         documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
         if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
-            # A body has to have a statement, and the next one keeps its line.
+            # A body needs a statement, and the next statement keeps its line number.
             node.body[0] = ast.copy_location(ast.Pass(), node.body[0])
 
 
+class _WithoutAnnotations(ast.NodeTransformer):
+    """Annotations are for the type checker, and evaluated whenever a function is defined."""
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.returns = None
+        return self.generic_visit(node)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
+        node.returns = None
+        return self.generic_visit(node)
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        node.annotation = None
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        self.generic_visit(node)
+        if node.value is None:
+            # Even without a value it says whose the name is.
+            return (
+                node if isinstance(node.target, ast.Name) else ast.copy_location(ast.Pass(), node)
+            )
+        return ast.copy_location(ast.Assign([node.target], node.value), node)
+
+
 def main(arguments: list[str]) -> int:
-    """Write the bundle under the folder given, by default the one this package is in."""
+    """Write the bundle under the given folder, by default the folder of this package."""
     root = arguments[0] if arguments else os.path.abspath(f"{__file__}/../../..")
     try:
         print(write(root))

@@ -1,7 +1,8 @@
-"""Loads the runtime out of the bundle that ``bundle`` wrote.
+"""Loads the runtime from the bundle that ``bundle`` wrote.
 
-Never imported: ``bundle`` puts its byte-code first in the file, and ``bootstrap`` executes it with
-``home``, the folder of the package, and ``modules``, byte-code by module name.
+No code imports this module. ``bundle`` puts its byte-code first in the file, and ``bootstrap``
+executes it with ``home``, the package's folder; ``modules``, byte-code by module name; ``content``,
+the whole file; and ``sizes``, by name the length of the marshalled byte-code at the file's end.
 """
 
 import sys
@@ -16,11 +17,13 @@ if TYPE_CHECKING:
     from types import CodeType, ModuleType
 
 home: str = globals()["home"]
-modules: "dict[str, CodeType]" = globals()["modules"]
+modules: "dict[str, CodeType | memoryview]" = globals()["modules"]
+content: memoryview = globals()["content"]
+sizes: dict[str, int] = globals()["sizes"]
 
 
 class ColdFinder:
-    """Finder and loader in one, for the package and for ``trusted``, which takes over then."""
+    """Finder and loader for the first modules, until ``trusted`` is loaded and takes over."""
 
     def find_spec(
         self, name: str, path: object = None, target: object = None
@@ -28,6 +31,7 @@ class ColdFinder:
         code = modules.get(name)
         if code is None:
             return None
+        assert not isinstance(code, memoryview)
         file = f"{home}/{code.co_filename}"
         is_package = file.endswith("/__init__.py")
         spec = ModuleSpec(name, self, origin=file, is_package=is_package)  # type: ignore[arg-type]
@@ -41,14 +45,19 @@ class ColdFinder:
 
     def exec_module(self, module: "ModuleType") -> None:
         code = modules.pop(module.__name__)
+        assert not isinstance(code, memoryview)
         exec(_moved(code, module.__file__), vars(module))
         if module.__name__ == "lambda_runtime.ground.trusted":
             sys.meta_path.remove(self)
+            at = len(content)
+            for late in reversed(sizes):
+                modules[late] = content[at - sizes[late] : at]
+                at -= sizes[late]
             module.bundled.update(modules)
 
 
 def _moved(code: "CodeType", file: "str | None") -> "CodeType":
-    """The code, functions and all, as compiled from this file."""
+    """The code and its functions, with this file as their source file."""
     try:
         from _imp import _fix_co_filename  # type: ignore[attr-defined]
     except ImportError:

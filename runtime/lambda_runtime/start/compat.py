@@ -1,8 +1,8 @@
-"""The parts of awslambdaric that others import, made of this runtime's own when they do.
+"""Provides the parts of awslambdaric that libraries import, from this runtime's own parts.
 
-``awslambdaric.bootstrap`` is ``lambda_runtime.loop`` itself, so that what is replaced on the one is
-replaced on the other. A copy of awslambdaric in the deployment package is not used: it could not
-reach the invocations.
+``awslambdaric.bootstrap`` is ``lambda_runtime.loop`` itself: a library that replaces a name in one
+replaces it in the other. The runtime ignores a copy of awslambdaric in the deployment package, as
+that copy could not reach the invocations.
 """
 
 import sys
@@ -15,7 +15,7 @@ from lambda_runtime.ground.faults import FaultException
 from lambda_runtime.runtime_api import client
 
 VERSION = "4.2.2"
-"""The version of awslambdaric whose surface this is."""
+"""The version of awslambdaric with this surface."""
 
 
 class LambdaMarshaller:
@@ -26,7 +26,7 @@ class LambdaMarshaller:
 
 
 def to_json(value: object) -> str:
-    """The value as a JSON text."""
+    """The value as JSON text."""
     return payload.encode(value).decode()
 
 
@@ -64,14 +64,14 @@ def attribute(name: str) -> object:
 
 
 def spec() -> ModuleSpec:
-    """How to make the package ``awslambdaric``, its submodules with it."""
+    """The spec that makes the package ``awslambdaric`` and its submodules."""
     made = ModuleSpec("awslambdaric", _PackageLoader(), is_package=True)
     made.submodule_search_locations = []
     return made
 
 
 def alias_spec(name: str, home: str) -> ModuleSpec:
-    """How to make a module of this name that is another one of ours."""
+    """The spec of an alias: a name that stands for the runtime's module ``home``."""
     return ModuleSpec(name, _AliasLoader(home))
 
 
@@ -102,5 +102,5 @@ class _AliasLoader(Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         __import__(self._home)
-        # The import statement gives what stands in sys.modules when the loader is done.
+        # The import statement returns the module that sys.modules has after the loader's work.
         sys.modules[module.__name__] = sys.modules[self._home]

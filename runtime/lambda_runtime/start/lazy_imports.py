@@ -1,24 +1,24 @@
-"""LAMBDA_RUNTIME_LAZY_IMPORTS: modules that are executed when something of them is first used.
+"""LAMBDA_RUNTIME_LAZY_IMPORTS: executes modules when a name from them is first used.
 
 Theory of operation
 -------------------
-Since 3.15 the interpreter can make the imports at the top of modules lazy (PEP 810): a name is
-bound to a stand-in, and the module is executed when the name is first looked up. For each such
-import the interpreter asks a filter, which is here. It says no
+Since 3.15 the interpreter can make the imports at the top of modules lazy (PEP 810): it binds a
+name to a stand-in, and executes the module when the name is first looked up. For each such import
+the interpreter asks a filter. The filter of this module refuses
 
-- to what the runtime and the standard library import, and the packages in ``ALWAYS_EAGER`` and
-  ``EAGER_WITHIN``, and those with compiled modules: only the function's own code and its other
+- imports by the runtime, the standard library, the packages in ``ALWAYS_EAGER`` and
+  ``EAGER_WITHIN``, and packages with compiled modules: only the function's own code and its other
   packages may import lazily;
-- to what is loaded already, or is in ``ALWAYS_EAGER`` itself;
-- to what cannot be found without executing something: the import is then made at once, and either
-  works or fails in init, with the error that it always had. That is how a missing module is found;
-- to the handler, where its module imports it from another one;
-- to what the function's file ``eager-imports.txt`` lists: init has a whole processor, the first
-  invocation only what the function's memory buys, so what the handler will use is better imported
-  in init.
+- imports of loaded modules, and of the packages in ``ALWAYS_EAGER``;
+- imports of modules that cannot be found without executing code. Such an import happens at once,
+  and succeeds or fails in init with its usual error. So a missing module is noticed in init;
+- the import of the handler, if its module imports it from another module;
+- imports that the function's file ``eager-imports.txt`` lists. Init has a whole processor, the
+  first invocation only the share that the function's memory buys: so modules that the handler will
+  use are better imported in init.
 
-Nothing is lazy where init is not what somebody waits for: with provisioned concurrency, SnapStart
-and on managed instances. There all is imported before init ends, in the usual order.
+Nothing is lazy if no caller waits for init: with provisioned concurrency, SnapStart and on managed
+instances. There, all imports happen before init ends, in the usual order.
 """
 
 import posix
@@ -40,36 +40,36 @@ VARIABLE = "LAMBDA_RUNTIME_LAZY_IMPORTS"
 EAGER_FILE = "eager-imports.txt"
 
 ALWAYS_EAGER = {
-    # What the runtime itself may come to import, in the middle of an invocation.
+    # The runtime itself may import these in the middle of an invocation.
     "awslambdaric": "the runtime's",
     "bootstrap": "the runtime's",
     "lambda_runtime": "the runtime's",
     "orjson": "the runtime's",
     "snapshot_restore_py": "the runtime's",
-    # Agents: they replace functions of other libraries, which has to be done before those are used.
+    # Agents: they must replace functions of other libraries before user code calls these.
     "datadog_lambda": "patches libraries and the handler when it is imported",
     "ddtrace": "patches libraries when it is imported, and the import system itself",
     "newrelic": "patches libraries when it is imported",
     "sentry_sdk": "patches libraries and the runtime for its client",
     "elasticapm": "patches libraries when it is imported",
-    # Whoever imports them wants what the import does.
+    # Code imports these for what the import does.
     "gevent": "replaces parts of the standard library, which has to come before their use",
     "eventlet": "replaces parts of the standard library, which has to come before their use",
     "setuptools": "puts its own distutils in place of the standard library's",
     "pkg_resources": "registers finders and namespaces when it is imported",
 }
-"""Packages that are never lazy, nor what their modules import, each with the reason."""
+"""Packages that are never lazy, and that import nothing lazily, each with the reason."""
 
 EAGER_WITHIN = {
-    # Registries that are filled by imports of which nothing is used by name.
+    # Imports fill their registries, and no code uses the imported names.
     "celery": "tasks register themselves when their modules are imported",
     "django": "checks, lookups and template tags register themselves when they are imported",
     "sqlalchemy": "events register themselves when their modules are imported",
 }
-"""Packages that may be lazy as a whole, and whose own modules import what they always did.
+"""Packages that may be lazy as a whole, but whose own modules import nothing lazily.
 
-So do those that have compiled modules (NumPy, pandas, pyarrow …): these look each other up while
-they are imported, and take stand-ins for what they stand for.
+The same holds for packages with compiled modules (NumPy, pandas, pyarrow …): their modules look
+each other up during the import, and would mistake a stand-in for the real object.
 """
 
 _COMPILED = ".so"
@@ -78,9 +78,9 @@ _EAGER_INITS = ("provisioned-concurrency", "snap-start", "lambda-managed-instanc
 
 
 def turn_on(handler: str) -> None:
-    """Make imports lazy, as the environment says, for a handler that is named module.function.
+    """Make imports lazy if the environment says so. ``handler`` is its name, module.function.
 
-    Raises FaultException (``Runtime.InvalidSetting``) for values that mean nothing.
+    Raises FaultException (``Runtime.InvalidSetting``) for an invalid value.
     """
     value = (settings.get(VARIABLE) or "").strip()
     if value in ("", "0"):
@@ -122,7 +122,7 @@ def _packages(value: str) -> tuple[str, ...]:
 
 
 def _read_eager(folder: str) -> "tuple[str, ...]":
-    """The lines of the function's list of what its handler uses; none if it has no such list."""
+    """The lines of the function's ``eager-imports.txt``; none if there is no such file."""
     try:
         with open(f"{folder}/{EAGER_FILE}", encoding="utf-8") as file:
             lines = [line.partition("#")[0].strip() for line in file]
@@ -131,7 +131,7 @@ def _read_eager(folder: str) -> "tuple[str, ...]":
     except (OSError, UnicodeDecodeError) as error:
         raise _invalid(f"{EAGER_FILE} cannot be read: {error}") from None
     for number, line in enumerate(lines, 1):
-        # Modules that tools make have names that no import statement could have.
+        # Tools make modules with names that no import statement can have.
         if line and _is_odd(line.removesuffix(".*")):
             raise _invalid(
                 f"{EAGER_FILE}, line {number}: {line!r} is no module's name; a line has one name, "
@@ -158,7 +158,7 @@ def make_filter(
     packages: "tuple[str, ...] | None",
     eager_names: "tuple[str, ...]",
 ) -> "Filter":
-    """What says of each import whether it may be lazy."""
+    """The function that tells for each import whether it may be lazy."""
     eager = frozenset(name for name in eager_names if not name.endswith(".*"))
     eager_packages = tuple(name.removesuffix(".*") for name in eager_names if name.endswith(".*"))
     within = dict.fromkeys((*sys.stdlib_module_names, *ALWAYS_EAGER, *EAGER_WITHIN), True)
@@ -174,7 +174,7 @@ def make_filter(
 
     def may_be_lazy(importing: str | None, imported: str, names: "tuple[str, ...] | None") -> bool:
         if importing is None or imported.partition(".")[0] in ALWAYS_EAGER:
-            return False  # None: by code that belongs to no module
+            return False  # None: code outside of any module imports it
         package = importing.partition(".")[0]
         if package not in within:
             within[package] = _is_compiled(loaded.get(package))
@@ -188,14 +188,14 @@ def make_filter(
             return False
         if imported not in loaded:
             return is_found(imported)
-        # Of a module that is there it can be told whether it has the names.
+        # A loaded module shows whether it has the names.
         return bool(names) and all(_has(loaded[imported], name) for name in names or ())
 
     return may_be_lazy
 
 
 def _is_compiled(package: "ModuleType | None") -> bool:
-    """Whether there are compiled modules in the package, or in a package of its own."""
+    """Whether the package, or a package directly in it, has compiled modules."""
     if (getattr(package, "__file__", None) or "").endswith(_COMPILED):
         return True
     for folder in getattr(package, "__path__", ()):
@@ -217,7 +217,7 @@ def _names(folder: str) -> list[str]:
 
 def _has(module: "ModuleType", name: str) -> bool:
     """Whether the module has it, or it is a module in it."""
-    # Read as an attribute, the dictionary would have each lazy name in it imported.
+    # Read as an attribute, the dictionary would import every lazy name in it.
     namespace = _dictionary["__dict__"].__get__(module)
     return (
         name in namespace
@@ -230,18 +230,18 @@ def _is_in(name: str, packages: "Iterable[str]") -> bool:
     return any(name == package or name.startswith(f"{package}.") for package in packages)
 
 
-# What has been found, and where modules in it would be: None for one that is no package.
+# The modules found so far, with the search path of their submodules: None if not a package.
 _found: "dict[str, Sequence[str] | None]" = {}
 
 
 def is_found(name: str) -> bool:
-    """Whether there is such a module, as far as can be told without executing one."""
+    """Whether the import system finds the module without executing any module."""
     if name in _found:
         return True
     try:
         spec = _find(name)
     except Exception:
-        return False  # a finder of somebody's: the import itself will say
+        return False  # user code's finder has failed: the import itself shows the error
     if spec is None:
         return False
     _found[name] = spec.submodule_search_locations
@@ -257,7 +257,7 @@ def _find(name: str) -> "ModuleSpec | None":
     if package:
         if not is_found(package):
             return None
-        # A package may have changed its path when it was executed.
+        # A package's code may have changed its path.
         path = getattr(sys.modules.get(package), "__path__", _found[package])
         if path is None:
             return None

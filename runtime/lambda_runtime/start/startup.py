@@ -1,8 +1,8 @@
-"""Makes the interpreter ready for user code, doing of ``site``'s work only what there is to do.
+"""Makes the interpreter ready for user code, with only the necessary part of ``site``'s work.
 
-Started with ``-S``, the interpreter has not looked for site-packages, ``.pth`` files and
-``sitecustomize``; half of what that costs is for nothing in a function. What users rely on is done
-here, and only where it exists.
+With ``-S``, the interpreter does not look for site-packages, ``.pth`` files and ``sitecustomize``.
+Half of this work is useless in a function. This module does the part that users rely on, and only
+where it finds something to do.
 """
 
 import gc
@@ -36,13 +36,13 @@ _WRAPPED = "_LAMBDA_RUNTIME_WRAPPED"
 def exec_wrapper(script: str) -> None:
     """Become the wrapper script that the function's configuration names, if it names one.
 
-    It is given the interpreter and the bootstrap as its arguments, as on AWS's runtimes, and is
-    expected to exec them; then this finds that its turn is over. Source: "Using wrapper scripts" in
-    the AWS Lambda Developer Guide.
+    The wrapper gets the interpreter and the bootstrap as its arguments, as on AWS's runtimes, and
+    must exec them. On that second start this function does nothing. Source: "Using wrapper scripts"
+    in the AWS Lambda Developer Guide.
     """
     wrapper = settings.get("AWS_LAMBDA_EXEC_WRAPPER")
     if settings.remove(_WRAPPED) or not wrapper or wrapper == script:
-        return  # the last: on AWS's own Pythons this runtime itself is the wrapper
+        return  # wrapper == script: on AWS's own Pythons this runtime itself is the wrapper
     settings.put(_WRAPPED, "1")
     try:
         posix.execv(wrapper, [wrapper, sys.executable, script, *sys.argv[1:]])
@@ -51,7 +51,7 @@ def exec_wrapper(script: str) -> None:
 
 
 def exec_emulator(script: str) -> None:
-    """There is no Runtime API to speak to: become the Runtime Interface Emulator, if it is here."""
+    """Without a Runtime API, become the Runtime Interface Emulator, if it is on PATH."""
     handler = settings.get("_HANDLER") or "".join(sys.argv[1:2])
     if not handler:
         stop("no handler: give it as module.function, as the argument or in _HANDLER", 2)
@@ -72,13 +72,13 @@ def _command(script: str) -> list[str]:
 
 
 def stop(message: str, status: int) -> None:
-    """End the process with a message to whoever started it."""
+    """Print a message to standard error, and end the process."""
     logs.say(f"lambda-runtime: {message}\n")
     sys.exit(status)
 
 
 def set_environment(home: str) -> None:
-    """Set what Lambda's own runtimes set and the platform or an emulator may have left out."""
+    """Set the variables that AWS's runtimes set, if the platform or an emulator has not."""
     task_root = settings.get("LAMBDA_TASK_ROOT")
     if task_root:
         try:
@@ -99,13 +99,13 @@ def set_environment(home: str) -> None:
 
 
 def set_path(home: str, script_folder: str) -> None:
-    """Order ``sys.path``: task root, layers, the interpreter's own, the runtime's companions."""
+    """Order ``sys.path``: task root, layers, the interpreter's own entries, site-packages."""
     ours = (home, script_folder, f"{script_folder}/runtime", "")  # a checkout's bootstrap adds them
     own = [entry for entry in sys.path if entry not in ours]
     task_root = settings.get("LAMBDA_TASK_ROOT") or posix.getcwd()
     site_packages = _site_packages() if sys.flags.no_site else []
     sys.path[:] = dict.fromkeys((task_root, *_LAYER_PATHS, *own, *site_packages))
-    # Asked in the usual order, every folder that is not there would be searched for as an archive.
+    # Fill the cache ourselves: zipimport would probe every missing folder.
     find_folder = sys.path_hooks[-1]
     for entry in (task_root, *_LAYER_PATHS, *site_packages):
         try:
@@ -115,11 +115,11 @@ def set_path(home: str, script_folder: str) -> None:
 
 
 def _site_packages() -> list[str]:
-    """The folders that ``site`` would add; those that do not exist cost one look each later."""
+    """The folders that ``site`` would add; a missing folder costs one lookup later."""
     environment = sys.executable.rpartition("/bin/")[0]
     if environment and posix.access(f"{environment}/pyvenv.cfg", posix.F_OK):
         return [f"{environment}/lib/{_VERSION}/site-packages"]
-    if sys.prefix == "/usr":  # Debian and its kin
+    if sys.prefix == "/usr":  # Debian and its derivatives
         return [f"/usr/local/lib/{_VERSION}/dist-packages", "/usr/lib/python3/dist-packages"]
     return [f"{sys.prefix}/lib/{_VERSION}/site-packages"]
 
@@ -127,8 +127,8 @@ def _site_packages() -> list[str]:
 def customise(home: str) -> None:
     """Run the ``.pth`` files, ``sitecustomize`` and ``usercustomize`` that are on the path."""
     _add_builtins()
-    # Looking for the one fills the path entries' caches, which user imports need anyway and in
-    # which the rest then shows without another system call.
+    # This search fills the path entries' caches. User imports need them anyway, and they show all
+    # other files without another system call.
     PathFinder.find_spec("sitecustomize")
     listings = {entry: _listing(entry) for entry in sys.path}
     if any("lambda-pack" in names for names in listings.values()):
@@ -142,7 +142,7 @@ def customise(home: str) -> None:
     for module in ("sitecustomize", "usercustomize"):
         if any(name.startswith(module) for names in listings.values() for name in names):
             _import_customisation(module)
-    sys.path.append(home)  # last, and only now: what lies beside the runtime is no customisation
+    sys.path.append(home)  # last, and only now: a file beside the runtime is no customisation
 
 
 def _install_packs(listings: "dict[str, Iterable[str]]") -> None:
@@ -151,7 +151,7 @@ def _install_packs(listings: "dict[str, Iterable[str]]") -> None:
 
         load.install(listings)
     except (ImportError, AttributeError) as error:
-        # The interpreter lacks a private part that packs are made of.
+        # The interpreter lacks a private part that packs need.
         sys.stdout.write(f"[WARN]\tPacks are not used: this Python has changed: {error}\n")
 
 
@@ -168,7 +168,7 @@ def _add_builtins() -> None:
 
 
 def _listing(entry: str) -> "Iterable[str]":
-    """The names in a folder of ``sys.path``; none for what is no folder."""
+    """The names in a folder of ``sys.path``; none if it is not a folder."""
     finder = sys.path_importer_cache.get(entry, ...)
     if finder is None:
         return ()
@@ -188,7 +188,7 @@ def _import_customisation(name: str) -> None:
         if error.name != name:
             _report_customisation(name, error)
     except Exception as error:
-        # As the interpreter does it: said aloud, but the function may still work.
+        # As the interpreter does: print the error and go on, as the function may still work.
         _report_customisation(name, error)
 
 
@@ -197,11 +197,11 @@ def _report_customisation(name: str, error: Exception) -> None:
 
 
 class ImportHooks:
-    """A finder that lets the runtime act when somebody imports one of a few modules.
+    """A finder that lets the runtime act when code imports one of a few modules.
 
-    First on ``sys.meta_path``. It equips ``logging`` and ``subprocess`` as soon as they are loaded,
-    finds the runtime's own modules for those who import them as usual, and answers for
-    ``awslambdaric``, of which libraries and users import parts.
+    It is first on ``sys.meta_path``. It configures ``logging`` and ``subprocess`` as soon as they
+    are loaded, finds the runtime's own modules in ordinary imports, and provides ``awslambdaric``,
+    of which libraries and user code import parts.
     """
 
     def __init__(self, configure_logging: "Callable[[], None]") -> None:
@@ -229,9 +229,10 @@ class ImportHooks:
 
 
 class CompatFinder:
-    """Last on ``sys.meta_path``: modules that AWS's own runtime has, unless users bring theirs.
+    """Provides modules that AWS's own runtime has, unless the function brings its own.
 
-    ``bootstrap`` is this runtime, and ``snapshot_restore_py`` its hooks around a snapshot.
+    It is last on ``sys.meta_path``. ``bootstrap`` is ``loop``, and ``snapshot_restore_py`` is
+    ``snapstart``.
     """
 
     def find_spec(
@@ -246,7 +247,7 @@ class CompatFinder:
 
 
 class PostImportLoader:
-    """A loader that calls something when its module has been executed, and then steps aside."""
+    """A loader that calls an action after its module was executed, and then removes itself."""
 
     def __init__(self, loader: "Any", action: "Callable[[], None]") -> None:
         self._loader = loader
@@ -264,10 +265,10 @@ class PostImportLoader:
 
 
 def equip_subprocess() -> None:
-    """Have the children of ``multiprocessing``, joblib and others load ``site``.
+    """Let the child processes of ``multiprocessing``, joblib and others load ``site``.
 
-    They are started with this interpreter's own flags, of which a function of ``subprocess`` tells
-    them; but ``-S`` is a matter of the runtime's own start.
+    A function of ``subprocess`` gives them this interpreter's flags. This removes ``-S``, which is
+    for the runtime's own start only.
     """
     subprocess = sys.modules["subprocess"]
     tell: Callable[[], list[str]] | None = getattr(subprocess, "_args_from_interpreter_flags", None)
@@ -281,9 +282,9 @@ def equip_subprocess() -> None:
 
 
 class PausedCollector:
-    """No garbage collection until ``resume``, and then what user code has asked for meanwhile.
+    """Pauses garbage collection until ``resume``, which then does what user code has asked for.
 
-    To user code the collector looks as it is asked to be: on, until it calls ``gc.disable``.
+    Meanwhile ``gc.isenabled`` tells user code what it asked for: on, until it calls ``gc.disable``.
     """
 
     def __init__(self) -> None:
@@ -294,13 +295,13 @@ class PausedCollector:
         self._functions[2]()
 
     def resume(self) -> None:
-        """Give the collector back as user code wants it."""
+        """Restore the collector to the state that user code wants."""
         self._paused = False
         gc.isenabled, gc.enable, gc.disable = self._functions
         if self._wanted:
             self._functions[1]()
 
-    # Somebody may keep these for longer than init.
+    # User code may keep these functions for longer than init.
 
     def _is_enabled(self) -> bool:
         return self._wanted if self._paused else self._functions[0]()
@@ -316,7 +317,7 @@ class PausedCollector:
 
 
 def hook_imports(configure_logging: "Callable[[], None]") -> None:
-    """Equip ``logging`` and ``subprocess``, now or later; answer for awslambdaric's names."""
+    """Configure ``logging`` and ``subprocess``, now or on import; provide awslambdaric's names."""
     if "logging" in sys.modules:
         configure_logging()
     if "subprocess" in sys.modules:

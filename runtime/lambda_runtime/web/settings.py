@@ -13,7 +13,7 @@ RESPONSE_MODE = "LAMBDA_RUNTIME_RESPONSE_MODE"
 WEBSOCKET_PATH = "LAMBDA_RUNTIME_WEBSOCKET_PATH"
 
 _BUFFER_LIMIT = 4 * 1024 * 1024
-"""A body of so many bytes fits into a buffered answer (6 MB), even in base64."""
+"""The largest body in bytes that fits into a buffered answer (6 MB) even in base64."""
 
 
 class WebSettings:

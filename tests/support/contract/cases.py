@@ -216,9 +216,9 @@ def _init() -> Iterator[Case]:
 
 
 def _hostile() -> Iterator[Case]:
-    # Each has a process of its own, so that none affects the next.
+    # Each case has a separate process, so that none affects the next.
     short = {"sleeps-past-timeout", "spins-past-timeout", "sockets-closed"}
-    # These need longer than the time in which a process must end here.
+    # These cases need longer than the time in which a process must end here.
     endless = {"exit-beside-thread", "exit-with-endless-atexit"}
     for name in hostile.HOSTILE:
         yield Case(

@@ -31,7 +31,7 @@ def recovers(case: Case, subject: Session) -> None:
 
 
 def unneeded(reference: Session, subject: Session) -> list[str]:
-    """The rows of the page, with a pattern, that none of their cases needs."""
+    """The page's rows and patterns (``row: pattern``) that none of the pattern's cases needs."""
     rows = {
         (row.id, pattern)
         for row in differences.listed()

@@ -29,7 +29,7 @@ _VERSIONS: dict[str, tuple[Version, Version]] = {
     "3.13+": ((3, 13), (4, 0)),
     "3.15": ((3, 15), (3, 16)),
 }
-"""The names of the page for versions of Python: from the first on, below the second."""
+"""The page's names of Python versions: from the first version on, below the second."""
 
 Rule = Callable[[Exchange, Exchange], Exchange]
 """Takes the reference's exchange and the subject's; returns the exchange that is wanted."""
@@ -370,7 +370,7 @@ def partial_lines(theirs: Exchange, ours: Exchange) -> Exchange:
 
 def original_stream(theirs: Exchange, ours: Exchange) -> Exchange:
     text = "to the original stream\n"
-    # The process may be a new one, whose module has printed before.
+    # Search the whole log: in a new process the module's own output at import comes first.
     is_late = text in ours.log and text not in theirs.log
     return replace(theirs, log=theirs.log + text if is_late else theirs.log.removeprefix(text))
 

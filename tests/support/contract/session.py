@@ -20,7 +20,7 @@ _SOCKET = re.compile(r"\b127\.0\.0\.1:\d+")
 _ENDED = re.compile(r"Process runtime-\d+ exited: (.*)")
 _THREAD = re.compile(r"(?<=Thread-)\d+")
 _REFUSED = b"ErrGateCanceled"
-"""RIE's answer to an event that it does not pass on, as the process before is still ending."""
+"""RIE's answer to an event that it does not pass on, because the old process is still ending."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Case:
     """A function and its invocations, one after the other.
 
     Cases with the same handler and settings share one process while it lives. So a case must not
-    depend on being the first. A case with ``alone`` gets a process of its own.
+    depend on being the first. A case with ``alone`` gets a separate process.
     """
 
     id: str

@@ -1,8 +1,8 @@
-"""Which function is which operation, and which operations are not emulated."""
+"""Which function is which operation, and which operations are another process's."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from lambda_emulator.service.service import Service
@@ -12,16 +12,15 @@ Operation = Callable[[Service, Document], Document | Awaitable[Document]]
 
 OPERATIONS: dict[str, Operation] = {}
 
-_DURABLE = "durable functions are run by AWS's local runner (dex-local-runner), see docs"
-NOT_EMULATED: Mapping[str, str] = dict.fromkeys(
+# What AWS's runner of durable functions does, if the emulator has started it.
+DURABLE = frozenset(
     (
         *("CheckpointDurableExecution", "DeleteDurableExecution", "GetDurableExecution"),
         *("GetDurableExecutionHistory", "GetDurableExecutionState"),
         *("ListDurableExecutionsByFunction", "PauseDurableExecution", "ResumeDurableExecution"),
         *("SendDurableExecutionCallbackFailure", "SendDurableExecutionCallbackHeartbeat"),
         *("SendDurableExecutionCallbackSuccess", "StopDurableExecution"),
-    ),
-    _DURABLE,
+    )
 )
 
 

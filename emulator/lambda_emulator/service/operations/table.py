@@ -18,11 +18,11 @@ from lambda_emulator.service.operations import (
     urls,
     versions,
 )
-from lambda_emulator.service.operations.registry import NOT_EMULATED, OPERATIONS
+from lambda_emulator.service.operations.registry import DURABLE, OPERATIONS
 from lambda_emulator.service.service import Service
 
 __all__ = [
-    "NOT_EMULATED",
+    "DURABLE",
     "OPERATIONS",
     "account",
     "capacity",

@@ -1,8 +1,8 @@
-"""Chooses the aids of a pack from what was recorded. Runs in the target's Python.
+"""Chooses the aids of a pack from the record. Runs in the target's Python.
 
-An aid is kept only if its input lies in the files that are packed: every word of a pattern or a
-generated source has to be found in them, and no value of a variable that the user gave may be in
-it. So nothing from the environment gets into a pack.
+An aid is kept only if its input comes from the packed files: they must contain every word of a
+pattern or a generated source, and no value of the user's variables may be in it. So nothing from
+the environment gets into a pack.
 """
 
 import ast
@@ -36,7 +36,7 @@ class Words:
             self._known.update(_WORD.findall(source.decode("utf-8", "replace")))
 
     def cover(self, text: str | bytes) -> bool:
-        """Whether this can have been made of the sources alone."""
+        """Whether the text can come from the sources alone."""
         if isinstance(text, bytes):
             text = text.decode("latin-1")
         if any(secret in text for secret in self._secrets):
@@ -44,7 +44,7 @@ class Words:
         return all(self._knows(word) for word in _WORD.findall(text))
 
     def _knows(self, word: str) -> bool:
-        # Names that are made of parts, and numbered ones, are in no source as a whole.
+        # No source contains composed or numbered names as a whole.
         plain = word.rstrip("0123456789")
         return word in self._known or not plain or plain in self._known
 
@@ -65,7 +65,7 @@ def regexes(recorded: dict[Key, Key], words: Words) -> tuple[int, dict[Key, Key]
 
 
 def _is_quiet(pattern: str | bytes, flags: int) -> bool:
-    """Whether compiling the pattern says nothing that would be missed."""
+    """Whether compiling the pattern gives no warning, which the function would lose."""
     from re import _compiler as compiler  # type: ignore[attr-defined]
 
     with warnings.catch_warnings():
@@ -123,7 +123,7 @@ def _complete(given: list[Any]) -> list[Any]:
 
 
 def _only_defines(source: str) -> bool:
-    """Whether executing this calls nothing that could look at the stack."""
+    """Whether executing the source calls no code that could look at the stack."""
     tree = ast.parse(source)
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -154,7 +154,7 @@ def _calls(node: ast.AST) -> bool:
 
 
 def _is_fit(source: bytes) -> bool:
-    """Whether the module only calls the built-in functions, and always names the namespace."""
+    """Whether the module only calls the built-in functions, always with a namespace."""
     tree = ast.parse(source)
     called = set()
     for node in ast.walk(tree):

@@ -27,7 +27,7 @@ _FEW = 5
 
 @dataclass(frozen=True)
 class Options:
-    """What the user asked for."""
+    """The user's options."""
 
     target: Target
     handler: str | None
@@ -53,10 +53,10 @@ class Build:
         self.work = work
         self.say = say
         self.touched: list[str] = []
-        """The files that init and the events opened; none where they could not be run."""
+        """The files that init and the events opened; none if the target cannot run here."""
 
     def run(self) -> dict[str, Any]:
-        """Do it all; what was written. Raises PackError."""
+        """Pack the folder, and return what was written. Raises PackError."""
         before = stage.size(self.folder)
         stage.check_limit(self.folder, self.options.layers)
         record = self.work / "record"
@@ -85,7 +85,7 @@ class Build:
         return written
 
     def _rehearse(self, record: Path, *, packed: bool) -> list[dict[str, Any]]:
-        """Run init and the events; the answers. Raises PackError when init fails."""
+        """Run init and the events, and return the answers. Raises PackError if init fails."""
         events = len(self.options.events)
         what = "with the pack" if packed else f"init and {events} event{'s' * (events != 1)}"
         self.say(f"running {what}")
@@ -97,7 +97,7 @@ class Build:
     def observe(
         self, record: Path, mode: str, variables: dict[str, str] | None = None
     ) -> dict[str, Any]:
-        """One run of init and all events, written down in ``record``; what came of it."""
+        """Run init and all events once, recorded in ``record``, and return the result."""
         return self._run(["-S"], record, mode, variables or {})
 
     def _run(
@@ -125,12 +125,12 @@ class Build:
         return result
 
     def report(self, path: Path, written: dict[str, Any]) -> None:
-        """Write the page that shows what init's imports take. Raises PackError."""
+        """Write the page that shows how long init's imports take. Raises PackError."""
         if not self.options.target.runs_here:
             raise PackError("--report: what cannot be run here cannot be timed either")
         self.say("timing imports")
         timed = []
-        for switch in ("0", "1", "0", "1"):  # the first two fetch files into the cache
+        for switch in ("0", "1", "0", "1"):  # the first two runs fill the cache of files
             flags = ["-S", "-X", "importtime"]
             variables = {"LAMBDA_RUNTIME_PACK": switch}
             result = self._run(flags, self.work / "timed", "packed", variables)
@@ -139,7 +139,7 @@ class Build:
         report.write(path, title, timed[2], timed[3], written)
 
     def _judge(self, result: dict[str, Any], record: Path, packed: bool) -> None:
-        """Raises PackError when init failed; says what else is worth knowing."""
+        """Raise PackError if init failed; print warnings about the rest."""
         output = "\n".join(result["output"])
         failed = [answer for answer in result["answers"] if answer["kind"] == "init error"]
         if failed or not record.exists():
@@ -167,7 +167,7 @@ class Build:
             )
 
     def _environment(self) -> dict[str, str]:
-        """What the function sees: Lambda's variables with nothing behind them, and the user's."""
+        """The function's environment: Lambda's variables with made-up values, and the user's."""
         home = self.work / "home"
         home.mkdir(exist_ok=True)
         layers = [f"{layer}/python" for layer in self.options.layers]
@@ -191,7 +191,7 @@ class Build:
             "AWS_LAMBDA_LOG_GROUP_NAME": "/aws/lambda/pack",
             "AWS_LAMBDA_LOG_STREAM_NAME": "pack",
             "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
-            # Placeholders, so that SDKs take the way that they take in Lambda.
+            # Placeholders, so that SDKs use the same code as in Lambda.
             "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
             "AWS_SECRET_ACCESS_KEY": "example",
             "AWS_SESSION_TOKEN": "example",
@@ -204,7 +204,7 @@ class Build:
     def _write(
         self, record: Path, before: int, lazy: laziness.Lazy | None, *, is_static: bool
     ) -> dict[str, Any]:
-        """Have the target's Python write byte-code and pack; what it says of them."""
+        """Let the target's Python write byte-code and pack, and return its report."""
         self.say("writing byte-code and pack")
         growth = self.options.max_growth
         plan = {
@@ -226,7 +226,7 @@ class Build:
             command,
             input=marshal.dumps(plan, 4),
             capture_output=True,
-            # The hash seed orders sets in byte-code.
+            # The hash seed decides the order of sets in byte-code.
             env={"PATH": os.defpath, "PYTHONHASHSEED": "0"},
         )
         if done.returncode:
@@ -235,7 +235,7 @@ class Build:
         return written
 
     def _compare(self, unpacked: list[dict[str, Any]]) -> None:
-        """See that the packed function runs, and answers as the other did."""
+        """Check that the packed function runs, and answers like the unpacked one."""
         packed = self._rehearse(self.work / "packed", packed=True)
         if [answer["kind"] for answer in packed] != [answer["kind"] for answer in unpacked]:
             raise PackError(

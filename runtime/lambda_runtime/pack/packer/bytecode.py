@@ -1,8 +1,8 @@
-"""Writes byte-code files. Runs in the target's Python, whose byte-code it is.
+"""Writes byte-code files. Runs in the target's Python, which makes its own byte-code.
 
-Own modules get byte-code that is checked against a hash of the source: an edit in Lambda's console
-counts at once. Modules of distributions get byte-code that is never checked. Neither depends on the
-times of files, which installers and archives do not keep.
+The function's own modules get byte-code that is checked against a hash of the source: an edit in
+Lambda's console takes effect at once. Modules of distributions get byte-code that is never checked.
+Neither depends on the times of files, which installers and archives do not keep.
 """
 
 import os
@@ -21,10 +21,10 @@ def write(
     first: set[str],
     allowance: int,
 ) -> dict[str, int]:
-    """Compile the sources below ``root``, those named ``first`` before the others.
+    """Compile the sources below ``root``, those in ``first`` before the others.
 
-    At most ``allowance`` bytes are written. Sources that this Python does not take are left alone:
-    some packages carry such, for other versions or as templates. Returns what was done.
+    Writes at most ``allowance`` bytes. Skips sources that this Python cannot compile: some packages
+    contain such files, for other versions or as templates. Returns the counts.
     """
     done = {"files": 0, "bytes": 0, "left_out": 0, "not_compiled": 0}
     for file in sorted(_sources(root), key=lambda file: (file not in first, file)):

@@ -1,4 +1,4 @@
-"""``lambda-runtime pack``: from a function's folder to one whose imports are ready."""
+"""``lambda-runtime pack``: prepares the imports of a function's folder."""
 
 import argparse
 import json
@@ -98,7 +98,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command; its exit status: 0, or 1 with a message of what went wrong."""
+    """Run the command. Returns the exit status: 0, or 1 with a message, or 130 if interrupted."""
     given = parser().parse_args(arguments)
     try:
         _run(given)
@@ -205,7 +205,7 @@ def _variable(text: str) -> tuple[str, str]:
 
 
 def say(message: str) -> None:
-    """Tell what is going on, where it does not get in the way of a pipe."""
+    """Print progress to standard error, so that a pipe on standard output stays clean."""
     print(f"pack: {message}", file=sys.stderr, flush=True)
 
 

@@ -1,5 +1,5 @@
-"""What the command cannot do."""
+"""The error of the command."""
 
 
 class PackError(Exception):
-    """Told to the user as it is: what happened, where, what to do."""
+    """The command prints its text unchanged: what happened, where, what to do."""

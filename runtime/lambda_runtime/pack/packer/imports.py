@@ -1,4 +1,4 @@
-"""A function that does nothing but import, for packs of layers: see ``--import``."""
+"""A function that only imports modules, for packs of layers: see ``--import``."""
 
 import os
 

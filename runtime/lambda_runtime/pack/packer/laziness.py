@@ -1,7 +1,7 @@
-"""Finds out which imports may be lazy: those that neither init nor the events come to use.
+"""Finds out which imports may be lazy: those that neither init nor the events use.
 
-The function is run with all imports lazy that can be. What is used is made eager, in init, and it
-is run again, until nothing more is used and the answers are those that it gave at first.
+It runs the function with all possible imports lazy. Then it makes the imports eager that were used,
+and runs the function again, until no lazy import is used, and the answers are the first ones.
 """
 
 import marshal
@@ -27,17 +27,17 @@ class Lazy:
     """What is lazy in a pack."""
 
     by_module: dict[str, tuple[list[str], list[str]]] = field(default_factory=dict)
-    """By module: its lazy names, and the modules in it that may be missing. None on 3.15."""
+    """By module: its lazy names, and the modules in it that may be missing. Empty on 3.15."""
     deferred: dict[str, tuple[str, list[str] | None]] = field(default_factory=dict)
-    """The modules that are not imported any more: where they are."""
+    """The modules that are not imported any more, and where they are."""
     at_end: list[str] = field(default_factory=list)
     """The modules that events import and that init, when nothing was lazy, had imported."""
 
 
 def settle(build: "Build", eager_record: Path, answers: "Answers") -> tuple[Path, Lazy]:
-    """The record of the run that the pack is to be made for, and what is lazy in it.
+    """The record of the run from which to make the pack, and what is lazy in it.
 
-    Raises PackError when the function does not work with lazy imports.
+    Raises PackError if the function does not work with lazy imports.
     """
     if int(build.options.target.version.partition(".")[2]) >= 15:
         return _list_eager(build, eager_record, answers)
@@ -56,7 +56,7 @@ def settle(build: "Build", eager_record: Path, answers: "Answers") -> tuple[Path
 
 
 def _list_eager(build: "Build", eager_record: Path, answers: "Answers") -> tuple[Path, Lazy]:
-    """Python 3.15 has lazy imports: write the list of those that are to stay eager."""
+    """For Python 3.15, which has lazy imports: list the modules that stay eager."""
     path = build.folder / EAGER_FILE
     own = path.read_text().partition(_BEGIN)[0] if path.exists() else ""
     path.write_text(own)
@@ -119,7 +119,7 @@ class _Search:
         return record, self._build.observe(record, "lazy")
 
     def agrees(self, answers: "Answers") -> bool:
-        """Whether these are the function's answers, as far as they are the same each time."""
+        """Whether the function answers the same, as far as its answers do not vary anyway."""
         if [answer["kind"] for answer in answers] != [answer["kind"] for answer in self._answers]:
             return False
         if answers == self._answers:
@@ -130,9 +130,9 @@ class _Search:
         return all(answer == first or first != second for answer, first, second in three)
 
     def _culprit(self, states: dict[str, dict[str, bool]], result: dict[str, Any]) -> str:
-        """The package whose imports cannot be lazy. Raises PackError where it is none of these.
+        """The package whose imports cannot be lazy. Raises PackError if there is no package left.
 
-        Found by halves: with the packages up to it eager the function works, and without it not.
+        A binary search: if all packages up to this one are eager, the function works.
         """
         names = sorted({module.partition(".")[0] for module in states} - self._packages)
         low, high = 0, len(names)
@@ -147,7 +147,7 @@ class _Search:
 
 
 def _by_parent(names: Iterable[str]) -> dict[str, list[str]]:
-    """The last parts of the names of modules, by the packages that they are in."""
+    """The last parts of the modules' names, by package."""
     found: dict[str, list[str]] = {}
     for name in names:
         parent, _, last = name.rpartition(".")
@@ -157,7 +157,7 @@ def _by_parent(names: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _summary(record: Path) -> tuple[dict[str, Any], dict[str, dict[str, bool]], list[str]]:
-    """The modules loaded at the end, the states of lazy names, the modules asked for by name."""
+    """The modules loaded at the end, the states of lazy names, and modules imported on access."""
     path = record.with_name(f"{record.name}.summary")
     if not path.exists():
         return {}, {}, []

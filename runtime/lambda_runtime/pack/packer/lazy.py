@@ -1,10 +1,10 @@
-"""Makes imports at the top of a module lazy, below Python 3.15. Runs in the target's Python.
+"""Makes imports at the top of a module lazy, before Python 3.15. Runs in the target's Python.
 
 Theory of operation
 ===================
 
-As PEP 810 has it, the import statement binds nothing yet, and the module is imported when the name
-is first looked up. A statement ``from x import a`` becomes ::
+As in PEP 810, the import statement binds nothing yet, and the first lookup of the name imports the
+module. A statement ``from x import a`` becomes ::
 
     def __load_a__():
         global a, __lazy_a__
@@ -14,13 +14,12 @@ is first looked up. A statement ``from x import a`` becomes ::
         return a
     __lazy_a__ = True
 
-and each ``a`` in the module ``__load_a__() if __lazy_a__ else a``. Lines and columns stay what they
-were. From outside the name is found by ``pack.lazy.LazyModule``.
+and each ``a`` in the module becomes ``__load_a__() if __lazy_a__ else a``. Lines and columns do not
+change. ``pack.lazy.LazyModule`` handles lookups from outside.
 
-A name stays as it is where that cannot be done with certainty: where it is bound a second time, in
-whatever scope, or stands in an annotation, a pattern or a text that may be evaluated. So does a
-module that looks into its own namespace. Which imports may be lazy at all is what
-``start.lazy_imports`` says for Python 3.15.
+In doubt a name stays eager: if any scope binds it a second time, or if it is part of an annotation,
+a pattern or a text that may be evaluated. A module that reads its own namespace stays eager as a
+whole. As on Python 3.15, ``start.lazy_imports`` decides which imports may be lazy at all.
 """
 
 import ast
@@ -43,7 +42,7 @@ _SCOPED = tuple(getattr(ast, name) for name in ("TypeAlias", "TypeVar") if hasat
 def compile_lazily(
     source: bytes, path: str, choose: Callable[[str], bool], may_be_lazy: MayBeLazy
 ) -> tuple[CodeType, list[str]]:
-    """The module's code and the names that are lazy in it: those chosen of all that can be."""
+    """The module's code, and its lazy names: ``choose`` selects from those that can be lazy."""
     tree = ast.parse(source)
     names = [name for name in _candidates(tree, may_be_lazy) if choose(name)]
     if names:
@@ -79,7 +78,7 @@ def _may_all(node: ast.stmt, may_be_lazy: MayBeLazy) -> bool:
 
 
 def _names(node: ast.AST) -> list[str]:
-    """The names that an import statement binds and could bind later."""
+    """The names that an import statement binds, and could also bind later."""
     if isinstance(node, ast.ImportFrom) and node.module == "__future__":
         return []
     if not isinstance(node, ast.Import | ast.ImportFrom):
@@ -107,7 +106,7 @@ def _looks_at_itself(tree: ast.Module) -> bool:
 
 
 def _bound(tree: ast.Module) -> Iterator[str]:
-    """Every name each time that something binds it, in whatever scope."""
+    """Every name, once for each binding of it in any scope."""
     for node in ast.walk(tree):
         yield from _names(node)
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
@@ -124,7 +123,7 @@ def _bound(tree: ast.Module) -> Iterator[str]:
 
 
 def _fixed(tree: ast.Module) -> Iterator[str]:
-    """The names in what may be evaluated or shown elsewhere, and in what takes plain names only."""
+    """The names in code that may be evaluated or shown elsewhere, or that needs plain names."""
     for node in ast.walk(tree):
         if isinstance(node, ast.AnnAssign | ast.arg) and node.annotation:
             yield from _words(node.annotation)
@@ -168,7 +167,7 @@ class _Uses(ast.NodeTransformer):
 
 
 def _replace(node: ast.stmt, names: Collection[str]) -> list[ast.stmt]:
-    """The statement, or what defers those of its names."""
+    """The statements that replace the import: they defer the lazy ones of its names."""
     lazy = [
         alias
         for alias in getattr(node, "names", ())

@@ -1,7 +1,7 @@
-"""Files that neither init nor the events touched: listed for the user, removed when confirmed.
+"""Lists the files that neither init nor the events touched; removes those that the user confirms.
 
-What C code opens by itself is not seen, nor is what other events would need. So nothing is removed
-that does not stand in a list that the user has read.
+The command does not see files that C code opens by itself, or that other events would need. So it
+removes only files of a list that the user has read.
 """
 
 from collections.abc import Iterable
@@ -55,9 +55,9 @@ def read(path: Path) -> list[str]:
 
 
 def remove(folder: Path, files: list[str], list_file: Path) -> int:
-    """Remove these files, and folders that are empty then; the bytes that this saves.
+    """Remove these files, and then empty folders. Returns the bytes that this saves.
 
-    Raises PackError for one that does not lie in the folder.
+    Raises PackError for a file outside the folder.
     """
     saved = 0
     for name in files:

@@ -20,7 +20,7 @@ TEXT_FUNCTIONS = {"inspect": "cleandoc", "textwrap": "dedent"}  # as in pack.aid
 
 
 class Spy:
-    """What is recorded: one finder that knows of every import, and the makers of aids."""
+    """Records every import, as the first finder, and the inputs and results for aids."""
 
     def __init__(self, output: str) -> None:
         self.output = output
@@ -40,7 +40,7 @@ class Spy:
         self.lazily: Lazily | None = None
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> "Any":
-        """The spec that the others find, with a loader that lets this one look on."""
+        """The spec of the other finders, with a loader that this object observes."""
         if self._searching:
             return None
         self._searching = True
@@ -49,7 +49,7 @@ class Spy:
         finally:
             self._searching = False
         if spec is not None and spec.origin:
-            # As it is now: a module may change its own spec.
+            # Copy it now: a module may change its own spec.
             places = spec.submodule_search_locations
             self.found.setdefault(name, (spec.origin, None if places is None else list(places)))
         if spec is not None and type(spec.loader).__name__ == "SourceFileLoader":
@@ -62,10 +62,10 @@ class Spy:
             self.opened.add(arguments[0])
 
     def run(self, module: "ModuleType", code: "CodeType") -> None:
-        """Execute the module's code, its time taken."""
+        """Execute the module's code, and measure the time."""
         name = module.__name__
         if name in self.found:
-            self.found[name] = self.found.pop(name)  # looked for is not yet imported
+            self.found[name] = self.found.pop(name)  # in the order of imports, not of searches
         self._inject(module, code)
         self._stack.append(0.0)
         began = time.process_time()
@@ -167,7 +167,7 @@ class Spy:
         module.Loader.list_available_services = spy_list
 
     def write(self) -> None:
-        """Write down what was seen so far."""
+        """Write down everything seen so far."""
         import marshal
         import os
 
@@ -190,7 +190,7 @@ class Spy:
             "libraries": list(dict.fromkeys(mapped)),
             "opened": sorted(self.opened),
         }
-        # What the packer itself reads, whatever Python it runs on.
+        # The packer itself reads this, perhaps with another Python.
         summary = {
             "loaded": {name: self.found[name] for name in self.found if name in sys.modules},
             "init": self.init or [],
@@ -207,7 +207,7 @@ class Spy:
 
 
 class _Observed:
-    """The loader found, but for who runs the code; everything else is asked of it."""
+    """The found loader, except that the spy executes the code."""
 
     def __init__(self, loader: "Any", spy: Spy) -> None:
         self._loader = loader
@@ -228,7 +228,7 @@ class _Observed:
 
 
 class Lazily:
-    """Gives modules the code in which what may be lazy is lazy, below Python 3.15."""
+    """Gives modules their code with lazy imports, before Python 3.15."""
 
     def __init__(self, handler: str, root: str, plan: "dict[str, Any]") -> None:
         before = set(sys.modules)
@@ -236,7 +236,7 @@ class Lazily:
         from lambda_runtime.pack.packer.lazy import compile_lazily
         from lambda_runtime.start import lazy_imports
 
-        # The function is to find of the standard library what it always does: nothing.
+        # The function must find no more of the standard library loaded than usual.
         for name in [name for name in sys.modules if name not in before]:
             if not name.startswith("lambda_runtime"):
                 del sys.modules[name]
@@ -254,7 +254,7 @@ class Lazily:
             self._make_lazy(sys.modules[name], (), self._modules[name])
 
     def code(self, module: "ModuleType", loader: "Any") -> "CodeType":
-        """The module's code; the module is told of what is lazy in it."""
+        """The module's code; also tells the module which of its names are lazy."""
         code, names = self._lazy_code(module, loader) or (loader.get_code(module.__name__), [])
         modules = self._modules.get(module.__name__, [])
         if names or modules:
@@ -273,7 +273,7 @@ class Lazily:
             return self._may_be_lazy(module, imported, names)
 
         def choose(own: str) -> bool:
-            # The import of a module puts it into its package, under its own name.
+            # The import of a submodule sets this name in the package.
             return own not in eager and not (is_package and self._is_found(f"{name}.{own}"))
 
         is_package = hasattr(module, "__path__")
@@ -289,7 +289,7 @@ class Lazily:
         if there is not None and names:
             namespace = self._namespace(there)
             if all(name in namespace for name in names):
-                return False  # there is nothing to save
+                return False  # the names exist, so lazy import would save nothing
         return self._may(module.__name__, imported, names)
 
 
@@ -311,7 +311,7 @@ def _names(code: "CodeType") -> set[str]:
 
 
 def _refuse_network() -> None:
-    """Let no connection be made but to the Runtime API, and say how one would be."""
+    """Refuse every connection except to the Runtime API; the error names ``--allow-network``."""
     import posix
 
     own = posix.environ[b"AWS_LAMBDA_RUNTIME_API"].decode()
@@ -329,7 +329,7 @@ def _refuse_network() -> None:
 
 
 def main(output: str, home: str, mode: str) -> None:
-    """Run the function: under observation, with lazy imports or without, or with its pack."""
+    """Run the function: observed, with or without lazy imports, or with its pack."""
     import posix
 
     packed = mode == "packed"

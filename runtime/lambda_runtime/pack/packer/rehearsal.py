@@ -1,11 +1,11 @@
-"""Runs a function over sample events, cut off from the network, behind a Runtime API of its own.
+"""Runs a function over sample events, without a network, with a small Runtime API.
 
     python rehearsal.py < plan.json > result.json
 
-The plan says ``command``, ``environment``, ``events`` (texts), ``seconds`` and ``network``. The
-emulator is not used: it is no part of what is installed beside a function. What is needed here is
-little: events out, answers in. The process puts itself into a network namespace of its own, where
-there is nothing but the loopback device; its child cannot leave it either.
+The plan has ``command``, ``environment``, ``events`` (texts), ``seconds`` and ``network``. The
+emulator is not installed beside a function, so this module serves the Runtime API itself: it hands
+out events and takes answers. The process moves into a new network namespace that has only the
+loopback device; its child process cannot leave it either.
 """
 
 import ctypes
@@ -28,7 +28,7 @@ _LINES = 12
 
 
 class RuntimeApi(ThreadingHTTPServer):
-    """Hands out the events in turn and keeps the answers; ``done`` is set behind the last one."""
+    """Hands out the events in turn, and keeps the answers. Sets ``done`` after the last event."""
 
     daemon_threads = True
 
@@ -44,14 +44,14 @@ class _Handler(BaseHTTPRequestHandler):
     server: RuntimeApi
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing of each request."""
+        """Print no line for a request."""
 
     def do_GET(self) -> None:
         if not self.path.endswith("/invocation/next"):
             return self._reply(404)
         if not self.server.events:
             self.server.done.set()
-            threading.Event().wait()  # as Lambda does it: nothing comes, and then the end
+            threading.Event().wait()  # like Lambda: no event comes until the process is killed
         number, text = self.server.events.pop(0)
         arn = "arn:aws:lambda:us-east-1:123456789012:function:pack"
         headers = {
@@ -97,7 +97,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def cut_off() -> bool:
-    """Leave the network for a namespace that has only the loopback device; whether it worked."""
+    """Move to a network namespace with only the loopback device. Returns whether it worked."""
     user, group = os.getuid(), os.getgid()
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_NEW_NET) == 0:
@@ -121,7 +121,7 @@ def _raise_loopback() -> bool:
 
 
 def run(plan: dict[str, Any]) -> dict[str, Any]:
-    """Run the plan; the answers, whether the network was out of reach, and what went wrong."""
+    """Run the plan. Returns the answers, whether the network was cut off, and the output."""
     isolated = not plan["network"] and cut_off()
     api = RuntimeApi(plan["events"])
     threading.Thread(target=api.serve_forever, daemon=True).start()
@@ -151,7 +151,7 @@ def run(plan: dict[str, Any]) -> dict[str, Any]:
 
 
 def _wait(api: RuntimeApi, process: "subprocess.Popen[bytes]", seconds: float) -> bool:
-    """Wait until all events are answered or the process ends; whether that came in time."""
+    """Wait until all events are answered or the process ends. Returns whether it was in time."""
     waited = 0.0
     while waited < seconds:
         if api.done.wait(0.05) or process.poll() is not None:

@@ -1,4 +1,4 @@
-"""A page that shows what init imports cost, with byte-code and with the pack."""
+"""Writes a page that shows the cost of init's imports, with byte-code and with the pack."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -19,7 +19,7 @@ svg text { font: 11px system-ui, sans-serif; pointer-events: none } .left { text
 
 @dataclass
 class Import:
-    """One module's import: its own microseconds, those with all it imports, and these."""
+    """One module's import: its own microseconds, the total with its imports, and these imports."""
 
     name: str
     own: int
@@ -33,7 +33,7 @@ class Import:
 
 
 def parse(lines: Iterable[str]) -> list[Import]:
-    """The imports that ``python -X importtime`` told of: each line comes after its parts."""
+    """The imports in the output of ``python -X importtime``: a line comes after its parts."""
     waiting: dict[int, list[Import]] = {}
     for line in lines:
         if (found := _LINE.match(line)) is None:
@@ -46,19 +46,19 @@ def parse(lines: Iterable[str]) -> list[Import]:
 
 
 def of_function(imports: list[Import]) -> list[Import]:
-    """Those that are not the runtime's own."""
+    """The imports without the runtime's own."""
     return [one for one in imports if one.package not in ("lambda_runtime", "site", "encodings")]
 
 
 def walk(imports: list[Import]) -> Iterator[Import]:
-    """Each import, and all within it."""
+    """Each import, followed by all imports within it."""
     for one in imports:
         yield one
         yield from walk(one.parts)
 
 
 def by_package(imports: list[Import]) -> dict[str, int]:
-    """Own microseconds of all modules of each top-level package."""
+    """For each top-level package, the sum of its modules' own microseconds."""
     times: dict[str, int] = {}
     for one in walk(imports):
         times[one.package] = times.get(one.package, 0) + one.own
@@ -88,7 +88,7 @@ def _draw(imports: list[Import], x: float, depth: int, scale: float, boxes: list
 
 
 def _box(one: Import, x: float, y: float, width: float) -> str:
-    colour = sum(map(ord, one.package)) * 47 % 360  # the same for a package in both pictures
+    colour = sum(map(ord, one.package)) * 47 % 360  # a package has one colour in both pictures
     tip = f"{one.name}: {one.total / 1000:.1f} ms, of its own {one.own / 1000:.1f} ms"
     label = one.name[: int(width / 7)] if width > 30 else ""
     return (
@@ -158,7 +158,7 @@ def _left_out(written: dict[str, Any]) -> str:
 
 
 def explain(name: str, written: dict[str, Any]) -> str:
-    """Where the module comes from, in a sentence."""
+    """A sentence that says where the module comes from."""
     if name in written["left_out"]:
         return f"{name} is not in the pack, and imported as usual: {written['left_out'][name]}"
     if name not in written["modules"]:

@@ -1,4 +1,4 @@
-"""The function's folder as it will be deployed: copied, requirements installed, sizes counted."""
+"""Prepares the folder to deploy: copies it, installs requirements, checks sizes, makes the zip."""
 
 import os
 import shutil
@@ -19,20 +19,20 @@ _SECONDS = 1800
 _NOT_DEPLOYED = shutil.ignore_patterns(
     "__pycache__", ".git", ".venv", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".aws-sam"
 )
-# What Amazon Linux 2023 with its glibc 2.34 can load.
+# The platforms that Amazon Linux 2023 with its glibc 2.34 can load.
 _PLATFORMS = ("2_17", "2_24", "2_26", "2_27", "2_28", "2_31", "2_34")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def copy(source: Path, to: Path) -> None:
-    """Copy what is to be deployed."""
+    """Copy the files that are deployed."""
     shutil.copytree(source, to, symlinks=True, ignore=_NOT_DEPLOYED)
 
 
 def install(requirements: Path, folder: Path, target: Target) -> None:
-    """Install the requirements for the target into the folder: by uv if it is there, or pip.
+    """Install the requirements for the target into the folder, with uv if installed, else pip.
 
-    Raises PackError with the installer's own last words.
+    Raises PackError with the installer's error output.
     """
     uv = shutil.which("uv")
     command = _uv(uv, target) if uv else _pip(target)
@@ -70,7 +70,7 @@ def size(folder: Path) -> int:
 
 
 def files(folder: Path) -> Iterator[Path]:
-    """All files below the folder, in an order that depends on their names alone."""
+    """All files below the folder, in an order that depends only on their names."""
     for parent, folders, names in os.walk(folder):
         folders.sort()
         links = [name for name in folders if os.path.islink(f"{parent}/{name}")]
@@ -95,7 +95,7 @@ def write_zip(folder: Path, path: Path) -> None:
                 entry.external_attr = 0o120777 << 16
                 archive.writestr(entry, os.readlink(file))
                 continue
-            # Readable for all: Lambda runs functions as a user who does not own them.
+            # Readable for all users: Lambda runs functions as a user who does not own the files.
             executable = file.stat().st_mode & 0o111
             entry.external_attr = (0o100755 if executable else 0o100644) << 16
             archive.writestr(entry, file.read_bytes())
@@ -103,7 +103,7 @@ def write_zip(folder: Path, path: Path) -> None:
 
 
 def check_limit(folder: Path, layers: Sequence[Path]) -> None:
-    """Raises PackError when Lambda would refuse function and layers for their size."""
+    """Raise PackError if function and layers are larger than Lambda accepts."""
     total = size(folder) + sum(map(size, layers))
     if total > LIMIT:
         raise PackError(

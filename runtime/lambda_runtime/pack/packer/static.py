@@ -1,4 +1,4 @@
-"""What the sources say they import, for a target that cannot be run here."""
+"""Finds the imports in the sources, for a target that cannot run here."""
 
 import ast
 import os
@@ -7,10 +7,10 @@ from typing import Any
 
 
 def look(root: str, names: list[str]) -> dict[str, Any]:
-    """In the shape of a record: the modules below ``root`` that these import, and they in turn.
+    """The modules below ``root`` that ``names`` import, directly or not, in the form of a record.
 
-    Followed is what stands at the top level of modules and classes, in branches and ``try``
-    included. Nothing is known about the target's standard library, so it is left out.
+    Follows imports at the top level of modules and classes, including branches and ``try``. Leaves
+    out the target's standard library, which is not known here.
     """
     found: dict[str, tuple[str, list[str] | None]] = {}
     waiting = [name for full in names for name in _with_parents(full)]
@@ -81,7 +81,7 @@ def _absolute(node: ast.ImportFrom, package: str) -> str:
 
 
 def _executed(body: list[ast.stmt]) -> list[ast.stmt]:
-    """The statements that executing the module runs, or may run."""
+    """The statements that run, or may run, when the module is executed."""
     found: list[ast.stmt] = []
     for node in body:
         found.append(node)

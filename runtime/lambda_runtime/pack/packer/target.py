@@ -1,4 +1,4 @@
-"""The Python that the function will run on, found on this machine."""
+"""Finds on this machine the Python that the function will run on."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from pathlib import Path
 from lambda_runtime.pack.packer.errors import PackError
 
 ARCHITECTURES = {"x86_64": "x86_64", "arm64": "aarch64", "aarch64": "aarch64"}
-"""As Lambda and as the kernel name them."""
+"""The kernel's names of architectures, by Lambda's names and its own."""
 
 _ELF_MACHINES = {b"\x3e\0": "x86_64", b"\xb7\0": "aarch64"}
 _SECONDS = 60
@@ -31,18 +31,18 @@ class Target:
     version: str
     machine: str
     runs_here: bool = True
-    """Whether code for the target can be run on this machine."""
+    """Whether this machine can run code for the target."""
     emulator: tuple[str, ...] = ()
-    """The command that runs a program of the target's machine; none where the kernel does it."""
+    """The command that runs a program for the target's machine; empty if the kernel does it."""
 
     @property
     def command(self) -> list[str]:
-        """What starts the interpreter."""
+        """The command that starts the interpreter."""
         return [*self.emulator, self.python]
 
     @property
     def cache_tag(self) -> str:
-        """What the interpreter puts into the names of its byte-code files."""
+        """The interpreter's tag in the names of its byte-code files."""
         return f"cpython-{self.version.replace('.', '')}"
 
 
@@ -79,7 +79,7 @@ def _find_own(version: str) -> str:
 
 
 def _find_emulated(version: str, machine: str) -> Target | None:
-    """An interpreter for another machine that an emulator, or the kernel with one, runs here."""
+    """An interpreter for another machine, which an emulator or the kernel can run here."""
     emulators = [shutil.which(f"qemu-{machine}{suffix}") for suffix in ("-static", "")]
     for candidate in _candidates(version, f"cpython-{version}-linux-{machine}"):
         if _machine_of(candidate) != machine:
@@ -91,7 +91,7 @@ def _find_emulated(version: str, machine: str) -> Target | None:
 
 
 def _machine_of(path: str) -> str | None:
-    """The machine that an executable is for, if its header says one of Lambda's."""
+    """The machine of an executable, if its header names one of Lambda's."""
     try:
         with open(path, "rb") as file:
             head = file.read(20)
@@ -113,7 +113,7 @@ def _candidates(version: str, request: str | None = None) -> Iterator[str]:
 
 
 def _ask(command: list[str]) -> tuple[str, str, str] | None:
-    """The path, version and machine of the interpreter; None for what is none."""
+    """The path, version and machine of the interpreter; None if it is not one."""
     if not os.access(command[-1], os.X_OK):
         return None
     try:
@@ -122,5 +122,5 @@ def _ask(command: list[str]) -> tuple[str, str, str] | None:
         )
         path, (major, minor), name, machine = json.loads(answer.stdout)
     except (OSError, ValueError, subprocess.TimeoutExpired):
-        return None  # a launcher of a version manager's, for a version that is not installed
+        return None  # a version manager's launcher, for a version that is not installed
     return (path, f"{major}.{minor}", machine) if name == "cpython" else None

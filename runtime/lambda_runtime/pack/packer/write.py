@@ -1,4 +1,4 @@
-"""Compiles and writes a pack. Runs in the target's Python, whose byte-code it is.
+"""Compiles and writes a pack. Runs in the target's Python, which makes its own byte-code.
 
 python -I -S write.py RUNTIME_HOME < plan (marshalled) > result (marshalled)
 """
@@ -18,7 +18,7 @@ _READ_AHEAD_BYTES = 128 * 1024
 
 
 class Writer:
-    """One pack: of the folder ``root``, which will be ``deployed`` in Lambda."""
+    """Writes one pack of the folder ``root``; ``deployed`` is its path in Lambda."""
 
     def __init__(self, root: str, deployed: str, seen: dict[str, Any]) -> None:
         self.root = root
@@ -59,14 +59,14 @@ class Writer:
         return f"{path}/".startswith(f"{self.root}/")
 
     def collect(self) -> None:
-        """Decide on every module that was seen, and compile those that are packed."""
+        """Decide for every recorded module whether to pack it, and compile it if so."""
         for name, (origin, places) in self.seen["modules"].items():
             reason = self._take(name, origin, places)
             if reason:
                 self.left_out[name] = reason
 
     def _take(self, name: str, origin: str, places: list[str] | None) -> str:
-        """Take the module in; otherwise the reason not to."""
+        """Take the module into the pack. Returns "", or the reason why not."""
         from lambda_runtime.pack import finder, format
 
         kind = finder.PACKAGE if places is not None else 0
@@ -111,7 +111,7 @@ class Writer:
         lazy: dict[str, Any] | None,
         at_end: list[str],
     ) -> dict[str, Any]:
-        """Write the pack; what is to be said about it."""
+        """Write the pack, and return a report about it."""
         from lambda_runtime.pack import format
 
         init = self.seen["init"] or list(self.seen["modules"])
@@ -139,7 +139,7 @@ class Writer:
             "lazy": lazy,
             "at_end": at_end,
         }
-        # marshal gives all numbers below 2 ** 31 the same length: the second run fits the first.
+        # marshal writes all numbers below 2 ** 31 in the same length, so the size stays the same.
         at = start = format.HEAD + len(dumps(index))
         for number, (_, size, checksum) in enumerate(index["sections"]):
             index["sections"][number] = (at, size, checksum)
@@ -169,7 +169,7 @@ class Writer:
         }
 
     def _touched(self) -> list[str]:
-        """The files in the root that were opened, imported or mapped."""
+        """The files below the root that were opened, imported or mapped."""
         origins = [origin for origin, _ in self.seen["modules"].values()]
         touched = [*origins, *self.seen["libraries"], *self.seen["opened"]]
         folder = f"{self.root}/"
@@ -177,7 +177,7 @@ class Writer:
         return sorted({path for path in absolute if path.startswith(folder)})
 
     def _split(self, names: list[str], first: int = 0) -> list[dict[str, CodeType]]:
-        """The code of these modules in parts; each module is told its section."""
+        """The code of these modules in parts; sets the section number of each module."""
         parts: list[dict[str, CodeType]] = []
         size = _SECTION_BYTES
         for name in names:
@@ -191,14 +191,14 @@ class Writer:
         return parts
 
     def _libraries(self) -> list[str]:
-        """The extension modules and libraries whose bytes are worth asking for early."""
+        """The extension modules and libraries that are large enough to read ahead."""
         inside = (path for path in self.seen["libraries"] if self._is_inside(path))
         large = (path for path in inside if os.path.getsize(path) >= _READ_AHEAD_BYTES)
         return [os.path.relpath(path, self.root) for path in large]
 
 
 class Distributions:
-    """What installers say of the files in the root: the RECORD of each ``.dist-info`` folder."""
+    """The installers' lists of files below the root: the RECORD of each ``.dist-info`` folder."""
 
     def __init__(self, root: str, entries: list[str]) -> None:
         self._files: dict[str, tuple[str, str, str]] = {}
@@ -221,7 +221,7 @@ class Distributions:
                 self._files[path] = (entry, name, row[1])
 
     def owner(self, file: str) -> str | None:
-        """The distribution that has this file, which is trusted from now on; None for none."""
+        """The distribution of this file, None if it has none. The pack then relies on it."""
         found = self._files.get(file)
         if found is None:
             return None
@@ -229,7 +229,7 @@ class Distributions:
         return found[1]
 
     def is_genuine(self, file: str, data: bytes) -> bool:
-        """Whether this is what a distribution installed, byte by byte."""
+        """Whether the file is byte by byte the one that a distribution installed."""
         found = self._files.get(file)
         if found is None or not found[2].startswith("sha256="):
             return False
@@ -237,7 +237,7 @@ class Distributions:
         return digest == found[2].removeprefix("sha256=") and self.owner(file) is not None
 
     def present(self) -> dict[str, list[str]]:
-        """By entry, the ``.dist-info`` folders that have to be there for the pack to be good."""
+        """By entry, the ``.dist-info`` folders that must exist for the pack to be valid."""
         return {entry: sorted(names) for entry, names in sorted(self._trusted.items())}
 
 
@@ -249,7 +249,7 @@ def _count(aid: Any) -> int:
 
 
 def _is_usual(name: str, origin: str, places: list[str] | None) -> bool:
-    """Whether file and search path are those that the import system derives from the name."""
+    """Whether the import system would derive this file and search path from the name."""
     tail = name.rpartition(".")[2]
     folder, last = os.path.split(origin)
     if places is not None:
@@ -264,7 +264,7 @@ def _magic() -> bytes:
 
 
 def main(home: str) -> None:
-    """Read the plan, write the pack, report."""
+    """Read the plan, write the pack, and write the result to standard output."""
     sys.path.insert(0, home)
     plan = load(sys.stdin.buffer)
     if plan["record"] is None:
