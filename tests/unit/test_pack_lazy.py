@@ -112,6 +112,21 @@ def test_what_the_events_use_is_imported_in_init(packed: Path, tmp_path: Path) -
     assert isinstance(loaded, list) and {"own.b", "own.deep", "wave"} <= {*loaded}
 
 
+def test_what_events_import_themselves_stays_in_init(tmp_path: Path) -> None:
+    files = {
+        "app.py": "import sys\nimport other\n"
+        "LOADED = 'helper' in sys.modules\n"
+        "def handler(event, context):\n"
+        "    before = 'helper' in sys.modules\n    import helper\n"
+        "    return [helper.VALUE, before or event == {}]\n",
+        "other.py": "import helper\n",
+        "helper.py": "VALUE = 1\n",
+    }
+    packs.write_files(tmp_path, files)
+    pack(tmp_path)
+    assert run(tmp_path, "event") == [[1, True]]
+
+
 @pytest.mark.skipif(HAS_LAZY_IMPORTS, reason="there the interpreter's own lazy imports are used")
 def test_a_module_of_a_package_that_others_had_imported(packed: Path) -> None:
     assert run(packed, "attribute", "loaded") == ["inner", ["own.a", "shared.inner"]]

@@ -21,6 +21,7 @@ from _imp import _fix_co_filename  # type: ignore[attr-defined]
 from io import FileIO
 from marshal import loads
 
+from lambda_runtime.ground import trusted
 from lambda_runtime.pack import format
 
 TYPE_CHECKING = False
@@ -104,6 +105,7 @@ class PackFinder:
         self._aids: dict[str, int] = index["aids"]
         self._lazy: dict[str, tuple[Sequence[str], Sequence[str]]] = index["lazy"] or {}
         self._is_lazy = True
+        self._at_end: list[str] = index["at_end"]
         self._injected: list[tuple[ModuleType, Iterable[str]]] = []
         self._texts: list[dict[str, str]] = []
         self._set_aids(index["makers"])
@@ -198,7 +200,13 @@ class PackFinder:
                 pass
 
     def release(self) -> None:
-        """Init is over: release what only init needed."""
+        """Init is over: import what events will, and release what only init needed."""
+        if self._is_lazy:
+            for name in self._at_end:
+                try:
+                    trusted.import_of_users(name)
+                except Exception:
+                    pass  # whoever imports it in an invocation is told
         self.codes.clear()
         for module, names in self._injected:
             for name in names:

@@ -218,6 +218,7 @@ class Build:
             "secrets": list(self.options.variables.values()),
             "modules": lazy.deferred if lazy else {},
             "lazy": lazy.by_module if lazy else None,
+            "at_end": lazy.at_end if lazy else [],
             "allowance": max(before // 4, _LEAST_GROWTH) if growth is None else int(growth * _MB),
         }
         command = [*self.options.target.command, "-I", "-S", str(_HERE / "write.py"), str(_HOME)]

@@ -30,6 +30,8 @@ class Lazy:
     """By module: its lazy names, and the modules in it that may be missing. Empty on 3.15."""
     deferred: dict[str, tuple[str, list[str] | None]] = field(default_factory=dict)
     """The modules that are not imported any more, and where they are."""
+    at_end: list[str] = field(default_factory=list)
+    """The modules that events import and that init, when nothing was lazy, had imported."""
 
 
 def settle(build: "Build", eager_record: Path, answers: "Answers") -> tuple[Path, Lazy]:
@@ -47,6 +49,7 @@ def settle(build: "Build", eager_record: Path, answers: "Answers") -> tuple[Path
     lazy = Lazy({name: (list(names), []) for name, names in states.items() if names}, deferred)
     for parent, inner in _by_parent([*deferred, *asked_for]).items():
         lazy.by_module.setdefault(parent, ([], []))[1].extend(inner)
+    lazy.at_end = _at_end(record, eager_record)
     names = sum(len(names) for names in states.values())
     build.say(f"{names} names are lazy; init and events import {len(deferred)} modules less")
     return record, lazy
@@ -73,7 +76,7 @@ def _list_eager(build: "Build", eager_record: Path, answers: "Answers") -> tuple
         name: place for name, place in _summary(eager_record)[0].items() if name not in used
     }
     build.say(f"{EAGER_FILE} lists {len(used)} modules; {len(deferred)} are imported when used")
-    return record, Lazy({}, deferred)
+    return record, Lazy({}, deferred, _at_end(record, eager_record))
 
 
 class _Search:
@@ -160,6 +163,18 @@ def _summary(record: Path) -> tuple[dict[str, Any], dict[str, dict[str, bool]], 
         return {}, {}, []
     summary = marshal.loads(path.read_bytes())
     return summary["loaded"], summary["lazy"], summary["asked_for"]
+
+
+def _at_end(record: Path, eager_record: Path) -> list[str]:
+    """The modules that events import now, and that init did when nothing was lazy."""
+    init, eager_init = set(_init(record)), set(_init(eager_record))
+    return [name for name in _summary(record)[0] if name not in init and name in eager_init]
+
+
+def _init(record: Path) -> list[str]:
+    """The modules that init imported."""
+    summary = marshal.loads(record.with_name(f"{record.name}.summary").read_bytes())
+    return list(summary["init"])
 
 
 def _reason(result: dict[str, Any]) -> str:

@@ -193,6 +193,7 @@ class Spy:
         # The packer itself reads this, perhaps with another Python.
         summary = {
             "loaded": {name: self.found[name] for name in self.found if name in sys.modules},
+            "init": self.init or [],
             "lazy": self.lazily.states() if self.lazily else {},
             "asked_for": sorted(self.lazily.asked_for) if self.lazily else [],
         }
@@ -356,7 +357,7 @@ def main(output: str, home: str, mode: str) -> None:
 
     def handle_and_write(*arguments: "Any") -> object:
         if spy.init is None:
-            spy.init = [name for name in spy.found if name in sys.modules or not spy.lazily]
+            spy.init = [name for name in spy.found if name in sys.modules or mode != "lazy"]
             spy.write()
         answer = handle(*arguments)
         spy.answers += 1

@@ -104,7 +104,12 @@ class Writer:
             return compile(source, path, "exec", dont_inherit=True)
 
     def write(
-        self, output: str, machine: str, aids: dict[str, Any], lazy: dict[str, Any] | None
+        self,
+        output: str,
+        machine: str,
+        aids: dict[str, Any],
+        lazy: dict[str, Any] | None,
+        at_end: list[str],
     ) -> dict[str, Any]:
         """Write the pack, and return a report about it."""
         from lambda_runtime.pack import format
@@ -132,6 +137,7 @@ class Writer:
             "makers": list(aids.get("sources", ())),
             "read_ahead": self._libraries(),
             "lazy": lazy,
+            "at_end": at_end,
         }
         # marshal writes all numbers below 2 ** 31 in the same length, so the size stays the same.
         at = start = format.HEAD + len(dumps(index))
@@ -274,7 +280,7 @@ def main(home: str) -> None:
     writer.lazy = {name: names for name, (names, _) in (plan["lazy"] or {}).items()}
     writer.collect()
     aids = writer.aids(plan["secrets"])
-    result = writer.write(plan["output"], plan["machine"], aids, plan["lazy"])
+    result = writer.write(plan["output"], plan["machine"], aids, plan["lazy"], plan["at_end"])
     from lambda_runtime.pack.packer import bytecode
 
     packed = {file for file, kind, *_ in writer.modules.values() if not kind & 4}
