@@ -211,6 +211,8 @@ def test_an_interrupt_is_nobody_elses(way: str) -> None:
         reply = emulator.invoke({"attack": "interrupt", "number": 1})
         if way == "threads":
             assert reply.json()[0] == 1
+            # The main thread logs it, perhaps after the answer.
+            wait_until(lambda: "errorType" in emulator.logs(), "no record of the interrupt", 5)
             (record,) = [each for each in records(emulator) if each.get("errorType")]
             assert record["errorType"] == "KeyboardInterrupt"
         else:

@@ -457,10 +457,13 @@ def test_a_subscriber_that_does_not_keep_up_is_told_what_it_missed(
         listener.blocked.clear()
         emulator.invoke({"text": "\n".join(map(str, range(30_000)))})
         listener.blocked.set()
-        (dropped,) = listener.wait_for("platform.logsDropped")
+        listener.wait_for("platform.logsDropped")
+    # A busy machine may let the buffer fill again: then it is told once more.
     received = len([event for event in listener.events if event["type"] == "function"])
-    assert dropped["record"]["droppedRecords"] == 30_001 - received
-    assert dropped["record"]["droppedBytes"] > 0
+    kind = "platform.logsDropped"
+    dropped = [event["record"] for event in listener.events if event["type"] == kind]
+    assert sum(record["droppedRecords"] for record in dropped) == 30_001 - received
+    assert all(record["droppedBytes"] > 0 for record in dropped)
 
 
 @pytest.mark.parametrize(
