@@ -82,6 +82,35 @@ def test_what_others_do_behind_the_interpreters_back() -> None:
     assert in_child() == "'fifth'"
 
 
+_BESIDE = """
+import os, sys, threading
+from lambda_runtime.ground.env_buffer import EnvBuffer
+
+def unset():
+    while going:
+        os.unsetenv("TRACE")
+
+sys.setswitchinterval(1e-6)
+going, buffer = True, EnvBuffer("TRACE")
+thread = threading.Thread(target=unset)
+thread.start()
+for number in range(5000):
+    buffer.put(str(number))
+going = False
+thread.join()
+buffer.put("last")
+print(os.popen("echo $TRACE").read())
+"""
+
+
+def test_a_thread_that_unsets_the_variable_meanwhile() -> None:
+    """It may do so before the line's place is found, which a search beyond the table would miss."""
+    path = {"PYTHONPATH": str(Path(settings.__file__).parents[2])}
+    command = [sys.executable, "-c", _BESIDE]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | path)
+    assert (done.returncode, done.stdout.strip()) == (0, "last"), done.stderr
+
+
 def test_an_interpreter_without_ctypes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lambda_runtime.ground.env_buffer", None)
     have_put_many()

@@ -69,6 +69,9 @@ class EnvBuffer:
         size = ctypes.sizeof(ctypes.c_void_p)
         self._line = ctypes.c_void_p.from_address(place)
         while self._line.value != self._address:
+            if self._line.value is None:  # the end: another thread has removed the line again
+                self._known_table = None
+                return
             place += size
             self._line = ctypes.c_void_p.from_address(place)
 
