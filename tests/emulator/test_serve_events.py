@@ -191,8 +191,12 @@ def test_streams(services: str, api: Any, name: str, tmp_path: Path) -> None:
     kinesis.put_record(StreamName=name, Data=b"one", PartitionKey="a")
     dynamodb.put_item(TableName=name, Item={"id": {"S": "two"}})
     eventually(lambda: len(kept(tmp_path)) == 2)
-    sources = {event["Records"][0]["eventSource"] for event, _ in kept(tmp_path)}
-    assert sources == {"aws:kinesis", "aws:dynamodb"}
+    records = {
+        event["Records"][0]["eventSource"]: event["Records"][0] for event, _ in kept(tmp_path)
+    }
+    assert set(records) == {"aws:kinesis", "aws:dynamodb"}
+    role = api.get_function_configuration(FunctionName=name)["Role"]
+    assert records["aws:kinesis"]["invokeIdentityArn"] == role
 
 
 def test_events_and_mappings_survive_a_kill(services: str, name: str, tmp_path: Path) -> None:

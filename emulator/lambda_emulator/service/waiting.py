@@ -110,6 +110,11 @@ class Waiting:
 
     # mappings
 
+    def _role(self, mapping: Document) -> str:
+        found = parse_function(mapping["FunctionArn"])
+        document = None if found is None else self._functions.get(found.name)
+        return "" if document is None else str(document["versions"][_LATEST]["Role"])
+
     def status(self, mapping: Document) -> Document:
         """The members of a mapping that tell how it is going."""
         try:
@@ -126,7 +131,7 @@ class Waiting:
                 return  # a change after this one has been followed already
             wanted = self._wanted.pop(identifier)
             if wanted is not None:
-                await self._mappings.put(mapping_configuration(wanted))
+                await self._mappings.put(mapping_configuration(wanted, self._role(wanted)))
             elif self.status({"UUID": identifier}):
                 await self._mappings.remove(identifier)
 
@@ -167,8 +172,8 @@ def event_configuration(document: Document, qualifier: str | None) -> EventConfi
     )
 
 
-def mapping_configuration(mapping: Document) -> MappingConfiguration:
-    """What a mapping does. Raises ValueError for what cannot be."""
+def mapping_configuration(mapping: Document, role: str = "") -> MappingConfiguration:
+    """What a mapping does, for a function with this role. Raises ValueError for what cannot be."""
     found = parse_function(mapping["FunctionArn"])
     assert found is not None
     bare = mapping["FunctionArn"]
@@ -180,6 +185,7 @@ def mapping_configuration(mapping: Document) -> MappingConfiguration:
         function=found.name,
         qualifier=found.qualifier,
         function_arn=bare,
+        role=role,
     )
     Filters(configuration.filters, configuration.source.service)
     return configuration
