@@ -231,6 +231,11 @@ class Rie:
         self.stop()
 
     @property
+    def runtime_api(self) -> str:
+        """The ``host:port`` of the Runtime API, in ``AWS_LAMBDA_RUNTIME_API`` of its processes."""
+        return self._api
+
+    @property
     def timeout(self) -> float:
         """The seconds that the function may take before RIE kills it."""
         return float(self.environment.get("AWS_LAMBDA_FUNCTION_TIMEOUT") or DEFAULT_TIMEOUT)

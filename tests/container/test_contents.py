@@ -152,6 +152,9 @@ def test_old_names_of_time_zones(unpacked: Unpacked) -> None:
         assert (zones / name).read_bytes().startswith(b"TZif"), name
 
 
+@pytest.mark.parametrize(
+    "unpacked", ["x86_64", pytest.param("arm64", marks=pytest.mark.long)], indirect=True
+)
 def test_two_builds_give_the_same_bytes(unpacked: Unpacked, tmp_path: Path) -> None:
     """The second by a user who keeps files private."""
     mask = os.umask(0o077)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -18,9 +19,11 @@ from support.contract.session import Case, Session
 from support.interpreters import VERSIONS, Interpreter
 from support.paths import ROOT
 
-# The long form runs all unit tests on each Python; the short form runs those that depend on the
-# interpreter most.
-WHOLE = ("3.11", "3.15")
+# The long form runs all unit tests and all cases on each Python. The short form runs the unit tests
+# that depend on the interpreter most, and all cases on the newest. On the Python that runs this
+# suite, tests/unit and tests/rie have run both.
+NEWEST = VERSIONS[-1]
+THIS = f"{sys.version_info[0]}.{sys.version_info[1]}"
 INTERPRETER = [
     f"tests/unit/test_{name}.py"
     for name in (
@@ -31,6 +34,11 @@ INTERPRETER = [
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    "interpreter",
+    [pytest.param(each, marks=[pytest.mark.long] * (each == THIS)) for each in VERSIONS],
+    indirect=True,
+)
 def test_the_unit_tests_pass(
     interpreter: Interpreter,
     python: str,
@@ -50,11 +58,11 @@ BUT = {"init-nul"}
 
 
 def _cases() -> Iterator[ParameterSet]:
-    """Each Python with each case; for those between, what a process may do to itself is long."""
+    """Each Python with each case; but for the newest, what a process may do to itself is long."""
     for version in VERSIONS:
         for parameter in again(BUT):
             case = parameter.values[0]
-            is_long = version not in WHOLE and str(case).startswith(("hostile-", "init-"))
+            is_long = version != NEWEST and str(case).startswith(("hostile-", "init-"))
             marks = [pytest.mark.long] if is_long else parameter.marks
             yield pytest.param(version, case, id=f"{version}-{case}", marks=marks)
 

@@ -248,15 +248,22 @@ def again(but: Iterable[str] = (), *, alone: bool = False) -> list[ParameterSet]
     ]
 
 
+_SLOW = {
+    f"hostile-{name}"
+    for name in ("exit-beside-thread", "exit-with-endless-atexit", "prints-without-end")
+}
+
+
 def _short() -> set[str]:
     """The IDs of the cases whose result may differ in a layer or an image.
 
     They are one case of each function, and all cases that depend on more than the interpreter: the
-    environment, output, processes that end.
+    environment, output, processes that end. Three of these take many seconds.
     """
     around = ("environment-", "output-", "hostile-")
     firsts = {(case.handler, case.settings): case.id for case in reversed(all_cases())}
-    return {case.id for case in all_cases() if case.id.startswith(around)} | {*firsts.values()}
+    found = {case.id for case in all_cases() if case.id.startswith(around)} | {*firsts.values()}
+    return found - _SLOW
 
 
 def by_id() -> Mapping[str, Case]:
