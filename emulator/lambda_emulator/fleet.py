@@ -42,8 +42,9 @@ class InitFailed(Exception):
 class Fleet:
     """One function and its environments.
 
-    The arguments are those of ``Emulator`` that do not concern its ports. Raises ValueError for
-    impossible values.
+    The arguments are those of ``Emulator`` that do not concern its ports. After ``idle_seconds``
+    without a call an environment is shut down, unless it is provisioned; None keeps all. Raises
+    ValueError for impossible values.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Fleet:
         allowed_hosts: Collection[str] = (),
         faults: Faults | None = None,
         on_log: Callable[[LogRecord], None] | None = None,
+        idle_seconds: float | None = None,
     ) -> None:
         if concurrency < 1:
             raise ValueError(f"concurrency={concurrency}: one environment at least")
@@ -77,9 +79,13 @@ class Fleet:
         self._queue: deque[Invocation] = deque()
         self._starts: list[asyncio.Task[Failure | None]] = []
         self._events: set[asyncio.Future[Reply]] = set()
+        self._idle_seconds = idle_seconds
+        self._used: dict[Environment, float] = {}
+        self._spin_down: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
         try:
+            self._end_idle()
             await self._add_environments()
             if not self.function.command:
                 for environment in self.environments:
@@ -207,6 +213,7 @@ class Fleet:
             if environment is None:
                 self._grow()
                 return
+            self._used.pop(environment, None)
             environment.assign(self._queue.popleft())
 
     def _grow(self) -> None:
@@ -260,6 +267,23 @@ class Fleet:
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
 
+    def _end_idle(self) -> None:
+        """Shut down the environments that have been idle for too long; look again later."""
+        if self._idle_seconds is None:
+            return
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for environment in list(self.environments):
+            busy = environment.running or not environment.available
+            if busy or environment.function.provisioned or environment not in self._used:
+                self._used[environment] = now
+            elif now - self._used[environment] >= self._idle_seconds:
+                del self._used[environment]
+                self.environments.remove(environment)
+                self._retired.append(environment)
+        self._idle()
+        self._spin_down = loop.call_later(self._idle_seconds / 4, self._end_idle)
+
     # the end
 
     async def restart(self, reason: str = "spindown") -> None:
@@ -275,6 +299,8 @@ class Fleet:
 
     async def close(self) -> None:
         """Shut everything down. Invocations that still wait are answered with an error."""
+        if self._spin_down is not None:
+            self._spin_down.cancel()
         for task in (*self._starts, *self._growing):
             task.cancel()
         await asyncio.gather(*self._starts, *self._growing, return_exceptions=True)

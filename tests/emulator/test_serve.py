@@ -14,6 +14,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import time
 import uuid
 import zipfile
 from collections.abc import Iterator
@@ -267,6 +268,35 @@ def test_the_accounts_concurrency(name: str, tmp_path: Path) -> None:
         (tmp_path / "go").touch()
         running.result()
     assert raised.value.response["Reason"] == "ConcurrentInvocationLimitExceeded"
+
+
+def test_an_idle_environment_is_shut_down(name: str, tmp_path: Path) -> None:
+    code = """
+import os, lambda_runtime
+
+@lambda_runtime.on_shutdown
+def end():
+    open(f"{os.environ['FOLDER']}/{os.getpid()}", "w").close()
+
+def handler(event, context):
+    return os.getpid()
+"""
+    with Served("--idle", "1") as served:
+        api = served.client()
+        create(api, name, code, Environment={"Variables": {"FOLDER": str(tmp_path)}})
+        first = call(api, name)
+        assert call(api, name) == first or any(tmp_path.iterdir())
+        eventually(lambda: (tmp_path / str(first)).exists())
+        assert call(api, name) != first
+        provisioned = {"FunctionName": name, "Qualifier": "1"}
+        api.publish_version(FunctionName=name)
+        api.put_provisioned_concurrency_config(**provisioned, ProvisionedConcurrentExecutions=1)
+        eventually(
+            lambda: api.get_provisioned_concurrency_config(**provisioned)["Status"] == "READY"
+        )
+        kept = call(api, name, Qualifier="1")
+        time.sleep(3)  # what must not happen has no sign
+        assert call(api, name, Qualifier="1") == kept
 
 
 def test_provisioned_concurrency(api: Any, name: str) -> None:
@@ -644,6 +674,7 @@ def test_nothing_is_left(name: str, tmp_path: Path) -> None:
     [
         (["--port", "x"], "not a number from 0 to 65535"),
         (["--account", "1"], "12 digits"),
+        (["--idle", "0"], "not a number from 0.1 to 86400"),
         (["--env", "=1"], "not NAME=VALUE"),
         (["--state", "/proc/none"], "--state /proc/none"),
     ],

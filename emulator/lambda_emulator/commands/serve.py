@@ -56,6 +56,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=1.0,
         help="seconds of Lambda's own waits (retries, windows) that pass in one (default: 1)",
     )
+    add(
+        "--idle",
+        type=values.number(float, 0.1, 86_400),
+        default=600.0,
+        metavar="SECONDS",
+        help="shut an environment down after this time without a call (default: 600)",
+    )
     add("--env", action="append", default=[], metavar="NAME[=VALUE]", help="variable of every "
         "function (repeatable)")  # fmt: skip
     add("--env-file", action="append", default=[], type=Path, metavar="FILE", help="variables")
@@ -135,6 +142,7 @@ def _settings(arguments: argparse.Namespace, listen: Callable[[str, LogRecord], 
         concurrency=arguments.concurrency,
         inherited={**variables.inherited(), **own},
         time_scale=arguments.time_scale,
+        idle_seconds=arguments.idle,
         awslambdaric=arguments.awslambdaric,
         durable=arguments.durable,
         say=options.say,

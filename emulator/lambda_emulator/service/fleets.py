@@ -70,6 +70,8 @@ class Fleets:
             host=settings.host,
             allowed_hosts=settings.allowed_hosts,
             on_log=partial(self._log, function.name),
+            # Managed instances stay.
+            idle_seconds=None if function.max_concurrency else settings.idle_seconds,
         )
         return await fleet.__aenter__()
 

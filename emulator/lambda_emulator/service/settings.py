@@ -23,7 +23,8 @@ class Settings:
 
     ``state`` is the folder that keeps all (None: a temporary one). ``port`` is that of the API (0:
     a free one). ``concurrency`` is the account's limit. ``time_scale`` is how many of Lambda's
-    seconds pass in one, where it waits. ``inherited`` are the variables that every function gets.
+    seconds pass in one, where it waits. An environment ends after ``idle_seconds`` without a call.
+    ``inherited`` are the variables that every function gets.
     ``awslambdaric`` runs Python functions on AWS's runtime,
     ``durable`` starts the runner of durable functions. ``say`` tells the
     developer something, ``on_log`` is called with a function's name and each of its log records.
@@ -37,6 +38,7 @@ class Settings:
     account_id: str = "123456789012"
     concurrency: int = 1000
     time_scale: float = 1.0
+    idle_seconds: float = 600.0
     inherited: Mapping[str, str] = field(default_factory=dict)
     awslambdaric: bool = False
     durable: bool = False
