@@ -32,8 +32,8 @@ def wait_until(condition: Callable[[], object], what: str = "", seconds: float =
 def give_three_chances(check: Callable[[], None]) -> None:
     """Run a check again, at most twice, if it fails.
 
-    For checks of actions that have a few tenths of a second on Lambda: a busy machine does not
-    always grant that time.
+    For actions that have a few tenths of a second on Lambda, and for comparisons of two times: a
+    busy machine does not always grant the time, or not to both.
     """
     for _ in range(2):
         try:
