@@ -43,7 +43,7 @@ class Terminal:
     def show(self, text: str) -> None:
         """Show output, each line cut to the terminal's width."""
         for line in text.splitlines():
-            line = re.sub(r"\t", "  ", line.rstrip())
+            line = line.rstrip().replace("\t", "  ")
             self.lines.append(f"{line[: _COLUMNS - 1]}…" if len(line) > _COLUMNS else line)
 
 

@@ -10,10 +10,10 @@ import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import replace
-from types import TracebackType
 from typing import Any, Self, Unpack
 
 from lambda_emulator.apis.router import Router, classify
+from lambda_emulator.closing import Closing
 from lambda_emulator.environment.environment import Environment
 from lambda_emulator.function import Function, FunctionArguments
 from lambda_emulator.http.faults import Faults
@@ -39,7 +39,7 @@ class InitFailed(Exception):
         self.failure = failure
 
 
-class Fleet:
+class Fleet(Closing):
     """One function and its environments.
 
     The arguments are those of ``Emulator`` that do not concern its ports. After ``idle_seconds``
@@ -94,14 +94,6 @@ class Fleet:
             await self.close()
             raise
         return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     async def _add_environments(self) -> None:
         for number in range(1 if self._on_demand else self._concurrency):
@@ -174,12 +166,8 @@ class Fleet:
     @contextlib.asynccontextmanager
     async def stream(self, event: object, **options: Any) -> AsyncIterator[StreamReply]:
         """Invoke and read the answer as it arrives; leaving the block early abandons it."""
-        invocation = self.submit(event, streaming=True, **options)
-        assert invocation.stream is not None
-        try:
-            yield invocation.stream
-        finally:
-            invocation.stream.abandon()
+        with self.submit(event, streaming=True, **options).reading() as stream:
+            yield stream
 
     def send(self, event: object, **options: Any) -> None:
         """Invoke and return at once, as with the invocation type Event."""

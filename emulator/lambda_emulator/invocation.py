@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -238,6 +239,15 @@ class Invocation:
         if self.stream is not None:
             self.stream.log_tail = reply.log_tail
             self.stream.end(failure)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[StreamReply]:
+        """The streamed answer, for as long as somebody reads it: then it is abandoned."""
+        assert self.stream is not None
+        try:
+            yield self.stream
+        finally:
+            self.stream.abandon()
 
     def set_deadline(self, timeout: float) -> None:
         """Start the clock; ``timeout`` in seconds."""

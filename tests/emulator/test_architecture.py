@@ -19,6 +19,7 @@ PACKAGES = {name: ROOT / "emulator" / name for name in ("lambda_emulator", "lamb
 
 FLOORS = {
     # what is configured, what is passed around, and what knows nothing of Lambda
+    "closing": 1,
     "function": 1,
     "names": 1,
     "invocation": 1,

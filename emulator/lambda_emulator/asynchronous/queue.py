@@ -15,12 +15,12 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Coroutine
-from types import TracebackType
 from typing import Any
 
 from lambda_emulator.asynchronous import records
 from lambda_emulator.asynchronous.configuration import MAXIMUM_AGE, EventConfiguration
 from lambda_emulator.asynchronous.store import Delivery, Event, Store
+from lambda_emulator.closing import Closing
 from lambda_emulator.ground import recursion
 from lambda_emulator.ground.clients import Refused, Services
 from lambda_emulator.ground.clock import Clock
@@ -40,7 +40,7 @@ _NAP = 60.0
 _STOP_SECONDS = 5.0
 
 
-class EventQueue:
+class EventQueue(Closing):
     """Asynchronous events: ``put`` queues one, tasks invoke the functions and send the records.
 
     ``configuration`` is asked at each attempt, so that a change counts for events that wait; it
@@ -75,14 +75,6 @@ class EventQueue:
     async def __aenter__(self) -> EventQueue:
         self._runner = asyncio.create_task(self._run())
         return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     async def close(self) -> None:
         """Stop. What is under way has 5 seconds to end; what waits stays in the state."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from lambda_emulator.commands import values
@@ -34,7 +35,7 @@ def add_function_arguments(parser: argparse.ArgumentParser) -> None:
     add("--timeout", type=seconds, default=3.0, help="seconds (default: %(default)s)")
     megabytes = values.number(int, 1, 1_000_000)
     add("--memory", type=megabytes, help="MB, enforced (default: 128; 2048 with --max-concurrency)")
-    add("--region", help="its region (default: that of your AWS variables, or us-east-1)")
+    add_region(add)
     add("--extensions", type=values.folder, metavar="DIR", help="folder of external extensions")
     add(
         "--concurrency",
@@ -53,6 +54,23 @@ def add_function_arguments(parser: argparse.ArgumentParser) -> None:
         "--snap-start", action="store_true", help="snapshot after init, restore at first invocation"
     )
     _add_surroundings(parser)
+
+
+def add_region(add: Callable[..., object]) -> None:
+    """Declare the option of the region."""
+    add("--region", help="its region (default: that of your AWS variables, or us-east-1)")
+
+
+def add_hosts(add: Callable[..., object]) -> None:
+    """Declare the options of the address, and of the names that clients may call it by."""
+    add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    add(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="name by which clients may call, besides loopback and --host (repeatable)",
+    )
 
 
 def _add_surroundings(parser: argparse.ArgumentParser) -> None:
@@ -84,14 +102,7 @@ def _add_surroundings(parser: argparse.ArgumentParser) -> None:
 def add_port_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the ports at which the function can be called."""
     add = parser.add_argument_group("where it listens").add_argument
-    add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    add(
-        "--allow-host",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="name by which clients may call, besides loopback and --host (repeatable)",
-    )
+    add_hosts(add)
     port = values.port
     add("--port", type=port, default=9000, help="port of the invoke API (default: %(default)s)")
     add("--url-port", type=port, default=9001, help="port of the function URL (default: 9001)")

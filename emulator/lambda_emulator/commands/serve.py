@@ -28,16 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add = parser.add_argument
     add("--state", type=Path, metavar="DIR", help="keep everything in this folder (default: none)")
-    add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    add(
-        "--allow-host",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="name by which clients may call, besides loopback and --host (repeatable)",
-    )
+    options.add_hosts(add)
     add("--port", type=values.port, default=9000, help="port of the API (default: %(default)s)")
-    add("--region", help="its region (default: that of your AWS variables, or us-east-1)")
+    options.add_region(add)
     add(
         "--account",
         type=_account,

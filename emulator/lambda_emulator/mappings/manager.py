@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Protocol
 
+from lambda_emulator.closing import Closing
 from lambda_emulator.mappings.checkpoints import Checkpoints
 from lambda_emulator.mappings.configuration import MappingConfiguration
 from lambda_emulator.mappings.filters import Filters
@@ -30,7 +30,7 @@ class _Running:
     task: asyncio.Task[None]
 
 
-class Mappings:
+class Mappings(Closing):
     """The mappings of an account, by their UUID."""
 
     def __init__(self, tools: Tools) -> None:
@@ -41,14 +41,6 @@ class Mappings:
 
     async def __aenter__(self) -> Mappings:
         return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     async def put(self, configuration: MappingConfiguration) -> None:
         """Start a mapping, replace the one with its UUID, or end it if it is not enabled.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import TracebackType
 
+from lambda_emulator.closing import Closing
 from lambda_emulator.http.screening import API_LIMITS, Hosts
 from lambda_emulator.http.server import Server
 from lambda_emulator.platform.logs import LogRecord
@@ -15,7 +15,7 @@ from lambda_emulator.service.service import Service
 from lambda_emulator.service.settings import Settings
 
 
-class Running:
+class Running(Closing):
     """The service of these settings, as an asynchronous context.
 
     Raises RunError if its folder cannot be used, and OSError if its port is taken.
@@ -51,14 +51,6 @@ class Running:
             await self.close()
             raise
         return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     async def close(self) -> None:
         """Stop everything; no process and no temporary folder is left."""

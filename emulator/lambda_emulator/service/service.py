@@ -15,10 +15,10 @@ import uuid
 from collections.abc import Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from lambda_emulator.apis.errors import ApiError, invalid, not_found
+from lambda_emulator.closing import Closing
 from lambda_emulator.ground.counts import Counts
 from lambda_emulator.names import parse_function
 from lambda_emulator.project.errors import RunError, UsageError
@@ -38,7 +38,7 @@ Document = dict[str, Any]
 LATEST = "$LATEST"
 
 
-class Service:
+class Service(Closing):
     """The service; an asynchronous context in which it runs."""
 
     def __init__(self, settings: Settings) -> None:
@@ -90,14 +90,6 @@ class Service:
             await self.close()
             raise
         return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     async def _resume(self, document: Document) -> None:
         """Do again for a function what runs between calls."""

@@ -65,11 +65,8 @@ class Target:
     async def stream(self, event: object, **options: Any) -> AsyncIterator[StreamReply]:
         """Invoke and read the answer as it arrives. Raises Throttled and ApiError."""
         invocation = await self._begin(event, {**options, "streaming": True})
-        assert invocation.stream is not None
-        try:
-            yield invocation.stream
-        finally:
-            invocation.stream.abandon()
+        with invocation.reading() as stream:
+            yield stream
 
     def send(self, event: object, **options: Any) -> None:
         """Invoke and return at once."""
