@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from support import packs
-from support.debugger import Debugger, connect, free_port
+from support.debugger import attach, free_port
 from support.process import Outcome
-from support.waiting import wait_until
 
 ANSWER = [[True, 2, 1], "helper", "sub", "one"]
 
@@ -98,16 +97,7 @@ def test_debugpy_stops_in_init_and_in_an_invocation(task: Path) -> None:
     environment = {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "DEBUG_PORT": str(port)}
     call = threading.Thread(target=lambda: outcomes.append(run(task, code, **environment)))
     call.start()
-    clients: list[Debugger] = []
-    wait_until(lambda: connect(port, clients), seconds=30)
-    (debugger,) = clients
-    debugger.send("initialize", adapterID="test")
-    debugger.send("attach", justMyCode=False)
-    debugger.wait_for(event="initialized")
-    places = [{"line": line} for line in lines]
-    debugger.send("setBreakpoints", source={"path": str(core)}, breakpoints=places)
-    debugger.wait_for(command="setBreakpoints", success=True)
-    debugger.send("configurationDone")
+    debugger = attach(port, core, lines)
     stopped = []
     for _ in lines:
         thread = debugger.wait_for(event="stopped")["body"]["threadId"]

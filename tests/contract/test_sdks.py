@@ -5,59 +5,16 @@ Each sends what it has seen to a server of the test's own, as it would to its ve
 
 import json
 import socket
-import threading
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from compatibility.collector import Collector, collecting
 from support.managed import managed, records, wait_for_polls
 from support.process import run_function
 from support.waiting import begin, wait_until
 
 TRACE = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
-
-
-class Collector(ThreadingHTTPServer):
-    """Takes every POST, and keeps what it was sent."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Collect)
-        self.bodies: list[bytes] = []
-
-
-class _Collect(BaseHTTPRequestHandler):
-    server: Collector
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        if self.headers.get("content-encoding") == "gzip":
-            body = zlib.decompress(body, 31)
-        self.server.bodies.append(body)
-        self.send_response(200)
-        self.send_header("content-length", "2")
-        self.end_headers()
-        self.wfile.write(b"{}")
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@contextmanager
-def collector() -> Iterator[Collector]:
-    server = Collector()
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 SENTRY = """
@@ -77,7 +34,7 @@ def sentry_events(server: Collector) -> list[dict[str, object]]:
 
 
 def test_sentry_sees_an_invocations_error() -> None:
-    with collector() as server:
+    with collecting() as server:
         dsn = f"http://key@127.0.0.1:{server.server_port}/1"
         outcome = run_function(
             SENTRY.format(dsn=dsn), events=[b"{}", b"{}"], environment={"AWS_REGION": "eu-west-1"}
@@ -91,7 +48,7 @@ def test_sentry_sees_an_invocations_error() -> None:
 
 
 def test_sentry_sees_an_init_error() -> None:
-    with collector() as server:
+    with collecting() as server:
         dsn = f"http://key@127.0.0.1:{server.server_port}/1"
         code = SENTRY.format(dsn=dsn) + "\nraise RuntimeError('at init')"
         outcome = run_function(code, environment={"AWS_REGION": "eu-west-1"})
@@ -248,7 +205,7 @@ def handler(event, context):
 @pytest.mark.parametrize("way", ["processes", "preload", "threads"])
 def test_sentry_sees_the_errors_of_several_invocations_at_once(tmp_path: Path, way: str) -> None:
     names = [f"error-{number}" for number in range(8)]
-    with collector() as server:
+    with collecting() as server:
         dsn = f"http://key@127.0.0.1:{server.server_port}/1"
         (tmp_path / "app.py").write_text(SENTRY_AT_ONCE.format(dsn=dsn))
         with managed(way, "app.handler", task_root=tmp_path) as emulator:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,7 @@ from support.api_client import ApiClient
 from support.emulated import RUNTIMES, Runs
 from support.moto_server import moto_server
 from support.paths import ROOT
+from support.served import Served
 
 
 @pytest.fixture(params=list(RUNTIMES))
@@ -70,6 +73,18 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     tests_own = Path(pytest.__file__).parents[1]
     (packages / "tests.pth").write_text(f"{tests_own}\n")
     return venv / "bin" / "python"
+
+
+@pytest.fixture
+def api(served: Served) -> Any:
+    """boto3's client for the `lambda-emulator serve` that the test's module has started."""
+    return served.client()
+
+
+@pytest.fixture
+def name() -> str:
+    """A name that no other function has."""
+    return f"f-{uuid.uuid4().hex[:8]}"
 
 
 @pytest.fixture(scope="session")

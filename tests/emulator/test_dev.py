@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from lambda_emulator.project import watching
-from support.debugger import Debugger, connect, free_port
+from support.debugger import attach, free_port
 from support.paths import ROOT
 from support.waiting import wait_until
 
@@ -155,16 +155,7 @@ def test_debug(tmp_path: Path, start: Callable[..., Developer]) -> None:
     save(tmp_path, "answer = event + 1\n    return answer")
     port = free_port()
     developer = start("dev", "app.handler", "--debug", str(port), "--timeout", "0.5")
-    clients: list[Debugger] = []
-    wait_until(lambda: connect(port, clients), seconds=30)
-    (debugger,) = clients
-    debugger.send("initialize", adapterID="test")
-    debugger.send("attach", justMyCode=False)
-    debugger.wait_for(event="initialized")
-    source = {"path": str(tmp_path / "app.py")}
-    debugger.send("setBreakpoints", source=source, breakpoints=[{"line": 3}])
-    debugger.wait_for(command="setBreakpoints", success=True)
-    debugger.send("configurationDone")
+    debugger = attach(port, tmp_path / "app.py", [3])
     answers: list[Any] = []
     call = threading.Thread(target=lambda: answers.append(developer.invoke(41)))
     call.start()

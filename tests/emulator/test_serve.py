@@ -15,7 +15,6 @@ import stat
 import subprocess
 import sys
 import time
-import uuid
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,16 +46,6 @@ def handler(event, context):
 def served() -> Iterator[Served]:
     with Served("--concurrency", "103") as running:
         yield running
-
-
-@pytest.fixture
-def api(served: Served) -> Any:
-    return served.client()
-
-
-@pytest.fixture
-def name() -> str:
-    return f"f-{uuid.uuid4().hex[:8]}"
 
 
 def call(api: Any, name: str, event: object = None, **more: Any) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ from typing import Any
 import httpx
 import pytest
 
-from support.moto_server import moto_server
 from support.served import PYTHON, ROLE, Served, archive, client, create, eventually
 
 pytestmark = pytest.mark.xdist_group("serve-events")
@@ -30,30 +28,14 @@ def handler(event, context):
 
 
 @pytest.fixture(scope="module")
-def services() -> Iterator[str]:
-    with moto_server() as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def served(services: str) -> Iterator[Served]:
-    with Served("--time-scale", "100", AWS_ENDPOINT_URL=services) as running:
+def served(moto: str) -> Iterator[Served]:
+    with Served("--time-scale", "100", AWS_ENDPOINT_URL=moto) as running:
         yield running
 
 
-@pytest.fixture
-def api(served: Served) -> Any:
-    return served.client()
-
-
-@pytest.fixture
-def name() -> str:
-    return f"f-{uuid.uuid4().hex[:8]}"
-
-
-def queue(services: str, name: str, **attributes: str) -> tuple[Any, str, str]:
+def queue(moto: str, name: str, **attributes: str) -> tuple[Any, str, str]:
     """A new queue: a client of SQS, the queue's URL and its ARN."""
-    sqs = client("sqs", services)
+    sqs = client("sqs", moto)
     url = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
     found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
     return sqs, url, found["Attributes"]["QueueArn"]
@@ -78,10 +60,10 @@ def received(sqs: Any, url: str) -> list[dict[str, Any]]:
 
 
 def test_an_event_is_retried_and_its_destination_told(
-    services: str, served: Served, api: Any, name: str, tmp_path: Path
+    moto: str, served: Served, api: Any, name: str, tmp_path: Path
 ) -> None:
-    sqs, url, arn = queue(services, name)
-    _, letters, letter_arn = queue(services, f"{name}-dead")
+    sqs, url, arn = queue(moto, name)
+    _, letters, letter_arn = queue(moto, f"{name}-dead")
     create(
         api,
         name,
@@ -113,9 +95,9 @@ def test_an_event_is_retried_and_its_destination_told(
 
 
 def test_a_mapping_from_its_creation_to_its_end(
-    services: str, served: Served, api: Any, name: str, tmp_path: Path
+    moto: str, served: Served, api: Any, name: str, tmp_path: Path
 ) -> None:
-    sqs, url, arn = queue(services, name)
+    sqs, url, arn = queue(moto, name)
     variables = {"FOLDER": str(tmp_path)}
     create(api, name, _KEEP, Environment={"Variables": variables}, Publish=True)
     api.create_alias(FunctionName=name, Name="live", FunctionVersion="1")
@@ -168,8 +150,8 @@ def test_mappings_that_are_refused(
     assert api.list_event_source_mappings(FunctionName=name)["EventSourceMappings"] == []
 
 
-def test_streams(services: str, api: Any, name: str, tmp_path: Path) -> None:
-    kinesis, dynamodb = client("kinesis", services), client("dynamodb", services)
+def test_streams(moto: str, api: Any, name: str, tmp_path: Path) -> None:
+    kinesis, dynamodb = client("kinesis", moto), client("dynamodb", moto)
     kinesis.create_stream(StreamName=name, ShardCount=1)
     stream = kinesis.describe_stream(StreamName=name)["StreamDescription"]["StreamARN"]
     key = {"AttributeName": "id"}
@@ -199,12 +181,12 @@ def test_streams(services: str, api: Any, name: str, tmp_path: Path) -> None:
     assert records["aws:kinesis"]["invokeIdentityArn"] == role
 
 
-def test_events_and_mappings_survive_a_kill(services: str, name: str, tmp_path: Path) -> None:
-    sqs, url, arn = queue(services, name)
+def test_events_and_mappings_survive_a_kill(moto: str, name: str, tmp_path: Path) -> None:
+    sqs, url, arn = queue(moto, name)
     folder = tmp_path / "events"
     folder.mkdir()
     state = ["--state", str(tmp_path / "state")]
-    with Served(*state, "--time-scale", "30", AWS_ENDPOINT_URL=services) as served:
+    with Served(*state, "--time-scale", "30", AWS_ENDPOINT_URL=moto) as served:
         api = served.client()
         create(api, name, _KEEP, Environment={"Variables": {"FOLDER": str(folder)}})
         api.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=1)
@@ -213,7 +195,7 @@ def test_events_and_mappings_survive_a_kill(services: str, name: str, tmp_path: 
         eventually(lambda: len(kept(folder)) == 1)
         served.kill()
     sqs.send_message(QueueUrl=url, MessageBody="meanwhile")
-    with Served(*state, "--time-scale", "1000", AWS_ENDPOINT_URL=services) as served:
+    with Served(*state, "--time-scale", "1000", AWS_ENDPOINT_URL=moto) as served:
         # The same event keeps its request id; once it has been tried three times it is done.
         counts = f"{served.endpoint}/_emulator/counts"
         eventually(
@@ -227,8 +209,8 @@ def test_events_and_mappings_survive_a_kill(services: str, name: str, tmp_path: 
         assert bodies == ["meanwhile"]
 
 
-def test_code_in_s3(services: str, api: Any, name: str) -> None:
-    s3 = client("s3", services)
+def test_code_in_s3(moto: str, api: Any, name: str) -> None:
+    s3 = client("s3", moto)
     s3.create_bucket(Bucket=name)
     code = archive({"app.py": "def handler(e, c): return 'from S3'"})
     s3.upload_fileobj(io.BytesIO(code), name, "code.zip")
@@ -239,8 +221,8 @@ def test_code_in_s3(services: str, api: Any, name: str) -> None:
     assert json.load(api.invoke(FunctionName=name)["Payload"]) == "from S3"
 
 
-def test_a_function_calls_another_one_and_a_queue(services: str, api: Any, name: str) -> None:
-    sqs, url, _ = queue(services, name)
+def test_a_function_calls_another_one_and_a_queue(moto: str, api: Any, name: str) -> None:
+    sqs, url, _ = queue(moto, name)
     create(api, f"{name}-other", "def handler(event, context): return event + 1")
     code = f"""
 import boto3, json

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
+
+from support.waiting import wait_until
 
 
 class Debugger:
@@ -40,7 +44,22 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def connect(port: int, clients: list[Debugger]) -> bool:
+def attach(port: int, file: Path, lines: Iterable[int]) -> Debugger:
+    """Attach to what waits for an editor, with breakpoints at these lines, and have it go on."""
+    clients: list[Debugger] = []
+    wait_until(lambda: _connect(port, clients), seconds=30)
+    (debugger,) = clients
+    debugger.send("initialize", adapterID="test")
+    debugger.send("attach", justMyCode=False)
+    debugger.wait_for(event="initialized")
+    places = [{"line": line} for line in lines]
+    debugger.send("setBreakpoints", source={"path": str(file)}, breakpoints=places)
+    debugger.wait_for(command="setBreakpoints", success=True)
+    debugger.send("configurationDone")
+    return debugger
+
+
+def _connect(port: int, clients: list[Debugger]) -> bool:
     """Whether there is a debugger to talk to, which is added to the clients."""
     try:
         clients.append(Debugger(port))
