@@ -71,6 +71,13 @@ SETTINGS = (
     ),
     Setting("LAMBDA_RUNTIME_PACK", "`0`: no pack is used", "packs are used", "pack.md", "packs"),
     Setting(
+        "LAMBDA_RUNTIME_PIPELINE",
+        "`0`: the next event is asked for only after the reply to the answer",
+        "with the answer",
+        "architecture.md",
+        "architecture",
+    ),
+    Setting(
         "LAMBDA_RUNTIME_RESPONSE_MODE",
         "`streaming` or `buffered`",
         "by the request",
@@ -137,6 +144,12 @@ SWITCHES = (
         "`LAMBDA_RUNTIME_INIT_TRACE_MS=0`",
         "an init that takes too long says nothing of where it was",
         "lifecycle.md",
+    ),
+    Switch(
+        "the answer and the request for the next event in one `send`",
+        "`LAMBDA_RUNTIME_PIPELINE=0`",
+        "for each invocation a `send`, a `recv` and the wait for Lambda's reply to the answer",
+        "architecture.md",
     ),
     Switch(
         "streamed answers of web applications",

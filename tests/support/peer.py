@@ -83,6 +83,11 @@ class Requests:
             raise EOFError
         self._data += received
 
+    @property
+    def received(self) -> bytes:
+        """What has come after the last request that was read."""
+        return self._data
+
 
 def request(accepted: socket.socket) -> bytes:
     """Read a single request of a connection."""
