@@ -12,7 +12,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import hcl2
@@ -22,39 +22,23 @@ import yaml  # type: ignore[import-untyped]
 from lambda_emulator.__main__ import _parser as emulator_parser
 from lambda_emulator.commands.table import COMMANDS
 from lambda_runtime.pack.packer.cli import parser as pack_parser
+from support.documents import PAGES, Block, blocks_of
 from support.paths import ROOT
 
-PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
-_BLOCK = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 MAKE = re.compile(r"(?:^|[\s`(])make ((?:[A-Z_]+=\S+ )*)([a-z][a-z-]+)")
 #: "make" as a verb, which is followed by these.
 PROSE = {"a", "an", "it", "made", "run", "that", "the", "them", "clean", "sure", "what", "again"}
 
 
-@dataclass(frozen=True)
-class Block:
-    page: str
-    language: str
-    text: str
-
-
 def blocks(*languages: str) -> list[Any]:
     """The blocks of these languages, as parameters of a test."""
-    found: list[Any] = []
-    for page in PAGES:
-        for number, (indent, language, text) in enumerate(_BLOCK.findall(page.read_text()), 1):
-            if language in languages:
-                plain = "\n".join(line.removeprefix(indent) for line in text.splitlines()) + "\n"
-                block = Block(page.name, language, plain)
-                found.append(pytest.param(block, id=f"{page.name}-{number}"))
-    return found
+    return [pytest.param(each, id=f"{each.page}-{each.number}") for each in blocks_of(*languages)]
 
 
 def commands() -> Iterator[tuple[str, list[str]]]:
     """Each command line of the blocks for shells, with its page."""
-    for parameter in blocks("sh", "console", ""):
-        (block,) = parameter.values
+    for block in blocks_of("sh", "console", ""):
         text = re.sub(r"\\\n\s*", "", block.text)
         for line in text.splitlines():
             with contextlib.suppress(ValueError):  # a quotation that goes on, or a picture
@@ -95,9 +79,11 @@ def test_documents_can_be_read(block: Block) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_make_s_targets_exist(page: object) -> None:
-    text = page.read_text()  # type: ignore[attr-defined]
-    code = "\n".join([*re.findall(r"`([^`\n]+)`", text), *(b[2] for b in _BLOCK.findall(text))])
+def test_make_s_targets_exist(page: Path) -> None:
+    text = page.read_text()
+    code = "\n".join(
+        [*re.findall(r"`([^`\n]+)`", text), *(b.text for b in blocks_of() if b.page == page.name)]
+    )
     code = re.sub(r"apt-get install [^&\n]*", "", code)
     named = {target for _, target in MAKE.findall(f"\n{code}")}
     assert named - PROSE <= TARGETS

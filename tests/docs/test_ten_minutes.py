@@ -72,6 +72,22 @@ def listens(port: int) -> bool:
     return True
 
 
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_the_zip(tmp_path: Path) -> None:
+    """Built in a fresh clone, which sets itself up."""
+    clone = ["git", "clone", "--quiet", f"file://{ROOT}", str(tmp_path / "clone")]
+    subprocess.run(clone, check=True, timeout=100)
+    script = BLOCKS["ten-minutes-function"] + BLOCKS["ten-minutes-zip"]
+    command = ["bash", "-euc", script]
+    done = subprocess.run(
+        command, cwd=tmp_path / "clone", capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    with zipfile.ZipFile(tmp_path / "clone/build/hello/function.zip") as archive:
+        assert {"app.py", "fastapi/__init__.py"} <= set(archive.namelist())
+
+
 @pytest.fixture
 def aws(tmp_path: Path) -> Iterator[dict[str, str]]:
     """An environment in which `aws` talks to moto."""

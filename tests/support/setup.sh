@@ -7,7 +7,7 @@ python=$1 venv=$2 requirements=$3
 missing() {
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
         echo "setup: installing $*" >&2
-        apt-get update -qq >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+        apt-get update -qq >/dev/null && DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes apt-get install -y -qq --no-install-recommends "$@" >/dev/null
     else
         echo "setup: missing: $*. Install it (Debian, Ubuntu: sudo apt-get install $*), then run make again." >&2
         exit 1

@@ -339,7 +339,7 @@ def test_telemetry_is_accepted(broken: str) -> None:
         f"{broken}"
         "import http.client\nfrom lambda_runtime.extensions import Listener\n"
         "got = []\nlistener = Listener(got.extend, 'test')\nlistener.start()\n"
-        "peer = http.client.HTTPConnection('localhost', listener.port, timeout=10)\n"
+        "peer = http.client.HTTPConnection('127.0.0.1', listener.port, timeout=10)\n"
         'batch = b\'[{"time":"2026-01-01T00:00:00.000Z","type":"function","record":"x"}]\'\n'
         "peer.request('POST', '/', batch)\n"
         "print(peer.getresponse().status, [record.record for record in got])\n"
