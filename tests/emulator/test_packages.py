@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import zipfile
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from lambda_emulator.project import packages, runtime
 from lambda_emulator.project.errors import RunError, UsageError
 from lambda_emulator.threaded import ThreadedEmulator
+from support.paths import ROOT
 
 _APP = """
 import thing
@@ -91,6 +93,70 @@ def test_what_is_included_counts(function: Path) -> None:
     before = packages.python_for(function)
     (function / "more.txt").write_text("# changed\n")
     assert packages.python_for(function) != before
+
+
+def age(python: Path, days: float) -> None:
+    """Have the environment been used so many days ago."""
+    then = time.time() - days * 24 * 3600
+    os.utime(python.parents[1] / "lambda-emulator-ready", (then, then))
+
+
+def in_another_process(function: Path, *, ends: bool = True) -> tuple[Path, subprocess.Popen[str]]:
+    """The function's environment, made or used by a process that ends, or else holds it."""
+    code = (
+        "import pathlib, sys; from lambda_emulator.project import packages\n"
+        "print(packages.python_for(pathlib.Path(sys.argv[1])), flush=True)\n"
+        f"{'' if ends else 'sys.stdin.read()'}"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(function)],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "emulator")},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    python = Path(process.stdout.readline().strip())
+    if ends:
+        process.communicate(timeout=30)
+    return python, process
+
+
+def test_what_nothing_has_used_for_a_month_is_removed(function: Path) -> None:
+    """But not what was used since, nor what a process that lives has been given."""
+    old, _ = in_another_process(function)
+    require(function, "2.0")
+    used, _ = in_another_process(function)
+    require(function, "3.0")
+    held, holder = in_another_process(function, ends=False)
+    age(old, 31)
+    age(used, 29)
+    age(held, 400)
+    require(function, "4.0")
+    said: list[str] = []
+    new = packages.python_for(function, say=said.append)
+    assert [path.exists() for path in (old.parents[1], used, held, new)] == [
+        False,
+        True,
+        True,
+        True,
+    ]
+    assert said[-1].startswith("packages: removed, as unused for 30 days: 1 of ")
+    holder.communicate(timeout=30)
+    require(function, "5.0")
+    packages.python_for(function)
+    assert not held.parents[1].exists()
+    require(function, "1.0")
+    assert in_another_process(function)[0] == old  # made anew
+
+
+def test_use_is_noted(function: Path) -> None:
+    python, _ = in_another_process(function)
+    age(python, 31)
+    in_another_process(function)
+    require(function, "2.0")
+    packages.python_for(function)
+    assert python.exists()
 
 
 def test_without_requirements_there_is_nothing(function: Path) -> None:

@@ -150,6 +150,24 @@ def test_mappings_that_are_refused(
     assert api.list_event_source_mappings(FunctionName=name)["EventSourceMappings"] == []
 
 
+def test_a_queue_that_shows_messages_again_too_early_is_refused(
+    moto: str, api: Any, name: str
+) -> None:
+    sqs, url, arn = queue(moto, name, VisibilityTimeout="20")
+    create(api, name, "def handler(e, c): pass", Timeout=21)
+    text = "visibility timeout: 20 seconds is less than Function timeout: 21 seconds"
+    with pytest.raises(api.exceptions.InvalidParameterValueException, match=text):
+        api.create_event_source_mapping(FunctionName=name, EventSourceArn=arn)
+    assert api.list_event_source_mappings(FunctionName=name)["EventSourceMappings"] == []
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "21"})
+    made = api.create_event_source_mapping(FunctionName=name, EventSourceArn=arn)
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "20"})
+    with pytest.raises(api.exceptions.InvalidParameterValueException, match=text):
+        api.update_event_source_mapping(UUID=made["UUID"], BatchSize=2)
+    assert api.get_event_source_mapping(UUID=made["UUID"])["BatchSize"] == 10
+    api.delete_event_source_mapping(UUID=made["UUID"])
+
+
 def test_streams(moto: str, api: Any, name: str, tmp_path: Path) -> None:
     kinesis, dynamodb = client("kinesis", moto), client("dynamodb", moto)
     kinesis.create_stream(StreamName=name, ShardCount=1)

@@ -2,7 +2,7 @@
 
 A function has the packages of a virtual environment: one that the user names, or one made from its
 requirements.txt, or an empty one. The emulator makes the latter two once and keeps them in the
-user's cache folder.
+user's cache folder, as long as a function uses them now and then.
 """
 
 from __future__ import annotations
@@ -15,14 +15,17 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from lambda_emulator.project.errors import RunError, UsageError
 
 _READY = "lambda-emulator-ready"
 _FILES = re.compile(rb"^\s*(?:-r|-c|--requirement|--constraint)[ =]*(\S+)", re.MULTILINE)
+_UNUSED_DAYS = 30
 _CHECK = "import sys; print(*sys.version_info[:3]); print(sys.implementation.cache_tag)"
 
 
@@ -77,11 +80,57 @@ def _cached(base: str, requirements: Path | None, say: Callable[[str], None]) ->
     key = hashlib.sha256(_version(base) + b"\0" + os.path.realpath(base).encode() + b"\0" + text)
     folder = cache() / "environments" / key.hexdigest()[:16]
     with _locked(folder):
-        if not (folder / _READY).exists():
-            _make(folder, base, requirements, say)
-        elif requirements is not None:
-            say(f"packages: {folder} (of {requirements})")
+        _keep(folder)
+        if (folder / _READY).exists():
+            if requirements is not None:
+                say(f"packages: {folder} (of {requirements})")
+            _note_use(folder)
+            return folder / "bin" / "python"
+        _make(folder, base, requirements, say)
+    _remove_unused(folder.parent, say)
     return folder / "bin" / "python"
+
+
+_in_use: dict[Path, TextIO] = {}
+"""Locks of the environments that this process has given out, which it holds until its end."""
+
+
+def _keep(folder: Path) -> None:
+    """Have no other process remove the folder while this one lives."""
+    if folder not in _in_use:
+        _in_use[folder] = Path(f"{folder}.use").open("w")  # noqa: SIM115
+        fcntl.flock(_in_use[folder], fcntl.LOCK_SH)
+
+
+def _note_use(folder: Path) -> None:
+    with suppress(OSError):  # the cache may be somebody else's to write
+        os.utime(folder / _READY)
+
+
+def _remove_unused(parent: Path, say: Callable[[str], None]) -> None:
+    """Remove what no function has used for a month. What another process holds stays."""
+    oldest = time.time() - _UNUSED_DAYS * 24 * 3600
+    removed = sum(_remove(ready.parent, oldest) for ready in parent.glob(f"*/{_READY}"))
+    if removed:
+        say(f"packages: removed, as unused for {_UNUSED_DAYS} days: {removed} of {parent}")
+
+
+def _remove(folder: Path, oldest: float) -> bool:
+    """Remove the folder if its last use was before this time; whether it has been removed."""
+    # The files of the locks stay: another process may wait for them.
+    try:
+        if (folder / _READY).stat().st_mtime > oldest:
+            return False
+        with Path(f"{folder}.lock").open("w") as making, Path(f"{folder}.use").open("w") as use:
+            for lock in (making, use):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if (folder / _READY).stat().st_mtime > oldest:
+                return False
+            (folder / _READY).unlink()  # what is left of a removal that ends here is made anew
+            shutil.rmtree(folder)
+    except OSError:
+        return False
+    return True
 
 
 def _content(requirements: Path) -> bytes:
@@ -178,7 +227,9 @@ def folder_for(
     text = f"{version} {machine}\0".encode() + _content(requirements)
     folder = cache() / "folders" / hashlib.sha256(text).hexdigest()[:16]
     with _locked(folder):
+        _keep(folder)
         if (folder / _READY).exists():
+            _note_use(folder)
             return folder
         shutil.rmtree(folder, ignore_errors=True)
         say(f"packages: installing {requirements} for Python {version} on {machine} into {folder}")
@@ -191,4 +242,5 @@ def folder_for(
             [*command, "--target", str(folder), "-r", str(requirements)], f"install {requirements}"
         )
         (folder / _READY).touch()
+    _remove_unused(folder.parent, say)
     return folder

@@ -14,9 +14,10 @@ from typing import Any
 from lambda_emulator.apis.errors import ApiError
 from lambda_emulator.asynchronous.configuration import EventConfiguration
 from lambda_emulator.asynchronous.queue import EventQueue
-from lambda_emulator.ground.clients import Services
+from lambda_emulator.ground.clients import Refused, Services, Unreachable
 from lambda_emulator.ground.clock import Clock
 from lambda_emulator.ground.counts import Counts
+from lambda_emulator.ground.destinations import Arn
 from lambda_emulator.ground.invoking import Outcome
 from lambda_emulator.ground.state import State
 from lambda_emulator.invocation import Throttled, encode_event
@@ -32,6 +33,7 @@ from lambda_emulator.service.target import Target
 
 Document = dict[str, Any]
 _LATEST = "$LATEST"
+_PATIENCE = 3.0
 
 
 class Waiting:
@@ -70,10 +72,10 @@ class Waiting:
             clock=clock,
             counts=counts,
         )
-        tools = Tools(
+        self._tools = Tools(
             invoker, self._services, clock, counts, self._state, loops_allowed=self._loops_allowed
         )
-        self._mappings = Mappings(tools)
+        self._mappings = Mappings(self._tools)
 
     async def open(self) -> None:
         """Begin to work off what waits."""
@@ -114,6 +116,23 @@ class Waiting:
         found = parse_function(mapping["FunctionArn"])
         document = None if found is None else self._functions.get(found.name)
         return "" if document is None else str(document["versions"][_LATEST]["Role"])
+
+    async def visibility_timeout(self, queue: str) -> int | None:
+        """A queue's visibility timeout in seconds; None if nobody tells it now."""
+        source = Arn.parse(queue)
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                url = await self._tools.destinations.queue_url(source)
+                answer = await self._services.call(
+                    "sqs",
+                    "get_queue_attributes",
+                    region=source.region,
+                    QueueUrl=url,
+                    AttributeNames=["VisibilityTimeout"],
+                )
+            return int(answer["Attributes"]["VisibilityTimeout"])
+        except (Unreachable, Refused, TimeoutError, LookupError):
+            return None
 
     def status(self, mapping: Document) -> Document:
         """The members of a mapping that tell how it is going."""

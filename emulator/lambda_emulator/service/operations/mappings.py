@@ -6,7 +6,7 @@ import time
 import uuid
 from typing import Any
 
-from lambda_emulator.apis.errors import conflict, invalid, not_found
+from lambda_emulator.apis.errors import ApiError, conflict, invalid, not_found
 from lambda_emulator.service.operations.pages import page
 from lambda_emulator.service.operations.registry import operation
 from lambda_emulator.service.service import Service
@@ -32,7 +32,7 @@ _FIXED = ("EventSourceArn", "StartingPosition", "StartingPositionTimestamp")
 
 
 @operation("CreateEventSourceMapping")
-def create_event_source_mapping(service: Service, values: Document) -> Document:
+async def create_event_source_mapping(service: Service, values: Document) -> Document:
     """Have a function called with what a queue or stream has."""
     if "EventSourceArn" not in values:
         raise invalid("EventSourceArn: self-managed sources are not emulated")
@@ -61,11 +61,11 @@ def create_event_source_mapping(service: Service, values: Document) -> Document:
         **({} if queue else _STREAM),
         **{name: values[name] for name in _FIXED if name in values},
     }
-    _change(service, mapping, values)
+    await _change(service, mapping, values)
     return {**mapping, "State": "Creating"}
 
 
-def _change(service: Service, mapping: Document, values: Document) -> None:
+async def _change(service: Service, mapping: Document, values: Document) -> None:
     changed = {**mapping, **{name: values[name] for name in _SETTINGS if name in values}}
     if "Enabled" in values:
         changed["State"] = "Enabled" if values["Enabled"] else "Disabled"
@@ -73,10 +73,28 @@ def _change(service: Service, mapping: Document, values: Document) -> None:
         mapping_configuration(changed)
     except ValueError as error:
         raise invalid(str(error)) from error
+    await _check_visibility(service, changed)
     changed["LastModified"] = round(time.time(), 3)
     mapping.update(changed)
     service.mappings.save(mapping["UUID"], mapping)
     service.map_again(mapping["UUID"])
+
+
+async def _check_visibility(service: Service, mapping: Document) -> None:
+    """Refuse a queue that would show a message again while the function still has it."""
+    if ":sqs:" not in mapping["EventSourceArn"]:
+        return
+    try:
+        document, qualifier = service.document(mapping["FunctionArn"])
+        timeout = service.version(document, qualifier)["Timeout"]
+    except ApiError:
+        return  # the function has been deleted: its mapping can still be changed
+    visibility = await service.waiting.visibility_timeout(mapping["EventSourceArn"])
+    if visibility is not None and visibility < timeout:
+        raise invalid(
+            f"Queue visibility timeout: {visibility} seconds is less than "
+            f"Function timeout: {timeout} seconds"
+        )
 
 
 def _find(service: Service, values: Document) -> Document:
@@ -87,7 +105,7 @@ def _find(service: Service, values: Document) -> Document:
 
 
 @operation("UpdateEventSourceMapping")
-def update_event_source_mapping(service: Service, values: Document) -> Document:
+async def update_event_source_mapping(service: Service, values: Document) -> Document:
     """Change its settings or its function, enable or disable it."""
     mapping = dict(_find(service, values))
     if "FunctionName" in values:
@@ -95,7 +113,7 @@ def update_event_source_mapping(service: Service, values: Document) -> Document:
         service.version(document, qualifier)
         mapping["FunctionArn"] = service.arn(document["name"], qualifier)
     before = mapping["State"]
-    _change(service, mapping, values)
+    await _change(service, mapping, values)
     passing = {("Enabled", "Disabled"): "Disabling", ("Disabled", "Enabled"): "Enabling"}
     return {**mapping, "State": passing.get((before, mapping["State"]), "Updating")}
 
