@@ -41,6 +41,21 @@ def control(path: Path) -> str:
     raise LayerError(f"{path.name} is not a Debian package: it holds no control file")
 
 
+def files(path: Path, below: str, part: str) -> Iterator[tuple[str, bytes]]:
+    """Path and content of each file of a package below a folder, with `part` in its path.
+
+    Raises:
+        LayerError: the file is not a .deb.
+    """
+    with _tar(path, "data.tar") as tar:
+        for entry in tar:
+            name = entry.name.removeprefix("./")
+            if entry.isfile() and name.startswith(below) and part in name:
+                file = tar.extractfile(entry)
+                assert file
+                yield name, file.read()
+
+
 def fields(control_text: str) -> dict[str, str]:
     """The single-line fields of a control file."""
     lines = (line for line in control_text.splitlines() if line and not line[0].isspace())

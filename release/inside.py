@@ -21,7 +21,7 @@ from layer import build
 from layer.errors import LayerError
 from layer.target import ARCHES, PYTHONS
 from layer.toolchain import version
-from release import distributions
+from release import distributions, vex
 from release.errors import ReleaseError
 
 #: What a release consists of.
@@ -39,6 +39,8 @@ def main() -> int:
     try:
         for part in options.parts:
             _build(part, options.output, options.repository)
+        if set(options.parts) - {"python"}:
+            vex.write(options.output)
     except (ReleaseError, LayerError, ContainerError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -151,6 +151,7 @@ def test_all_of_a_release(checkout: Path, tmp_path: Path) -> None:
     images = json.loads((output / "images.json").read_text())["images"]
     assert (len(layers), len(images)) == (7, 18)
     summed = (output / "SHA256SUMS").read_text()
+    assert "  lambda-runtime.openvex.json\n" in summed
     for row in [*layers, *images]:
         assert f"  {row['file']}\n" in summed
         bill = (output / row["file"]).with_suffix(".cdx.json").read_text()
