@@ -566,6 +566,37 @@ def test_a_durable_function_on_the_api(text: str, terminal: Terminal) -> None:
     assert said.startswith("7")
 
 
+@pytest.mark.xdist_group("durable")
+@runs("durable.md", "def reserve(", "code")
+def test_a_durable_function_of_the_page(code: str, tmp_path: Path) -> None:
+    """It can be initialised; what it does is the next test's, by the example."""
+    with function(tmp_path, code, memory_size=512) as emulator:
+        emulator.start()
+
+
+@pytest.mark.xdist_group("durable")
+@runs("durable.md", "lambda-emulator up", "up")
+@runs("durable.md", "list-durable-executions", "call")
+@runs("durable.md", "callback-success", "approve")
+def test_an_order_from_the_template_to_the_callback(
+    up: str, call: str, approve: str, terminal: Terminal
+) -> None:
+    shutil.copytree(ROOT / "examples/durable", terminal.folder / "examples/durable")
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    with terminal.running(f"{up.rstrip()} --parameter Python={version}") as lines:
+        terminal.wait_for(lines, "function order")
+        assert "order" in terminal.run(call)
+        terminal.wait_for(lines, "shipping the reservation of book")
+        exports = "".join(line for line in call.splitlines(True) if line.startswith("export"))
+        invoke, success = approve.splitlines()
+        terminal.run(exports + invoke)
+        terminal.wait_for(lines, "waiting for the answer to ")
+        (line,) = (line for line in lines if "waiting for the answer" in line)
+        terminal.run(exports + success, CALLBACK_ID=line.split()[-1])
+        terminal.wait_for(lines, "shipping the reservation of car")
+    assert sum("reserving book" in line for line in lines) == 1
+
+
 @runs("emulator-api.md", "lambda-emulator up")
 def test_templates(text: str, terminal: Terminal) -> None:
     version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
