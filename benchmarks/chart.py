@@ -36,7 +36,7 @@ def draw(lines: list[Line], interpreter: str) -> str:
         f'<rect class="ours" x="{LABELS}" y="14" width="12" height="12" rx="2"/>',
         f'<text x="{LABELS + 18}" y="25">{OURS}</text>',
         f'<rect class="peer" x="{LABELS + 140}" y="14" width="12" height="12" rx="2"/>',
-        f'<text x="{LABELS + 158}" y="25">{PEER}, or what the row names, = 1</text>',
+        f'<text x="{LABELS + 158}" y="25">{PEER} or what is named: 1</text>',
         f'<path class="limit" d="M{LABELS + 420} 12v16"/>',
         f'<text x="{LABELS + 428}" y="25">limit</text>',
         *(_bar(line, TOP + PITCH * number) for number, line in enumerate(shown)),

@@ -154,9 +154,16 @@ def answer(folder: Path, code: str, event: object = None, **more: Any) -> Any:
 
 
 @runs("README.md", "def handler(event, context)")
-def test_the_readme_s_function(text: str, tmp_path: Path) -> None:
+def test_the_readme_s_handlers(text: str, tmp_path: Path) -> None:
     expected = {"statusCode": 200, "body": "Hello, Ada!"}
-    assert answer(tmp_path, text, {"name": "Ada"}) == expected
+    arguments: Any = {"memory_size": 512, "timeout": 20}
+    assert answer(tmp_path, text, {"name": "Ada"}, **arguments) == expected
+    with function(tmp_path, text, "app.count", **arguments) as emulator, emulator.stream({}) as got:
+        assert list(got) == [b"one\n", b"two\n"]
+    assert answer(tmp_path, text, {}, handler="app.together", **arguments) == [0, 1, 2]
+    with function(tmp_path, text, "app.app", **arguments) as emulator:
+        page = httpx.get(f"{emulator.function_url.rstrip('/')}/docs", trust_env=False, timeout=20)
+    assert page.status_code == 200
 
 
 @runs("layer.md", "def handler(event, context)", "code")
