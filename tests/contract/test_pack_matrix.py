@@ -99,6 +99,32 @@ def test_functions(function: str, tmp_path: Path) -> None:
     compare(stage.HERE / function, tmp_path)
 
 
+WORKERS = """
+import glob, numpy, os, time
+
+def handler(event, context):
+    time.sleep(0.5)
+    total = 0
+    for path in glob.glob("/proc/self/task/*/schedstat"):
+        if int(path.split("/")[4]) != os.getpid():
+            with open(path) as file:
+                total += int(file.read().split()[0])
+    return [total, float(numpy.linalg.norm(numpy.ones(4)))]
+"""
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="OpenBLAS starts no thread")
+def test_the_threads_of_numpy_sleep_until_there_is_work(tmp_path: Path) -> None:
+    task = installed(stage.HERE / "numpy", tmp_path)
+    (task / "app.py").write_text(WORKERS)
+    stage.pack(task, PYTHON)
+    packed, plain = run(task, "app.handler"), run(task, "app.handler", LAMBDA_RUNTIME_PACK="0")
+    assert packed.answer[1] == plain.answer[1] == 2.0
+    assert packed.answer[0] < plain.answer[0] / 4
+
+
 @pytest.mark.long
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("vendor", ["datadog", "newrelic", "opentelemetry", "sentry", "xray"])

@@ -489,6 +489,57 @@ def test_an_interpreter_whose_private_parts_have_changed(packed: Path, broken: s
     assert len(warnings_of(outcome)) == 1
 
 
+WATCH = """
+import sys
+SEEN = []
+def hook(event, arguments):
+    if event in ("os.putenv", "os.unsetenv") and b"OPENBLAS" in arguments[0]:
+        SEEN.append([event, *(value.decode() for value in arguments)])
+    elif event == "import" and arguments[1] and {name!r} in arguments[1]:
+        SEEN.append(["import"])
+sys.addaudithook(hook)
+import acme.{name}, os, subprocess
+def handler(event, context):
+    loader = type(acme.{name}.__loader__).__name__
+    child = subprocess.run(["env"], capture_output=True, text=True).stdout
+    return [SEEN, loader, os.environ.get({spin!r}), {spin!r} in child]
+"""
+SPIN = "OPENBLAS_THREAD_TIMEOUT"
+
+
+def test_threads_of_openblas_do_not_spin_when_it_is_loaded(tmp_path: Path) -> None:
+    task = packs.write_function(tmp_path / "task")
+    (library,) = task.glob(f"acme/{packs.EXTENSION}*.so")
+    with open(library, "ab") as file:
+        file.write(b"\0libscipy_openblas64_-4b78795a.so\0")  # as in the list of needed libraries
+    (task / "app.py").write_text(WATCH.format(name=packs.EXTENSION, spin=SPIN))
+    packs.pack(task, "--handler", "app.handler", "--in-place")
+    loader = "ExtensionFileLoader"
+    seen = [["os.putenv", SPIN, "20"], ["import"], ["os.unsetenv", SPIN]]
+    assert packs.run(task).answer == [seen, loader, None, False]
+    own = packs.run(task, environment={SPIN: "9"})
+    assert own.answer == [[["import"]], loader, "9", True]
+    unpacked = packs.run(task, environment={"LAMBDA_RUNTIME_PACK": "0"})
+    assert unpacked.answer == [[["import"]], loader, None, False]
+
+
+def test_an_audit_hook_that_forbids_variables_forbids_no_import(tmp_path: Path) -> None:
+    task = packs.write_function(tmp_path / "task")
+    (library,) = task.glob(f"acme/{packs.EXTENSION}*.so")
+    with open(library, "ab") as file:
+        file.write(b"\0libopenblas.so.0\0")
+    packs.pack(task, "--handler", "app.handler", "--in-place")
+    (task / "strict.py").write_text(
+        "import sys\n"
+        "def hook(event, arguments):\n"
+        "    if event == 'os.putenv': raise PermissionError('no')\n"
+        "sys.addaudithook(hook)\n"
+        "from app import handler\n"
+    )
+    outcome = packs.run(task, handler="strict.handler", environment={"AWS_REGION": "eu-west-1"})
+    assert outcome.answer == ANSWER
+
+
 def test_without_a_pack_nothing_of_it_is_loaded() -> None:
     code = "import sys\ndef handler(e, c): return [n for n in sys.modules if '.pack' in n]"
     assert run_function(code).answer == []

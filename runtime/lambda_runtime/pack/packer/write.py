@@ -7,6 +7,7 @@ import base64
 import csv
 import hashlib
 import os
+import re
 import sys
 import warnings
 from marshal import dumps, load
@@ -15,6 +16,7 @@ from typing import Any
 
 _SECTION_BYTES = 1 << 20
 _READ_AHEAD_BYTES = 128 * 1024
+_OPENBLAS = re.compile(rb"lib[\w.+-]*openblas[\w.+-]*\.so")
 
 
 class Writer:
@@ -83,7 +85,8 @@ class Writer:
                 return "neither source nor a plain extension module"
             if not kind & finder.STDLIB and self.distributions.owner(file) is None:
                 return "an extension module of no distribution"
-            self.modules[name] = (file, kind | finder.EXTENSION, 0, None)
+            kind |= finder.EXTENSION | (finder.SPINNING if _needs_openblas(origin) else 0)
+            self.modules[name] = (file, kind, 0, None)
             return ""
         with open(origin, "rb") as source_file:
             source = source_file.read()
@@ -239,6 +242,12 @@ class Distributions:
     def present(self) -> dict[str, list[str]]:
         """By entry, the ``.dist-info`` folders that must exist for the pack to be valid."""
         return {entry: sorted(names) for entry, names in sorted(self._trusted.items())}
+
+
+def _needs_openblas(path: str) -> bool:
+    """Whether the extension module is linked with OpenBLAS, as NumPy's and SciPy's are."""
+    with open(path, "rb") as file:
+        return _OPENBLAS.search(file.read()) is not None
 
 
 def _count(aid: Any) -> int:
