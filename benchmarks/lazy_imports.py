@@ -26,6 +26,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from benchmarks import events
+from benchmarks.share import SHARE, Group
 from benchmarks.toolchain import ROOT
 
 FUNCTIONS = Path(__file__).with_name("lazy")
@@ -36,8 +37,6 @@ HANDLERS = {
     "FastAPI": "fastapi_app.app",
 }
 WAYS = ("eager", "lazy", "lazy, with a list")
-SHARE = 0.07
-_PERIOD_US = 20_000  # Lambda's own period
 _ARN = "arn:aws:lambda:eu-west-1:123456789012:function:bench"
 
 # A module beside the function, in one run: it records the modules that are loaded at the end.
@@ -64,33 +63,6 @@ class Times:
     init_cpu: float
     call: float
     call_cpu: float
-
-
-class Group:
-    """A control group that limits its processes together to a share of one processor."""
-
-    def __init__(self) -> None:
-        v2 = Path("/sys/fs/cgroup/cgroup.controllers").exists()
-        base = Path("/sys/fs/cgroup" if v2 else "/sys/fs/cgroup/cpu")
-        self.folder = base / f"lambda-runtime-bench-{os.getpid()}"
-        self.name = "cgroup v2, cpu.max" if v2 else "cgroup v1, cpu.cfs_quota_us"
-        self._v2 = v2
-        self.folder.mkdir()
-
-    def add(self, pid: int) -> None:
-        (self.folder / "cgroup.procs").write_text(str(pid))
-
-    def limit(self, share: float | None) -> None:
-        quota = -1 if share is None else round(share * _PERIOD_US)
-        if self._v2:
-            word = "max" if share is None else str(quota)
-            (self.folder / "cpu.max").write_text(f"{word} {_PERIOD_US}")
-        else:
-            (self.folder / "cpu.cfs_period_us").write_text(str(_PERIOD_US))
-            (self.folder / "cpu.cfs_quota_us").write_text(str(quota))
-
-    def close(self) -> None:
-        self.folder.rmdir()
 
 
 class Api(ThreadingHTTPServer):

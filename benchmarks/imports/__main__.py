@@ -5,24 +5,26 @@ byte-code and packed. The figures are ratios of medians of CPU time from exec to
 """
 
 import argparse
-import json
 import statistics
 import sys
-import tempfile
 from pathlib import Path
 
-from benchmarks import subjects, toolchain
 from benchmarks.imports import picture, stage
-from benchmarks.imports.measure import Start, environment, measure
-from benchmarks.imports.stage import PACKED, WITH_BYTECODE, WITHOUT
-from benchmarks.toolchain import BUILD, ROOT, BenchmarkError
+from benchmarks.imports.runs import (
+    OURS_BYTECODE,
+    OURS_PACKED,
+    PEER_BYTECODE,
+    PEER_WITHOUT,
+    Runs,
+    bench,
+    median,
+)
+from benchmarks.toolchain import BenchmarkError
 
 GOALS = (0.55, 0.22)
 """The limits: of the ratio to awslambdaric with byte-code, and to awslambdaric without."""
 
-_PEER_RUNS = {f"awslambdaric, {kind}": kind for kind in (WITH_BYTECODE, WITHOUT)}
-_OUR_RUNS = {f"lambda_runtime, {kind}": kind for kind in (WITH_BYTECODE, PACKED)}
-_PACKED = f"lambda_runtime, {PACKED}"
+_NAMES = [PEER_WITHOUT, PEER_BYTECODE, OURS_BYTECODE, OURS_PACKED]  # the slowest first
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -45,29 +47,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(functions: list[str], rounds: int, wanted: str | None, drawing: Path | None) -> None:
-    base = toolchain.find_interpreter(wanted)
-    folder = BUILD / f"python-{toolchain.version_of(base)}"
-    python = toolchain.make_environment(base, folder / "venv")
-    peer = folder / "awslambdaric-alone"
-    toolchain.install_packages(python, ["awslambdaric"], peer)
-    with tempfile.TemporaryDirectory(prefix="imports-") as work:
-        ours = subjects.stage_ours(python, folder / "lambda_runtime", Path(work))
+    ratios = []
+    with bench(wanted) as both:
         print("| function | to byte-code | to none | this runtime, unpacked | peak memory |  |")
         print("| --- | --: | --: | --: | --: | --: |")
-        ratios = []
         for function in functions:
-            commands = {
-                "lambda_runtime": (ours.command, {}),
-                "awslambdaric": (
-                    (str(python), "-m", "awslambdaric", "app.handler"),
-                    {"PYTHONPATH": str(peer)},
-                ),
-            }
-            to = Path(work, function)
-            cache = ROOT / "build" / "imports"
-            cache.mkdir(parents=True, exist_ok=True)
-            places = stage.stage(function, str(base), cache, to, packer=str(python))
-            runs = _measure(commands, places, rounds)
+            runs = both.run(stage.HERE / function, _NAMES, rounds)
             figures = _print(function, runs)
             if function != stage.NOTHING:
                 ratios.append(figures)
@@ -81,51 +66,20 @@ def _run(functions: list[str], rounds: int, wanted: str | None, drawing: Path | 
     print(f"| at most | {GOALS[0]:.2f} | {GOALS[1]:.2f} | | 1.00 | |")
 
 
-def _draw(path: Path, function: str, runs: dict[str, list[Start]]) -> None:
-    names = [*reversed(_PEER_RUNS), *_OUR_RUNS]  # the slowest first
-    times = {name: statistics.median(start.cpu_ms for start in runs[name]) for name in names}
+def _draw(path: Path, function: str, runs: Runs) -> None:
+    times = {name: median(runs[name]) for name in _NAMES}
     title = f"Cold start of a function with {function}: CPU time to the first response"
     path.write_text(picture.draw(title, times))
 
 
-def _measure(
-    commands: dict[str, tuple[tuple[str, ...], dict[str, str]]],
-    places: dict[str, Path],
-    rounds: int,
-) -> dict[str, list[Start]]:
-    """Run all in turn. Each round starts with a different one."""
-    plan = [
-        (name, *commands[name.partition(",")[0]], str(places[kind]))
-        for name, kind in (_PEER_RUNS | _OUR_RUNS).items()
-    ]
-    runs: dict[str, list[Start]] = {name: [] for name, *_ in plan}
-    for number in range(rounds + 1):
-        shift = number % len(plan)
-        for name, command, variables, task in plan[shift:] + plan[:shift]:
-            start = measure(command, task, environment({**stage.VARIABLES, **variables}))
-            if number:  # the first run brings the files into the page cache
-                runs[name].append(start)
-    return runs
-
-
-def _print(function: str, runs: dict[str, list[Start]]) -> tuple[float, ...]:
+def _print(function: str, runs: Runs) -> tuple[float, ...]:
     """Print the function's row; return its ratios."""
-
-    def median(name: str, figure: str = "cpu_ms") -> float:
-        return float(statistics.median(getattr(start, figure) for start in runs[name]))
-
-    answers = [json.loads(start.answer) for starts in runs.values() for start in starts]
-    if any(answer != answers[0] for answer in answers):
-        raise BenchmarkError(f"{function}: the answers differ: {answers}")
-
-    with_bytecode, without = _PEER_RUNS
-    unpacked = next(iter(_OUR_RUNS))
-    packed = median(_PACKED)
+    packed = median(runs[OURS_PACKED])
     ratios = (
-        packed / median(with_bytecode),
-        packed / median(without),
-        packed / median(unpacked),
-        median(_PACKED, "peak_kb") / median(with_bytecode, "peak_kb"),
+        packed / median(runs[PEER_BYTECODE]),
+        packed / median(runs[PEER_WITHOUT]),
+        packed / median(runs[OURS_BYTECODE]),
+        median(runs[OURS_PACKED], "peak_kb") / median(runs[PEER_BYTECODE], "peak_kb"),
     )
     cells = " | ".join(f"{ratio:.2f}" for ratio in ratios)
     print(f"| {function} | {cells} | {packed:.0f} ms |", flush=True)

@@ -3,10 +3,13 @@
 The function is in a file system image. Every run mounts the image again, with an empty page cache.
 This resembles the first access to a container image's blocks, but not a function from a zip file.
 The interpreter and the runtime are outside the image. The function runs on this runtime only, with
-byte-code and packed.
+byte-code and packed. Lambda loads container images in blocks of 512 KiB: how many of these blocks a
+start reads is counted, too.
 """
 
 import argparse
+import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -14,16 +17,29 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import subjects, toolchain
 from benchmarks.imports import stage
-from benchmarks.imports.measure import Start, environment, measure
+from benchmarks.imports.measure import environment, measure
 from benchmarks.imports.stage import PACKED, WITH_BYTECODE
 from benchmarks.toolchain import BUILD, ROOT, BenchmarkError
 
 _MINUTES = 10
+_KINDS = (WITH_BYTECODE, PACKED)
 _ROOM = 40 << 20
+_SECTOR, _BLOCK = 512, 512 << 10
+_REQUEST = re.compile(r"block_rq_issue: .*\) (\d+) \+ (\d+) ")
+
+
+@dataclass(frozen=True)
+class Reads:
+    """The time of a start, the requests to the disk that it took, and the blocks that they read."""
+
+    init_wall_ms: float
+    requests: int
+    blocks: int
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -49,21 +65,41 @@ def _run(functions: list[str], rounds: int, wanted: str | None) -> None:
     python = toolchain.make_environment(base, folder / "venv")
     cache = ROOT / "build" / "imports"
     cache.mkdir(parents=True, exist_ok=True)
-    print("| function | init, wall | byte-code | requests to the disk, byte-code | packed |")
-    print("| --- | --: | --: | --: | --: |")
-    with tempfile.TemporaryDirectory(prefix="imports-") as name:
+    print("| function | init, wall | byte-code | requests, byte-code | packed", end=" | ")
+    print("512 KiB blocks, byte-code | packed |")
+    print("| --- | --: | --: | --: | --: | --: | --: |")
+    with tempfile.TemporaryDirectory(prefix="imports-") as name, _tracing() as trace:
         work = Path(name)
         ours = subjects.stage_ours(python, folder / "lambda_runtime", work)
         for function in functions:
             mount = work / "mount"
             mount.mkdir(exist_ok=True)
-            places = stage.stage(function, str(base), cache, work / function, packer=str(python))
-            images = {kind: _image(places[kind]) for kind in (WITH_BYTECODE, PACKED)}
-            runs: dict[str, list[tuple[Start, int]]] = {kind: [] for kind in images}
+            source = stage.HERE / function
+            places = stage.stage(source, str(base), cache, work / function, str(python), _KINDS)
+            images = {kind: _image(places[kind]) for kind in _KINDS}
+            runs: dict[str, list[Reads]] = {kind: [] for kind in images}
             for _ in range(rounds):
                 for kind, image in images.items():
-                    runs[kind].append(_start(image, mount, ours.command))
+                    runs[kind].append(_start(image, mount, ours.command, trace))
             _print(function, runs)
+
+
+@contextmanager
+def _tracing() -> Iterator[Path]:
+    """A trace of the kernel's requests to disks, of which nobody else knows."""
+    with tempfile.TemporaryDirectory(prefix="tracing-") as name:
+        _command("mount", "-t", "tracefs", "tracefs", name)
+        trace = Path(name, "instances", f"lambda-runtime-bench-{os.getpid()}")
+        try:
+            trace.mkdir()
+            (trace / "events/block/block_rq_issue/enable").write_text("1")
+            yield trace
+        except OSError as error:
+            raise BenchmarkError(f"the kernel's requests cannot be traced: {error}") from None
+        finally:
+            if trace.exists():
+                trace.rmdir()
+            _command("umount", name)
 
 
 def _image(folder: Path) -> Path:
@@ -77,11 +113,25 @@ def _image(folder: Path) -> Path:
     return image
 
 
-def _start(image: Path, mount: Path, command: tuple[str, ...]) -> tuple[Start, int]:
-    with _mounted(image, mount) as statistics_file:
-        before = _reads(statistics_file)
+def _start(image: Path, mount: Path, command: tuple[str, ...], trace: Path) -> Reads:
+    with _mounted(image, mount) as device:
+        device_number = os.stat(f"/dev/{device.name}").st_rdev
+        numbers = f"{os.major(device_number)},{os.minor(device_number)} "
+        (trace / "trace").write_text("")  # forget what mounting has read
+        before = _requests(device / "stat")
         start = measure(command, str(mount), environment(stage.VARIABLES))
-        return start, _reads(statistics_file) - before
+        requests = _requests(device / "stat") - before
+        lines = [line for line in (trace / "trace").read_text().splitlines() if numbers in line]
+    return Reads(start.init_wall_ms, requests, len(blocks(lines)))
+
+
+def blocks(lines: list[str]) -> set[int]:
+    """The numbers of the blocks that the requests in these lines of a trace touch."""
+    found: set[int] = set()
+    for request in filter(None, map(_REQUEST.search, lines)):
+        first, count = int(request[1]) * _SECTOR, int(request[2]) * _SECTOR
+        found.update(range(first // _BLOCK, (first + count - 1) // _BLOCK + 1))
+    return found
 
 
 @contextmanager
@@ -91,14 +141,14 @@ def _mounted(image: Path, mount: Path) -> Iterator[Path]:
     try:
         _command("mount", "-o", "ro,noload", device, str(mount))
         try:
-            yield Path("/sys/block", Path(device).name, "stat")
+            yield Path("/sys/block", Path(device).name)
         finally:
             _command("umount", str(mount))
     finally:
         _command("losetup", "--detach", device)
 
 
-def _reads(statistics_file: Path) -> int:
+def _requests(statistics_file: Path) -> int:
     return int(statistics_file.read_text().split()[0])
 
 
@@ -112,12 +162,13 @@ def _command(*command: str) -> str:
         raise BenchmarkError(f"{' '.join(command)}: {why.strip()} (this needs root)") from None
 
 
-def _print(function: str, runs: dict[str, list[tuple[Start, int]]]) -> None:
-    walls = {k: statistics.median(start.init_wall_ms for start, _ in v) for k, v in runs.items()}
-    reads = {k: statistics.median(count for _, count in v) for k, v in runs.items()}
-    ratio = walls[PACKED] / walls[WITH_BYTECODE]
-    counts = f"{reads[WITH_BYTECODE]:.0f} | {reads[PACKED]:.0f}"
-    print(f"| {function} | {ratio:.2f} | {walls[WITH_BYTECODE]:.0f} ms | {counts} |", flush=True)
+def _print(function: str, runs: dict[str, list[Reads]]) -> None:
+    walls, requests, touched = (
+        [statistics.median(getattr(read, what) for read in runs[kind]) for kind in _KINDS]
+        for what in ("init_wall_ms", "requests", "blocks")
+    )
+    counts = " | ".join(f"{count:.0f}" for count in (*requests, *touched))
+    print(f"| {function} | {walls[1] / walls[0]:.2f} | {walls[0]:.0f} ms | {counts} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from benchmarks.share import SHARE, Group
 from benchmarks.toolchain import BenchmarkError
 
 _SECONDS = 120
@@ -26,12 +27,25 @@ class Start:
     cpu_ms: float
     init_cpu_ms: float
     init_wall_ms: float
+    call_wall_ms: float
     peak_kb: int
     answer: bytes
 
+    @property
+    def call_cpu_ms(self) -> float:
+        """The CPU time from the event to its response."""
+        return self.cpu_ms - self.init_cpu_ms
 
-def measure(command: Sequence[str], task: str, environment: Mapping[str, str]) -> Start:
+
+def measure(
+    command: Sequence[str],
+    task: str,
+    environment: Mapping[str, str],
+    group: Group | None = None,
+) -> Start:
     """Start the runtime in the function's folder, and send it one event.
+
+    With a group, the event runs within the group's share of a processor.
 
     Raises BenchmarkError if the runtime does not answer the event.
     """
@@ -47,23 +61,30 @@ def measure(command: Sequence[str], task: str, environment: Mapping[str, str]) -
             stderr=subprocess.DEVNULL,
         )
         try:
-            return _serve(server, process.pid, began)
+            return _serve(server, process.pid, began, group)
         except OSError as error:
             raise BenchmarkError(f"{' '.join(command)} in {task}: {error}") from None
         finally:
+            if group is not None:
+                group.limit(None)
             process.kill()
             process.wait()
 
 
-def _serve(server: socket.socket, pid: int, began: float) -> Start:
+def _serve(server: socket.socket, pid: int, began: float, group: Group | None) -> Start:
     _read(server)
     wall = (time.perf_counter() - began) * 1000
     init = _cpu(pid)
+    if group is not None:
+        group.add(pid)
+        group.limit(SHARE)
+    sent = time.perf_counter()
     _connections[0].sendall(_EVENT)
     head, body = _read(server)
+    call = (time.perf_counter() - sent) * 1000
     if b"/response " not in head:
         raise BenchmarkError(f"{head[:80]!r}: {body[:500]!r}")
-    found = Start(_cpu(pid), init, wall, _peak(pid), body)
+    found = Start(_cpu(pid), init, wall, call, _peak(pid), body)
     _connections.pop().close()
     return found
 

@@ -1,10 +1,12 @@
-"""Deploys the functions of this folder in three forms: with byte-code, without it, and packed."""
+"""Deploys functions in several forms: with byte-code, without it, packed, and packed lazily."""
 
 import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.toolchain import BenchmarkError
@@ -14,7 +16,8 @@ ROOT = HERE.parents[1]
 FUNCTIONS = tuple(sorted(path.parent.name for path in HERE.glob("*/app.py")))
 NOTHING = "nothing"
 """The function that imports nothing, which is not to be slower; no mean counts it."""
-WITH_BYTECODE, WITHOUT, PACKED = "byte-code", "no byte-code", "packed"
+WITH_BYTECODE, WITHOUT, PACKED, LAZY = "byte-code", "no byte-code", "packed", "packed lazily"
+KINDS = (WITH_BYTECODE, WITHOUT, PACKED)
 
 # Without this setting Powertools traces, and warns that it finds no daemon.
 VARIABLES = {"POWERTOOLS_TRACE_DISABLED": "1"}
@@ -32,9 +35,9 @@ def install(source: Path, python: str, cache: Path) -> Path:
     folder = cache / f"{source.name}-{hashlib.sha256(b''.join(files)).hexdigest()[:12]}"
     if not folder.exists():
         part = Path(tempfile.mkdtemp(prefix=f"{source.name}-", dir=cache))
-        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        pip += ["--root-user-action=ignore", "--no-compile", "--target", str(part)]
-        _run([*pip, "-r", str(requirements)])
+        pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet"]
+        pip += ["--disable-pip-version-check", "--root-user-action=ignore", "--no-compile"]
+        _run([*pip, "--target", str(part), "-r", str(requirements)])
         shutil.copy(source / "app.py", part)
         try:
             part.rename(folder)
@@ -44,25 +47,32 @@ def install(source: Path, python: str, cache: Path) -> Path:
 
 
 def stage(
-    function: str, python: str, cache: Path, to: Path, packer: str | None = None
+    source: Path,
+    python: str,
+    cache: Path,
+    to: Path,
+    packer: str | None = None,
+    kinds: Sequence[str] = KINDS,
 ) -> dict[str, Path]:
-    """Deploy the function in all forms below ``to``; return the folders by form.
+    """Deploy the function in these forms below ``to``; return the folders by form.
 
-    ``packer`` is the interpreter that packs, if it is not the interpreter with pip.
+    ``packer`` is the interpreter that packs, if it is not the one that the packages are for.
     """
-    installed = install(HERE / function, python, cache)
-    folders = {kind: to / kind.replace(" ", "-") for kind in (WITH_BYTECODE, WITHOUT, PACKED)}
-    for folder in folders.values():
+    installed = install(source, python, cache)
+    folders = {kind: to / kind.replace(" ", "-") for kind in kinds}
+    for kind, folder in folders.items():
         shutil.copytree(installed, folder, symlinks=True)
-    _run([python, "-m", "compileall", "-q", str(folders[WITH_BYTECODE])], may_fail=True)
-    pack(folders[PACKED], packer or python)
+        if kind == WITH_BYTECODE:
+            _run([python, "-m", "compileall", "-q", str(folder)], may_fail=True)
+        elif kind != WITHOUT:
+            pack(folder, packer or python, *(["--lazy"] if kind == LAZY else []))
     return folders
 
 
-def pack(folder: Path, python: str) -> str:
+def pack(folder: Path, python: str, *more: str) -> str:
     """Pack the function in its folder; return the command's output."""
     variables = [f"--env={name}={value}" for name, value in VARIABLES.items()]
-    place = ["--handler", "app.handler", "--root", str(folder), "--in-place"]
+    place = ["--handler", "app.handler", "--root", str(folder), "--in-place", "--image", *more]
     return _run([python, "-m", "lambda_runtime", "pack", str(folder), *place, *variables])
 
 

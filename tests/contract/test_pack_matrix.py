@@ -10,7 +10,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks.imports import picture, stage
+from benchmarks.imports import disk, picture, stage
+from benchmarks.papers import __main__ as published
 from support import interpreters
 from support.paths import ROOT
 from support.process import BOOTSTRAP, Outcome, run_function
@@ -136,6 +137,25 @@ def test_every_function_is_in_the_matrix() -> None:
     folders = {entry.name for entry in os.scandir(stage.HERE) if entry.is_dir()}
     assert set(stage.FUNCTIONS) == {name for name in folders if not name.startswith("_")}
     assert len(stage.FUNCTIONS) == 14
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("function", published.FUNCTIONS)
+def test_functions_of_papers(function: str, tmp_path: Path) -> None:
+    compare(published.HERE / function, tmp_path)
+
+
+def test_every_function_of_papers_is_listed() -> None:
+    folders = {path.parent.name for path in published.HERE.glob("*/app.py")}
+    assert set(published.FUNCTIONS) == folders
+
+
+def test_blocks_are_counted_once() -> None:
+    line = "python-1 [000] ..... 1.0: block_rq_issue: 7,0 RA 4096 () {} + {} none,0,0 [python]"
+    requests = [(1023, 2), (1024, 8), (4096, 2048)]  # in sectors of 512 bytes
+    lines = ["# tracer: nop", *(line.format(*request) for request in requests)]
+    assert disk.blocks(lines) == {0, 1, 4, 5}
 
 
 def test_the_picture_shows_each_bar() -> None:

@@ -194,6 +194,34 @@ def _event(task: Path) -> Path:
     return path
 
 
+def test_sources_that_cannot_be_kept_are_compiled_as_ever(task: Path) -> None:
+    (task / "app.py").write_text(
+        packs.APP.replace("import sys", "import pathlib")
+        + "class Text(str): pass\nclass Flags(int): pass\n"
+        "NAMES = {}\n"
+        "exec(compile(Text('A = 1'), 'made', 'exec'), NAMES)\n"
+        "exec(compile('B = 2', pathlib.Path('made'), 'exec'), NAMES)\n"
+        "exec(compile('C = 3', Text('made'), 'exec', Flags()), NAMES)\n"
+        "def more(event, context): return [NAMES[name] for name in 'ABC']\n"
+    )
+    packs.pack(task, "--handler", "app.more", "--in-place")
+    assert packs.run(task, handler="app.more").answer == [1, 2, 3]
+
+
+def test_no_part_of_a_secret_gets_into_a_pack(task: Path) -> None:
+    (task / "app.py").write_text(
+        packs.APP + "import json, os, re\n"
+        "SECRETS = json.loads(os.environ.get('SECRETS', '{}'))\n"
+        "PIN = SECRETS.get('pin', 0)\n"
+        "PATTERNS = [re.compile(f'pin-{PIN}'), re.compile('pin-1')]\n"
+        "CODE = compile('x = 1', f'<made for {PIN}>', 'exec')\n"
+    )
+    arguments = ["--handler", "app.handler", "--in-place", "--env", 'SECRETS={"pin": 86420975}']
+    packs.pack(task, *arguments)
+    data = packs.pack_file(task).read_bytes()
+    assert b"pin-1" in data and b"86420975" not in data
+
+
 def test_no_secret_gets_into_a_pack(task: Path) -> None:
     (task / "app.py").write_text(
         "import os, re, collections\n"
@@ -293,14 +321,35 @@ def test_bad_arguments(tmp_path: Path, arguments: list[str], message: str) -> No
     assert done.stderr.count("\n") == 1
 
 
+def sparse(path: Path, size: int) -> None:
+    """Make a file of this size without writing its blocks."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "wb") as file:
+        file.truncate(size)
+
+
 def test_what_lambda_would_refuse_for_its_size(task: Path, tmp_path: Path) -> None:
-    layer = tmp_path / "layer"
-    layer.mkdir()
-    with open(layer / "large", "wb") as file:
-        file.truncate(262_144_000)  # no block of it is written
-    arguments = ["--handler", "app.handler", "--in-place", "--layer", str(layer)]
+    sparse(tmp_path / "layer" / "large", 262_144_000)
+    arguments = ["--handler", "app.handler", "--in-place", "--layer", str(tmp_path / "layer")]
     done = packs.pack(task, *arguments, expect=1)
-    assert "Lambda takes 262,144,000" in done.stderr
+    assert "Lambda takes 262,144,000" in done.stderr and "--image" in done.stderr
+    packs.pack(task, *arguments, "--image")
+    assert packs.run(task).stdout == ""
+
+
+def test_what_is_added_fits_beside_function_and_layers(task: Path, tmp_path: Path) -> None:
+    layer = tmp_path / "layer"
+    arguments = ["--handler", "app.handler", "--layer", str(layer)]
+    own = sum(path.stat().st_size for path in task.rglob("*") if path.is_file())
+    for spare, has_pack in ((10_000_000, True), (10_000, False)):
+        sparse(layer / "large", 262_144_000 - own - spare)
+        out = tmp_path / f"out-{spare}"
+        done = packs.pack(task, *arguments, "--out", str(out))
+        assert (out / "lambda-pack").exists() == has_pack
+        assert ("no pack: it would add more" in done.stderr) != has_pack
+        after = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+        assert own < after <= own + spare
+        assert packs.run(out).answer == [[True, 2, 1], "helper", "sub", "one"]
 
 
 def test_packs_for_several_targets_lie_side_by_side(task: Path) -> None:
@@ -319,7 +368,7 @@ def test_packs_for_several_targets_lie_side_by_side(task: Path) -> None:
 def test_growth_is_limited(task: Path) -> None:
     done = packs.pack(task, "--handler", "app.handler", "--in-place", "--max-growth", "0")
     assert "left out for size" in done.stderr
-    assert not list(task.rglob("*.pyc"))
+    assert not list(task.rglob("*.pyc")) and not (task / "lambda-pack").exists()
     assert packs.run(task).answer == [[True, 2, 1], "helper", "sub", "one"]
 
 

@@ -112,6 +112,44 @@ def test_what_the_events_use_is_imported_in_init(packed: Path, tmp_path: Path) -
     assert isinstance(loaded, list) and {"own.b", "own.deep", "wave"} <= {*loaded}
 
 
+@pytest.mark.skipif(HAS_LAZY_IMPORTS, reason="there the interpreter's own lazy imports are used")
+def test_nothing_is_lazy_that_is_imported_anyway(tmp_path: Path) -> None:
+    files = {
+        "app.py": "import other, unused\n"
+        "def handler(event, context):\n"
+        "    if event: return [other.unused(), unused.__name__]\n"
+        "    return other.used()\n",
+        # Somebody else imports and uses what the function `unused` would need.
+        "other.py": "from helper import UNUSED\nfrom helper import VALUE\nimport needed\n"
+        "def unused(): return UNUSED\ndef used(): return needed.helper.VALUE\n",
+        "needed.py": "import helper\nVALUE = helper.VALUE\n",
+        "helper.py": "VALUE = 1\nUNUSED = 2\n",
+        "unused.py": "",
+    }
+    packs.write_files(tmp_path, files)
+    assert "1 names are lazy; init and events import 1 modules less" in pack(tmp_path)
+    assert run(tmp_path, "", "event") == [1, [2, "unused"]]
+
+
+@pytest.mark.skipif(HAS_LAZY_IMPORTS, reason="there the interpreter's own lazy imports are used")
+def test_a_package_with_compiled_modules_imports_others_lazily(tmp_path: Path) -> None:
+    packs.write_function(tmp_path)
+    packs.write_files(
+        tmp_path,
+        {
+            "acme/__init__.py": "import wave\nimport acme.core as core\n"
+            "def unused(): return [wave.__name__, core.__name__]\n",
+            "app.py": "import sys, acme\n"
+            "NAMES = {'wave', 'acme.core'}\n"
+            "def handler(event, context):\n"
+            "    return event and [sorted(NAMES & sys.modules.keys()), acme.unused()]\n",
+        },
+    )
+    said = pack(tmp_path)
+    assert "1 names are lazy" in said
+    assert run(tmp_path, "event") == [[["acme.core"], ["wave", "acme.core"]]]
+
+
 def test_what_events_import_themselves_stays_in_init(tmp_path: Path) -> None:
     files = {
         "app.py": "import sys\nimport other\n"
@@ -235,11 +273,27 @@ def lazy_names(source: str) -> list[str]:
         "import sys\nx = sys.modules[__name__]",
         "def __getattr__(name): pass",
         "x = cast('a', 1)",
+        "x = vars()",
+        "x = vars(*())",
+        "look = dir",
+        "x = cast(' a | None', 1)",
     ],
 )
 def test_names_that_stay_as_they_are(rest: str) -> None:
     assert lazy_names(f"from lazy_one import a\n{rest}\n") == []
     assert lazy_names("from lazy_one import a\n") == ["a"]
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "x = print('a is no expression here')",
+        "x = vars(object)",
+        "def f(thing): return dir(thing)",
+    ],
+)
+def test_names_that_may_be_lazy_nevertheless(rest: str) -> None:
+    assert lazy_names(f"from lazy_one import a\n{rest}\n") == ["a"]
 
 
 def test_statements_that_stay_as_they_are() -> None:

@@ -157,11 +157,17 @@ def make_filter(
     function: str,
     packages: "tuple[str, ...] | None",
     eager_names: "tuple[str, ...]",
+    *,
+    may_leave_compiled: bool = False,
 ) -> "Filter":
-    """The function that tells for each import whether it may be lazy."""
+    """The function that tells for each import whether it may be lazy.
+
+    ``may_leave_compiled``: a package with compiled modules may import other packages lazily.
+    """
     eager = frozenset(name for name in eager_names if not name.endswith(".*"))
     eager_packages = tuple(name.removesuffix(".*") for name in eager_names if name.endswith(".*"))
     within = dict.fromkeys((*sys.stdlib_module_names, *ALWAYS_EAGER, *EAGER_WITHIN), True)
+    compiled: set[str] = set()
     loaded = sys.modules
 
     def is_eager(imported: str, names: "tuple[str, ...] | None") -> bool:
@@ -177,8 +183,11 @@ def make_filter(
             return False  # None: code outside of any module imports it
         package = importing.partition(".")[0]
         if package not in within:
-            within[package] = _is_compiled(loaded.get(package))
-        if within[package]:
+            is_compiled = _is_compiled(loaded.get(package))
+            within[package] = is_compiled and not may_leave_compiled
+            if is_compiled:
+                compiled.add(package)
+        if within[package] or (package in compiled and _is_in(imported, (package,))):
             return False
         if importing == handler_module and names and function in names:
             return False

@@ -34,6 +34,8 @@ class Words:
         self._secrets = [secret for secret in secrets if len(secret) > _SHORT]
         for source in sources:
             self._known.update(_WORD.findall(source.decode("utf-8", "replace")))
+        parts = {word for secret in self._secrets for word in _WORD.findall(secret)}
+        self._foreign = parts - self._known
 
     def cover(self, text: str | bytes) -> bool:
         """Whether the text can come from the sources alone."""
@@ -44,6 +46,8 @@ class Words:
         return all(self._knows(word) for word in _WORD.findall(text))
 
     def _knows(self, word: str) -> bool:
+        if word in self._foreign:
+            return False
         # No source contains composed or numbered names as a whole.
         plain = word.rstrip("0123456789")
         return word in self._known or not plain or plain in self._known
@@ -96,7 +100,7 @@ def sources(
 def _compile_all(calls: list[Key], futures: int, words: Words) -> dict[Key, CodeType]:
     table: dict[Key, CodeType] = {}
     for runner, source, *more in calls:
-        if not words.cover(source):
+        if not words.cover(source) or not all(words.cover(m) for m in more if type(m) is str):
             continue
         try:
             with warnings.catch_warnings():

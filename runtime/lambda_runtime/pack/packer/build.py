@@ -3,7 +3,6 @@
 import json
 import marshal
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -39,6 +38,7 @@ class Options:
     seconds: float
     root: str
     max_growth: float | None
+    is_image: bool
     lazy: bool
 
 
@@ -58,7 +58,7 @@ class Build:
     def run(self) -> dict[str, Any]:
         """Pack the folder, and return what was written. Raises PackError."""
         before = stage.size(self.folder)
-        stage.check_limit(self.folder, self.options.layers)
+        allowance = self._allowance(before)
         record = self.work / "record"
         if self.options.target.runs_here:
             answers = self._rehearse(record, packed=False)
@@ -74,15 +74,24 @@ class Build:
         lazy = None
         if answers is not None and self.options.lazy:
             record, lazy = laziness.settle(self, record, answers)
-        written = self._write(record, before, lazy, is_static=answers is None)
-        if lazy is None and len(written["modules"]) < _FEW:
-            self._leave_out_pack(written)
+        written = self._write(record, allowance, lazy, is_static=answers is None)
+        if written["bytes"] > allowance:
+            self._leave_out_pack(written, "it would add more than may be added")
+        elif lazy is None and len(written["modules"]) < _FEW and not self._is_beside(written):
+            self._leave_out_pack(written, "there are too few imports for a pack to be faster")
         if answers is not None:
             self._compare(answers)
             self.touched = written["touched"]
-        stage.check_limit(self.folder, self.options.layers)
         self._summarise(before, written)
         return written
+
+    def _allowance(self, before: int) -> int:
+        """The bytes that may be added. Raises PackError if the function is too large already."""
+        growth = self.options.max_growth
+        wanted = max(before // 4, _LEAST_GROWTH) if growth is None else int(growth * _MB)
+        if self.options.is_image:
+            return wanted
+        return min(wanted, stage.room(self.folder, self.options.layers))
 
     def _rehearse(self, record: Path, *, packed: bool) -> list[dict[str, Any]]:
         """Run init and the events, and return the answers. Raises PackError if init fails."""
@@ -202,11 +211,10 @@ class Build:
         }
 
     def _write(
-        self, record: Path, before: int, lazy: laziness.Lazy | None, *, is_static: bool
+        self, record: Path, allowance: int, lazy: laziness.Lazy | None, *, is_static: bool
     ) -> dict[str, Any]:
         """Let the target's Python write byte-code and pack, and return its report."""
         self.say("writing byte-code and pack")
-        growth = self.options.max_growth
         plan = {
             "record": None if is_static else str(record),
             "handler": self.options.handler,
@@ -219,7 +227,7 @@ class Build:
             "modules": lazy.deferred if lazy else {},
             "lazy": lazy.by_module if lazy else None,
             "at_end": lazy.at_end if lazy else [],
-            "allowance": max(before // 4, _LEAST_GROWTH) if growth is None else int(growth * _MB),
+            "allowance": allowance,
         }
         command = [*self.options.target.command, "-I", "-S", str(_HERE / "write.py"), str(_HOME)]
         done = subprocess.run(
@@ -244,15 +252,19 @@ class Build:
         if packed != unpacked:
             self.say("answers differ from run to run, so they could not be compared")
 
-    def _leave_out_pack(self, written: dict[str, Any]) -> None:
-        """Remove the pack again, unless it lies beside others: then it would be missed."""
+    def _is_beside(self, written: dict[str, Any]) -> bool:
+        """Whether the pack lies beside others: then it would be missed."""
+        return len(list(Path(written["file"]).parent.iterdir())) > 1
+
+    def _leave_out_pack(self, written: dict[str, Any], reason: str) -> None:
+        """Remove the pack again."""
         path = Path(written["file"])
-        if len(list(path.parent.iterdir())) == 1:
-            shutil.rmtree(path.parent)
-            reason = "there are too few imports for a pack to be faster"
-            written["left_out"] |= dict.fromkeys(written["modules"], reason)
-            written |= {"bytes": 0, "modules": {}, "early": [], "late": [], "sizes": {}}
-            self.say(f"no pack: {reason}")
+        path.unlink()
+        if not any(path.parent.iterdir()):
+            path.parent.rmdir()
+        written["left_out"] |= dict.fromkeys(written["modules"], reason)
+        written |= {"bytes": 0, "modules": {}, "early": [], "late": [], "sizes": {}}
+        self.say(f"no pack: {reason}")
 
     def _summarise(self, before: int, written: dict[str, Any]) -> None:
         code = written["bytecode"]

@@ -73,6 +73,11 @@ def parser() -> argparse.ArgumentParser:
         help="what may be added (a quarter of the function's size, or 16 if that is more)",
     )
     add(
+        "--image",
+        action="store_true",
+        help="it is for a container image: Lambda's limit for zips does not count",
+    )
+    add(
         "--lazy",
         action="store_true",
         help="import what neither init nor the events use when it is first used (docs/pack.md)",
@@ -184,6 +189,7 @@ def _options(given: argparse.Namespace) -> Options:
         seconds=given.timeout,
         root=given.root or ("/var/task" if given.handler else "/opt/python"),
         max_growth=given.max_growth,
+        is_image=given.image,
         lazy=given.lazy,
     )
 

@@ -1,7 +1,8 @@
 """Finds out which imports may be lazy: those that neither init nor the events use.
 
 It runs the function with all possible imports lazy. Then it makes the imports eager that were used,
-and runs the function again, until no lazy import is used, and the answers are the first ones.
+and runs the function again, until no lazy import is used, and the answers are the first ones. Last,
+it makes the imports eager of which something else has imported the module: they would save nothing.
 """
 
 import marshal
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     Answers = list[dict[str, Any]]
 
 _ROUNDS = 20
+_IDLE_ROUNDS = 6
 _BEGIN = "# What init and the events used, as lambda-runtime pack --lazy found it:"
 
 
@@ -43,8 +45,9 @@ def settle(build: "Build", eager_record: Path, answers: "Answers") -> tuple[Path
         return _list_eager(build, eager_record, answers)
     search = _Search(build, eager_record, answers)
     record = search.run()
-    loaded, states, asked_for = _summary(record)
-    before = _summary(eager_record)[0]
+    summary = _summary(record)
+    loaded, states, asked_for = summary["loaded"], summary["lazy"], summary["asked_for"]
+    before = _summary(eager_record)["loaded"]
     deferred = {name: place for name, place in before.items() if name not in loaded}
     lazy = Lazy({name: (list(names), []) for name, names in states.items() if names}, deferred)
     for parent, inner in _by_parent([*deferred, *asked_for]).items():
@@ -70,10 +73,10 @@ def _list_eager(build: "Build", eager_record: Path, answers: "Answers") -> tuple
                 "--lazy: with lazy imports the function answers otherwise; name what it needs in "
                 f"{EAGER_FILE}. {_reason(result)}"
             )
-        used = _summary(record)[0]
+        used = _summary(record)["loaded"]
         path.write_text("\n".join(filter(None, [own.rstrip(), _BEGIN, *sorted(used)])) + "\n")
     deferred = {
-        name: place for name, place in _summary(eager_record)[0].items() if name not in used
+        name: place for name, place in _summary(eager_record)["loaded"].items() if name not in used
     }
     build.say(f"{EAGER_FILE} lists {len(used)} modules; {len(deferred)} are imported when used")
     return record, Lazy({}, deferred, _at_end(record, eager_record))
@@ -87,34 +90,57 @@ class _Search:
         self._eager_record = eager_record
         self._eager: dict[str, set[str]] = {}
         self._packages: set[str] = set()
+        self._idle: list[Any] = []
         self._count = 0
-        self._modules = _by_parent(_summary(eager_record)[0])
+        self._modules = _by_parent(_summary(eager_record)["loaded"])
 
     def run(self) -> Path:
         for _ in range(_ROUNDS):
             record, result = self._try(self._packages)
-            states = _summary(record)[1]
-            used = {
-                (module, name)
-                for module, names in states.items()
-                for name, is_lazy in names.items()
-                if not is_lazy
-            }
+            states = _summary(record)["lazy"]
+            used = _used(states)
             if self.agrees(result["answers"]):
                 if not used:
-                    return record
+                    return self._without_idle(record)
             elif not used:
                 self._packages.add(self._culprit(states, result))
-            for module, name in used:
-                self._eager.setdefault(module, set()).add(name)
+            self._keep_eager(used)
         raise PackError(f"--lazy: after {_ROUNDS} runs other imports are still used each time")
+
+    def _without_idle(self, record: Path) -> Path:
+        """The record of a run without lazy imports that save nothing, if it is as good."""
+        best = record
+        for _ in range(_IDLE_ROUNDS):
+            summary = _summary(record)
+            self._idle += summary["idle"]
+            used = _used(summary["lazy"])
+            if not used and not summary["idle"]:
+                break
+            self._keep_eager(used)
+            record, result = self._try(self._packages)
+            found = _summary(record)
+            more = found["loaded"].keys() - _summary(best)["loaded"].keys()
+            if more or not self.agrees(result["answers"]):
+                break
+            if not _used(found["lazy"]):
+                best = record
+        return best
+
+    def _keep_eager(self, names: Iterable[tuple[str, str]]) -> None:
+        for module, name in names:
+            self._eager.setdefault(module, set()).add(name)
 
     def _try(self, packages: Iterable[str]) -> tuple[Path, dict[str, Any]]:
         self._count += 1
         self._build.say(f"running with lazy imports ({self._count})")
         record = self._build.work / f"lazy-{self._count}"
         eager = {module: sorted(names) for module, names in self._eager.items()}
-        plan = {"eager": eager, "packages": sorted(packages), "modules": self._modules}
+        plan = {
+            "eager": eager,
+            "packages": sorted(packages),
+            "modules": self._modules,
+            "idle": self._idle,
+        }
         record.with_name(f"{record.name}.plan").write_bytes(marshal.dumps(plan, 4))
         return record, self._build.observe(record, "lazy")
 
@@ -156,25 +182,30 @@ def _by_parent(names: Iterable[str]) -> dict[str, list[str]]:
     return found
 
 
-def _summary(record: Path) -> tuple[dict[str, Any], dict[str, dict[str, bool]], list[str]]:
-    """The modules loaded at the end, the states of lazy names, and modules imported on access."""
+def _used(states: dict[str, dict[str, bool]]) -> set[tuple[str, str]]:
+    """The names, each with its module, that were lazy and have been imported."""
+    return {
+        (module, name)
+        for module, names in states.items()
+        for name, is_lazy in names.items()
+        if not is_lazy
+    }
+
+
+def _summary(record: Path) -> dict[str, Any]:
+    """What ``record.Spy.write`` has written for the packer; nothing if it did not get so far."""
     path = record.with_name(f"{record.name}.summary")
     if not path.exists():
-        return {}, {}, []
-    summary = marshal.loads(path.read_bytes())
-    return summary["loaded"], summary["lazy"], summary["asked_for"]
+        return {"loaded": {}, "init": [], "lazy": {}, "asked_for": [], "idle": []}
+    summary: dict[str, Any] = marshal.loads(path.read_bytes())
+    return summary
 
 
 def _at_end(record: Path, eager_record: Path) -> list[str]:
     """The modules that events import now, and that init did when nothing was lazy."""
-    init, eager_init = set(_init(record)), set(_init(eager_record))
-    return [name for name in _summary(record)[0] if name not in init and name in eager_init]
-
-
-def _init(record: Path) -> list[str]:
-    """The modules that init imported."""
-    summary = marshal.loads(record.with_name(f"{record.name}.summary").read_bytes())
-    return list(summary["init"])
+    summary, eager_init = _summary(record), set(_summary(eager_record)["init"])
+    init = set(summary["init"])
+    return [name for name in summary["loaded"] if name not in init and name in eager_init]
 
 
 def _reason(result: dict[str, Any]) -> str:

@@ -32,6 +32,7 @@ MayBeLazy = Callable[[str, tuple[str, ...] | None], bool]
 """Whether the import of a module, or of these names from it, may be lazy."""
 
 _NAMESPACES = frozenset(("globals", "locals", "vars", "dir", "eval", "exec", "__dict__"))
+_LOOKING = frozenset(("vars", "dir"))
 _OWN_HOOKS = frozenset(("__getattr__", "__dir__", "__class__"))
 _WORD = re.compile(r"[^\W\d]\w*")
 _LONG = 200
@@ -59,22 +60,21 @@ def _candidates(tree: ast.Module, may_be_lazy: MayBeLazy) -> list[str]:
     bound = Counter(_bound(tree))
     found: list[str] = []
     for node in tree.body:
-        names = [
-            name
-            for name in _names(node)
-            if bound[name] == 1 and name not in fixed and name[:2] != "__"
-        ]
-        if names and _may_all(node, may_be_lazy):
-            found += names
+        free = [name for name in _names(node) if bound[name] == 1 and name not in fixed]
+        plain = [name for name in free if name[:2] != "__"]
+        if plain:
+            may = _may(node, may_be_lazy)
+            found += [name for name in plain if name in may]
     return found
 
 
-def _may_all(node: ast.stmt, may_be_lazy: MayBeLazy) -> bool:
+def _may(node: ast.stmt, may_be_lazy: MayBeLazy) -> list[str]:
+    """The names of the import that may be lazy."""
     if isinstance(node, ast.Import):
-        return all(may_be_lazy(alias.name, None) for alias in node.names)
+        return [_name(node, alias) for alias in node.names if may_be_lazy(alias.name, None)]
     assert isinstance(node, ast.ImportFrom)
     module = "." * node.level + (node.module or "")
-    return may_be_lazy(module, tuple(alias.name for alias in node.names))
+    return _names(node) if may_be_lazy(module, tuple(alias.name for alias in node.names)) else []
 
 
 def _names(node: ast.AST) -> list[str]:
@@ -93,8 +93,11 @@ def _name(node: ast.stmt, alias: ast.alias) -> str:
 
 
 def _looks_at_itself(tree: ast.Module) -> bool:
+    others = set(map(id, _of_others(tree)))
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and node.id in (_NAMESPACES | _OWN_HOOKS):
+            if id(node) in others:
+                continue
             return True
         if isinstance(node, ast.Attribute) and node.attr in ("modules", "_getframe", "f_globals"):
             return True
@@ -103,6 +106,15 @@ def _looks_at_itself(tree: ast.Module) -> bool:
         ):
             return True
     return any(getattr(node, "name", None) in _OWN_HOOKS for node in tree.body)
+
+
+def _of_others(tree: ast.Module) -> Iterator[ast.expr]:
+    """Calls of ``vars`` and ``dir`` with an argument. A module with lazy names answers them."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or getattr(node.func, "id", "") not in _LOOKING:
+            continue
+        if node.args and not isinstance(node.args[0], ast.Starred):
+            yield node.func
 
 
 def _bound(tree: ast.Module) -> Iterator[str]:
@@ -147,8 +159,17 @@ def _texts(node: ast.AST) -> Iterator[str]:
     """The names in texts that may be expressions."""
     for inner in ast.walk(node):
         text = inner.value if isinstance(inner, ast.Constant) else None
-        if isinstance(text, str) and len(text) < _LONG:
+        if isinstance(text, str) and len(text) < _LONG and _is_expression(text):
             yield from _WORD.findall(text)
+
+
+def _is_expression(text: str) -> bool:
+    """Whether ``eval`` or ``typing`` would take the text."""
+    try:
+        ast.parse(text.strip().removeprefix("*"), mode="eval")
+    except (SyntaxError, ValueError):
+        return False
+    return True
 
 
 class _Uses(ast.NodeTransformer):

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from types import CodeType, ModuleType
     from typing import Any
 
+    Statement = tuple[str, str, tuple[str, ...] | None]
+    """An import: the importing module, the imported one, and the names that it takes from it."""
+
 _RUNNERS = ("compile", "exec", "eval")
+_PLAIN = (str, bytes, int, bool)
 TEXT_FUNCTIONS = {"inspect": "cleandoc", "textwrap": "dedent"}  # as in pack.aids
 
 
@@ -97,8 +101,10 @@ class Spy:
 
         def run(*arguments: "Any", **keywords: "Any") -> "Any":
             source = arguments[0] if arguments else None
-            if isinstance(source, str):
-                if keywords or (runner != "compile" and len(arguments) < 2):
+            if type(source) is str:
+                # Whatever is not plain can be neither written down nor looked up again.
+                odd = runner == "compile" and not all(type(a) in _PLAIN for a in arguments)
+                if keywords or odd or (runner != "compile" and len(arguments) < 2):
                     self.unfit.add(maker)
                 elif runner == "compile":
                     seen.append((runner, source, *arguments[1:]))
@@ -196,6 +202,7 @@ class Spy:
             "init": self.init or [],
             "lazy": self.lazily.states() if self.lazily else {},
             "asked_for": sorted(self.lazily.asked_for) if self.lazily else [],
+            "idle": self.lazily.idle() if self.lazily else [],
         }
         for path, data in (
             (f"{self.output}.summary", marshal.dumps(summary, 4)),
@@ -245,11 +252,17 @@ class Lazily:
         self._compile, self._make_lazy = compile_lazily, lazy.make_lazy
         self._namespace = lazy.namespace_of
         self._is_found = lazy_imports.is_found
-        self._may = lazy_imports.make_filter(module.replace("/", "."), function, None, ())
+        # Compiled code that looks for something in its own package must find it. The runs that
+        # follow show whether it looks for something of another package.
+        self._may = lazy_imports.make_filter(
+            module.replace("/", "."), function, None, (), may_leave_compiled=True
+        )
         self._root = f"{root}/"
         self._eager: dict[str, list[str]] = plan["eager"]
         self._packages = frozenset(plan["packages"])
         self._modules: dict[str, list[str]] = plan["modules"]
+        self._idle: set[Statement] = set(plan["idle"])
+        self._lazy: list[Statement] = []
         for name in self._modules.keys() & sys.modules.keys():
             self._make_lazy(sys.modules[name], (), self._modules[name])
 
@@ -280,6 +293,15 @@ class Lazily:
         source = loader.get_data(loader.path)
         return self._compile(source, loader.path, choose, may_be_lazy)
 
+    def idle(self) -> "list[Statement]":
+        """The lazy imports of what has been imported anyway: that they are lazy saves nothing."""
+        return [
+            statement
+            for statement in self._lazy
+            if (there := sys.modules.get(statement[1])) is not None
+            and all(name in self._namespace(there) for name in statement[2] or ())
+        ]
+
     def _may_be_lazy(self, module: "Any", imported: str, names: "tuple[str, ...] | None") -> bool:
         name = imported.lstrip(".")
         if level := len(imported) - len(name):
@@ -290,7 +312,11 @@ class Lazily:
             namespace = self._namespace(there)
             if all(name in namespace for name in names):
                 return False  # the names exist, so lazy import would save nothing
-        return self._may(module.__name__, imported, names)
+        statement = (module.__name__, imported, names)
+        if statement in self._idle or not self._may(*statement):
+            return False
+        self._lazy.append(statement)
+        return True
 
 
 def _ask_others(own: object, name: str, path: object, target: object) -> "Any":

@@ -102,11 +102,12 @@ def write_zip(folder: Path, path: Path) -> None:
     part.replace(path)
 
 
-def check_limit(folder: Path, layers: Sequence[Path]) -> None:
-    """Raise PackError if function and layers are larger than Lambda accepts."""
+def room(folder: Path, layers: Sequence[Path]) -> int:
+    """The bytes that Lambda still takes, with these layers. Raises PackError if there are none."""
     total = size(folder) + sum(map(size, layers))
     if total > LIMIT:
         raise PackError(
             f"function and layers have {total:,} bytes unzipped, and Lambda takes {LIMIT:,}; "
-            "leave something out, or deploy an image"
+            "leave something out (--prune lists what nothing touches), or deploy an image (--image)"
         )
+    return LIMIT - total

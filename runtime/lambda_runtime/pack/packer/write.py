@@ -293,7 +293,9 @@ def main(home: str) -> None:
     from lambda_runtime.pack.packer import bytecode
 
     packed = {file for file, kind, *_ in writer.modules.values() if not kind & 4}
-    allowance = max(0, plan["allowance"] - result["bytes"])
+    # A pack that is larger than what may be added is left out: then all of it is for byte-code.
+    fits = result["bytes"] <= plan["allowance"]
+    allowance = plan["allowance"] - (result["bytes"] if fits else 0)
     result["bytecode"] = bytecode.write(
         plan["root"], plan["deployed"], writer.distributions.is_genuine, packed, allowance
     )
