@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import struct
+from pathlib import Path
 
 import pytest
 from botocore.eventstream import EventStreamBuffer  # type: ignore[import-untyped]
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lambda_emulator.apis import eventstream
+from lambda_emulator.apis.errors import ApiError
 from lambda_emulator.apis.router import classify
 from lambda_emulator.emulator import Emulator, EmulatorArguments
 from lambda_emulator.environment.state import (
@@ -27,6 +29,7 @@ from lambda_emulator.function import Function, FunctionArguments
 from lambda_emulator.http.faults import Fault
 from lambda_emulator.platform.logs import FrameReader, LineReader, LogRecord, Logs
 from lambda_emulator.platform.process import describe_exit
+from lambda_emulator.service import runtimes
 
 
 def test_a_machine_follows_its_table() -> None:
@@ -174,3 +177,20 @@ def test_the_typed_arguments_are_the_real_ones() -> None:
     assert set(FunctionArguments.__annotations__) == function
     emulator = set(inspect.signature(Emulator).parameters) - {"function"}
     assert set(EmulatorArguments.__annotations__) == emulator | function
+
+
+@pytest.mark.parametrize(("value", "hinted"), [("1\n", True), ("0\n", False), (None, False)])
+def test_where_apparmor_forbids_namespaces(
+    value: str | None, hinted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Ubuntu 24.04, for ordinary users: the error says what to do."""
+    sysctl = tmp_path / "apparmor_restrict_unprivileged_userns"
+    if value is not None:
+        sysctl.write_text(value)
+    monkeypatch.setattr(runtimes, "_APPARMOR", sysctl)
+    monkeypatch.setenv("PATH", str(tmp_path))  # no unshare
+    for name in ("bin/sh", "dev", "proc", "tmp"):
+        (tmp_path / "root" / name).mkdir(parents=True)
+    with pytest.raises(ApiError, match="the right to make namespaces") as raised:
+        runtimes.check_image(tmp_path / "root")
+    assert ("apparmor_restrict_unprivileged_userns to 0" in str(raised.value)) == hinted

@@ -27,6 +27,7 @@ Document = dict[str, Any]
 _PYTHON = re.compile(r"python(3\.(?:11|12|13|14|15))")
 _PROVIDED = ("provided", "provided.al2", "provided.al2023")
 _TASK = "/var/task"
+_APPARMOR = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
 # In Lambda's order, apart from what there is not on this machine.
 _IMAGE_VARIABLES = {
     "PATH": "/usr/local/bin:/usr/bin:/bin:/opt/bin",
@@ -278,7 +279,9 @@ def check_image(root: Path) -> None:
     if missing:
         raise invalid(f"ImageUri {root}: the image's root lacks {', '.join(missing)}")
     if not _may_mount():
-        raise invalid("images need unshare(1) and the right to make namespaces on this machine")
+        raise invalid(
+            f"images need unshare(1) and the right to make namespaces on this machine{_hint()}"
+        )
 
 
 def _unshare() -> list[str]:
@@ -290,6 +293,16 @@ def _may_mount() -> bool:
     if shutil.which("unshare") is None:
         return False
     return subprocess.run([*_unshare(), "true"], capture_output=True, timeout=10).returncode == 0
+
+
+def _hint() -> str:
+    """What to do where Ubuntu's AppArmor keeps namespaces from ordinary users; else empty."""
+    try:
+        restricted = _APPARMOR.read_text().strip() == "1"
+    except OSError:
+        return ""
+    what = "AppArmor forbids it here: run the emulator as root, or set the sysctl"
+    return f" ({what} kernel.{_APPARMOR.name} to 0)" if restricted else ""
 
 
 def _handler(configuration: Document) -> str:
