@@ -9,6 +9,7 @@ import statistics
 import sys
 from pathlib import Path
 
+from benchmarks import toolchain
 from benchmarks.imports import picture, stage
 from benchmarks.imports.runs import (
     OURS_BYTECODE,
@@ -23,6 +24,8 @@ from benchmarks.toolchain import BenchmarkError
 
 GOALS = (0.55, 0.22)
 """The limits: of the ratio to awslambdaric with byte-code, and to awslambdaric without."""
+
+NOTE = "CPython {version} on one machine, not in Lambda; awslambdaric is AWS's own client. Medians."
 
 _NAMES = [PEER_WITHOUT, PEER_BYTECODE, OURS_BYTECODE, OURS_PACKED]  # the slowest first
 
@@ -57,7 +60,7 @@ def _run(functions: list[str], rounds: int, wanted: str | None, drawing: Path | 
             if function != stage.NOTHING:
                 ratios.append(figures)
     if drawing is not None:
-        _draw(drawing, functions[-1], runs)
+        _draw(drawing, functions[-1], runs, toolchain.version_of(both.base))
     if not ratios:
         return
     means = [statistics.geometric_mean(column) for column in zip(*ratios, strict=True)]
@@ -66,10 +69,10 @@ def _run(functions: list[str], rounds: int, wanted: str | None, drawing: Path | 
     print(f"| at most | {GOALS[0]:.2f} | {GOALS[1]:.2f} | | 1.00 | |")
 
 
-def _draw(path: Path, function: str, runs: Runs) -> None:
+def _draw(path: Path, function: str, runs: Runs, version: str) -> None:
     times = {name: median(runs[name]) for name in _NAMES}
     title = f"Cold start of a function with {function}: CPU time to the first response"
-    path.write_text(picture.draw(title, times))
+    path.write_text(picture.draw(title, times, NOTE.format(version=version)))
 
 
 def _print(function: str, runs: Runs) -> tuple[float, ...]:

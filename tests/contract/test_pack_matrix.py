@@ -159,9 +159,15 @@ def test_blocks_are_counted_once() -> None:
 
 
 def test_the_picture_shows_each_bar() -> None:
-    drawn = picture.draw("of <this>", {"awslambdaric": 300.0, "lambda_runtime, packed": 150.0})
+    drawn = picture.draw(
+        "of <this>", {"awslambdaric": 300.0, "lambda_runtime, packed": 150.0}, "a <note>"
+    )
     root = ElementTree.fromstring(drawn)
-    bars = [float(bar.attrib["width"]) for bar in root if bar.tag.endswith("rect")][1:]
+    bars = [float(bar.attrib["width"]) for bar in root if bar.tag.endswith("rect")]
     assert bars[0] == 2 * bars[1]
     texts = [text.text for text in root if text.tag.endswith("text")]
-    assert texts[0] == "of <this>" and texts[-2:] == ["lambda_runtime, packed", "150 ms"]
+    assert texts[0] == "of <this>" and texts[-3:] == [
+        "lambda_runtime, packed",
+        "150 ms",
+        "a <note>",
+    ]

@@ -55,6 +55,14 @@ def test_a_zip_is_the_same_each_time_and_leaves_the_folder_alone(
     assert packs.run(task).answer == [[True, 2, 1], "helper", "sub", "one"]
 
 
+def test_an_earlier_zip_in_the_folder_is_not_zipped(task: Path) -> None:
+    out = task / "function.zip"
+    for _ in range(2):
+        packs.pack(task, "--handler", "app.handler", "--out", str(out))
+        with zipfile.ZipFile(out) as archive:
+            assert "app.py" in archive.namelist() and "function.zip" not in archive.namelist()
+
+
 def test_byte_code_is_checked_for_own_modules_only(task: Path, tmp_path: Path) -> None:
     packs.pack(task, "--handler", "app.handler", "--in-place")
     flags = {
@@ -289,7 +297,8 @@ def test_a_function_whose_init_fails(task: Path) -> None:
     assert "--env" in done.stderr and "Traceback" not in done.stderr
     (task / "app.py").write_text("import time; time.sleep(60)\n")
     arguments = ("--handler", "app.handler", "--in-place", "--timeout", "1")
-    assert "init failed" in packs.pack(task, *arguments, expect=1).stderr
+    said = packs.pack(task, *arguments, expect=1).stderr
+    assert "init failed: it was not over within 1 s (--timeout)" in said
     (task / "app.py").write_text("import time\ndef handler(event, context): time.sleep(60)\n")
     assert "not done within 1 s (--timeout)" in packs.pack(task, *arguments, expect=1).stderr
 
@@ -305,9 +314,16 @@ def test_a_function_whose_init_fails(task: Path) -> None:
         ([".", "--handler", "a.b", "--in-place", "--env", "X"], "write it as NAME=VALUE"),
         ([".", "--handler", "a.b", "--in-place", "--event", "none.json"], "none.json is not there"),
         ([".", "--handler", "a.b", "--out", "."], "it is there already"),
+        ([".", "--handler", "a.b", "--in-place", "--timeout", "0"], "seconds above 0"),
+        ([".", "--handler", "a.b", "--in-place", "--max-growth", "-1"], "megabytes from 0 on"),
+        ([".", "--handler", "a.b", "--in-place", "--event", "bytes"], "bytes: no JSON: 'utf-8'"),
+        ([".", "--handler", "a.b", "--in-place", "--layer", "bytes"], "the unzipped layer"),
+        ([".", "--handler", "a.b", "--in-place", "--report", "x/y.html"], "a folder that is there"),
+        ([".", "--handler", "a.b", "--in-place", "--prune", "."], "give a file in a folder"),
     ],
 )
 def test_bad_arguments(tmp_path: Path, arguments: list[str], message: str) -> None:
+    (tmp_path / "bytes").write_bytes(b"\xff")
     done = subprocess.run(
         [sys.executable, "-m", "lambda_runtime", "pack", *arguments],
         cwd=tmp_path,

@@ -124,7 +124,7 @@ def _run(given: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="lambda-pack-") as work:
         folder = given.task.resolve() if given.in_place else Path(work, "task")
         if not given.in_place:
-            stage.copy(given.task, folder)
+            stage.copy(given.task, folder, leave_out=given.out)
         stage.clear(folder, options.target)
         if given.requirements:
             say(f"installing {given.requirements} for Python {options.target.version}")
@@ -173,11 +173,9 @@ def _options(given: argparse.Namespace) -> Options:
         raise PackError("say what init is: --handler module.function, or --import for a layer")
     if given.lazy and not given.handler:
         raise PackError("--lazy needs a --handler: what is not used shows when a function is run")
-    if given.out is not None and given.out.exists() and given.out.is_dir():
-        raise PackError(f"--out {given.out}: it is there already; remove it or give another")
-    for path in (*given.event, *given.layer, *filter(None, [given.requirements])):
-        if not path.exists():
-            raise PackError(f"{path} is not there")
+    if given.timeout <= 0 or (given.max_growth is not None and given.max_growth < 0):
+        raise PackError("--timeout takes seconds above 0, and --max-growth megabytes from 0 on")
+    _check_paths(given)
     return Options(
         target=target.find(given.python, given.arch),
         handler=given.handler,
@@ -194,9 +192,24 @@ def _options(given: argparse.Namespace) -> Options:
     )
 
 
+def _check_paths(given: argparse.Namespace) -> None:
+    """Raise PackError for a path that would only fail at the end, after the long steps."""
+    if given.out is not None and given.out.is_dir():
+        raise PackError(f"--out {given.out}: it is there already; remove it or give another")
+    for path in (*given.event, *given.layer, *filter(None, [given.requirements])):
+        if not path.exists():
+            raise PackError(f"{path} is not there")
+    for layer in given.layer:
+        if not layer.is_dir():
+            raise PackError(f"--layer {layer}: it is no folder; give the unzipped layer")
+    for path in filter(None, (given.report, given.prune)):
+        if not path.parent.is_dir() or path.is_dir():
+            raise PackError(f"{path}: give a file in a folder that is there")
+
+
 def _event(path: Path) -> str:
-    text = path.read_text()
     try:
+        text = path.read_text("utf-8")
         json.loads(text)
     except ValueError as error:
         raise PackError(f"--event {path}: no JSON: {error}") from None

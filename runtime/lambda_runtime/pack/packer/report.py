@@ -57,6 +57,11 @@ def walk(imports: list[Import]) -> Iterator[Import]:
         yield from walk(one.parts)
 
 
+def total(imports: list[Import]) -> int:
+    """The microseconds of all these imports."""
+    return sum(one.total for one in imports)
+
+
 def by_package(imports: list[Import]) -> dict[str, int]:
     """For each top-level package, the sum of its modules' own microseconds."""
     times: dict[str, int] = {}
@@ -102,12 +107,13 @@ def write(
     path: Path, title: str, before: list[Import], after: list[Import], written: dict[str, Any]
 ) -> None:
     """Write the page."""
-    times = [sum(one.total for one in imports) for imports in (before, after)]
+    times = [total(before), total(after)]
     full = max(times)
     page = f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>
 <h1>{escape(title)}</h1>
-<p>What init imports take on this machine, wall time of one run each, cache warm. Point at a box to
+<p>What init imports take on this machine, in time on the clock, files cached, the shortest of a few
+runs. Point at a box to
 read its times. What is not imported but computed in a module is that module's own time.</p>
 <h2>With byte-code: {times[0] / 1000:.0f} ms</h2>{flame(before, full)}
 <h2>With the pack: {times[1] / 1000:.0f} ms</h2>{flame(after, full)}

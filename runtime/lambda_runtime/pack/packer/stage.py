@@ -24,9 +24,15 @@ _PLATFORMS = ("2_17", "2_24", "2_26", "2_27", "2_28", "2_31", "2_34")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
-def copy(source: Path, to: Path) -> None:
-    """Copy the files that are deployed."""
-    shutil.copytree(source, to, symlinks=True, ignore=_NOT_DEPLOYED)
+def copy(source: Path, to: Path, leave_out: Path | None = None) -> None:
+    """Copy the files that are deployed, except what an earlier run has written there."""
+    own = None if leave_out is None else leave_out.resolve()
+
+    def ignore(folder: str, names: list[str]) -> set[str]:
+        again = {name for name in names if own is not None and Path(folder, name).resolve() == own}
+        return _NOT_DEPLOYED(folder, names) | again
+
+    shutil.copytree(source, to, symlinks=True, ignore=ignore)
 
 
 def install(requirements: Path, folder: Path, target: Target) -> None:
