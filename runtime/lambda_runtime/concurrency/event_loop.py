@@ -110,7 +110,7 @@ class Server:
         poll.is_open = not self._draining or poll.client.has_pipelined()
         if poll.is_open:
             poll.start()
-            if self._draining:
+            if poll.client.ending:
                 self.event_loop.call_later(GRACE_SECONDS, self._end_waiting)
         else:
             self.stop_if_over()
@@ -125,7 +125,7 @@ class Server:
     def fail(self, error: BaseException) -> None:
         """Finish what is in flight, then end with the error: another process replaces this one."""
         self._failure = self._failure or error
-        self._drain()
+        self._retire()
 
     def stop_if_over(self) -> None:
         """Stop the event loop if it has nothing left to do."""
@@ -136,7 +136,7 @@ class Server:
         """Give a sign of life every few ``seconds``."""
         self._polls[0].client.beat()
         if self._is_to_retire():
-            self._drain()
+            self._retire()
         self.event_loop.call_later(seconds, self._beat, seconds, context=self.context)
 
     def _runners(self) -> "set[object]":
@@ -145,11 +145,19 @@ class Server:
     def _is_over(self) -> bool:
         return self._draining and not any(poll.is_open for poll in self._polls)
 
+    def _retire(self) -> None:
+        """Ask for no more events. Those that have been asked for are served: see ``client``."""
+        self._draining = True
+        for poll in self._polls:
+            poll.client.drain(ending=False)
+        self.event_loop.call_soon(self.stop_if_over, context=self.context)
+
     def _drain(self) -> None:
+        """The environment ends: wait for no event."""
         # This may run in a signal handler, in the middle of the event loop's work.
         self._draining = True
         for poll in self._polls:
-            poll.client.drain()
+            poll.client.drain(ending=True)
         self.event_loop.call_soon_threadsafe(
             self.event_loop.call_later, GRACE_SECONDS, self._end_waiting
         )
