@@ -28,6 +28,7 @@ from benchmarks.subjects import (
     RUST,
     RUST_ONE,
     STREAM,
+    THREADS,
     UNWATCHED,
     WAYS,
     WEB,
@@ -265,7 +266,7 @@ PEER_SCENARIOS = (
             mode="many",
             polls=AT_ONCE,
         )
-        for way in (PRELOAD, ASYNC)
+        for way in (PRELOAD, THREADS, ASYNC)
     ),
 )
 """What ``--peers`` measures instead: this runtime beside others, and the floor."""
@@ -279,5 +280,6 @@ PEER_ROWS = (
     Row("1 MB JSON echo", "1 MB", "cycle_ns_p50", "ms", FLOOR, 1.15),
     Row("5.5 MB JSON echo", "5.5 MB", "cycle_ns_p50", "ms", FLOOR, 1.15),
     Row("16 at once by preload: CPU per invocation", "16 by preload", "cpu_ns", "µs", FLOOR, 1.3),
+    Row("16 at once by threads: CPU per invocation", "16 by threads", "cpu_ns", "µs", FLOOR),
     Row("16 at once by async: CPU per invocation", "16 by async", "cpu_ns", "µs", FLOOR, 1.3),
 )

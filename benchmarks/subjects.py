@@ -122,6 +122,7 @@ def _stage_floors(python: Path, folder: Path, ours: Subject) -> list[Subject]:
     return [
         one,
         replace(one, task=PRELOAD, command=forked, takes_handler=False),
+        replace(one, task=THREADS, command=looped, takes_handler=False),
         replace(one, task=ASYNC, command=looped, takes_handler=False),
     ]
 

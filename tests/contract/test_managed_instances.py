@@ -316,6 +316,26 @@ def test_what_many_functions_load_is_loaded_once(tmp_path: Path) -> None:
     assert sorted(before for _, before, _ in found) == [[], *[["json", "uuid"]] * 3]
 
 
+@pytest.mark.parametrize("way", ["processes", "preload"])
+def test_forked_workers_share_the_faster_json_engine(way: str, tmp_path: Path) -> None:
+    """Its import would not pay for the few invocations that each of many processes serves."""
+    (tmp_path / "app.py").write_text(
+        "import os, sys\n"
+        "in_init = 'orjson' in sys.modules\n"
+        "def handler(event, context):\n"
+        "    import time; time.sleep(0.05)\n"
+        "    return [os.getpid(), in_init, 'orjson' in sys.modules, event]\n"
+    )
+    with managed(way, "app.handler", task_root=tmp_path) as emulator:
+        emulator.start()
+        wait_for_polls(emulator, 4)
+        event = {"exact": 2**70, "text": "ä"}
+        replies = [begin(emulator, event) for _ in range(4)]
+        found = [reply.result(10).json() for reply in replies]
+    assert len({pid for pid, *_ in found}) == 4
+    assert [rest for _, *rest in found] == [[False, way == "preload", event]] * 4
+
+
 # Page and example
 
 

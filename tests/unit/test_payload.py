@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import decimal
 import enum
+import gc
 import json
 import math
 import uuid
@@ -359,3 +360,79 @@ if hasattr(builtins, "frozendict"):  # since 3.15
         ]
         with pytest.raises(FaultException, match="key of type frozendict"):
             payload.encode({frozen: Point(1, 2)})
+
+
+@pytest.mark.parametrize("shift", range(-20, 3))
+@pytest.mark.parametrize("pieces", [1, 5])
+def test_a_long_integer_anywhere_in_a_large_document_stays_exact(shift: int, pieces: int) -> None:
+    """Documents are searched for them in pieces: here one lies across the border of two."""
+    number = 12345678901234567890123
+    before = "x" * (pieces * payload._PIECE + shift - 2)
+    document = json.dumps([before, number, "y" * payload._PIECE]).encode()
+    for given_as in (document, bytearray(document)):
+        assert payload.decode(given_as)[1] == number  # type: ignore[index]
+
+
+def large_event() -> bytes:
+    return json.dumps([{"number": number, "of": {}} for number in range(20_000)]).encode()
+
+
+@pytest.fixture
+def collections_seen() -> Iterator[list[int]]:
+    """The garbage collections while the test runs, with the usual thresholds."""
+    thresholds, seen = gc.get_threshold(), list[int]()
+
+    def see(phase: str, about: dict[str, int]) -> None:
+        if phase == "start":
+            seen.append(about["generation"])
+
+    gc.set_threshold(700, 10, 10)
+    gc.collect()
+    gc.callbacks.append(see)
+    yield seen
+    gc.callbacks.remove(see)
+    payload.decode(b"1")
+    gc.set_threshold(*thresholds)
+
+
+def test_a_large_event_starts_no_collection_and_a_handlers_objects_do(
+    engine: str, collections_seen: list[int]
+) -> None:
+    if engine != "orjson":
+        return
+    document = large_event()
+    collections_seen.clear()
+    event = payload.decode(document)
+    few: list[Any] = [[] for _ in range(10)]
+    payload.encode([event, few])
+    assert collections_seen == []
+    many: list[Any] = [[] for _ in range(2000)]
+    assert collections_seen
+    assert (len(few), len(many)) == (10, 2000)
+
+
+def test_the_thresholds_are_the_functions_again_with_the_next_event(
+    engine: str, collections_seen: list[int]
+) -> None:
+    event = payload.decode(large_event())
+    assert (gc.get_threshold()[0] > 700) is (engine == "orjson")
+    del event
+    payload.decode(b"{}")
+    assert gc.get_threshold()[0] == 700
+
+
+def test_thresholds_that_a_handler_sets_are_kept(collections_seen: list[int]) -> None:
+    payload.decode(large_event())
+    gc.set_threshold(9, 8, 7)
+    payload.decode(b"{}")
+    assert gc.get_threshold()[:2] == (9, 8)
+    gc.disable()
+    try:
+        payload.decode(large_event())
+        assert not gc.isenabled()
+        assert gc.get_threshold()[0] == 9
+    finally:
+        gc.enable()
+    gc.set_threshold(0)
+    payload.decode(large_event())
+    assert gc.get_threshold()[0] == 0

@@ -134,12 +134,17 @@ class AsyncClient(ManagedClient):
 
     async def _send(self, message: bytes, following: bytes) -> Reply:
         """Send an answer, and along with it the request for the next event, unless it is empty."""
-        if not following or self._pipelined is not None:
-            (alone,) = await _undisturbed(self._async_connection.send, message)
-            return await _reply_to(alone)
-        first, self._pipelined = await _undisturbed(self._async_connection.send, message, following)
+        pipelines = following and self._pipelined is None
+        messages = (message, following) if pipelines else (message,)
+        replies = self._async_connection.send_at_once(messages)
+        if replies is None:
+            replies = await _undisturbed(self._async_connection.send, *messages)
+        answered = replies[0]
+        if not pipelines:
+            return await _reply_to(answered)
+        self._pipelined = replies[1]
         try:
-            reply = await _reply_to(first)
+            reply = await _reply_to(answered)
         except TRANSPORT_ERRORS:
             self._forget_pipelined()
             raise
@@ -216,11 +221,12 @@ async def handle(client: AsyncClient, handler: "Handler", invocation: Invocation
     logs.flush()
     if process.is_forked():
         shared.end_child(SystemExit())
-    await wait_for_answer(
-        client.post_invocation_result(
-            invocation.request_id, result, content_type, invocation.invocation_id
-        )
+    answer = client.post_invocation_result(
+        invocation.request_id, result, content_type, invocation.invocation_id
     )
+    # As wait_for_answer does, without another coroutine.
+    if answer is not None and handlers.is_awaitable(answer):
+        await answer
 
 
 async def wait_for_answer(answer: "Answer") -> None:

@@ -3,6 +3,11 @@
 Where one invocation runs at a time, a process that has lost the Runtime API ends, and the platform
 starts another. Here that would cost every invocation under way. So this client repeats polls and
 answers that fail: the platform takes one answer for each request id, and refuses a second.
+
+A request for an event cannot be taken back: the platform may have sent the event at that moment,
+and Lambda's own code keeps such a request and fails the invocation that it gives to it later. So a
+process that another one replaces serves the events that it has asked for. Only when the environment
+ends does it close the connections on which it waits.
 """
 
 import posix
@@ -113,6 +118,8 @@ class ManagedClient(PersistentClient):
         if share is not None:
             self._connection = PollConnection(address, slot, share)
         self._slot = slot
+        self.ending = False
+        """Whether the environment ends, so that no event comes any more."""
         process.in_child(self.detach_after_fork)
 
     @property
@@ -181,14 +188,15 @@ class ManagedClient(PersistentClient):
         self._slot.clear()
 
     def next_event(self) -> Invocation | None:
-        """Wait for the next event; when draining, return None unless one is arriving."""
+        """Wait for the next event; when draining, return None unless one has been asked for."""
         if self.draining:
             if not self._connection.following:
                 return None
-            time.sleep(GRACE_SECONDS)
-            if not self.is_arriving():
-                self._connection.close()
-                return None
+            if self.ending:
+                time.sleep(GRACE_SECONDS)
+                if not self.is_arriving():
+                    self._connection.close()
+                    return None
         return self.wait_next_invocation()
 
     def detach_after_fork(self) -> None:
@@ -198,9 +206,12 @@ class ManagedClient(PersistentClient):
         """
         self._connection.close()
 
-    def drain(self) -> None:
-        """The process drains: this event is the last, and the client asks for no other."""
-        self.draining = True
+    def drain(self, ending: bool) -> None:
+        """The process drains: the client asks for no other event than it has asked for already.
+
+        It waits for that one, unless the environment is ``ending``.
+        """
+        self.draining, self.ending = True, self.ending or ending
         self.pipeline_next = False
 
     def is_arriving(self) -> bool:

@@ -11,7 +11,7 @@ from asyncio import Task
 from contextvars import copy_context
 from functools import partial
 
-from lambda_runtime import aio, deadline, loop, shutdown
+from lambda_runtime import aio, deadline, handlers, loop, shutdown
 from lambda_runtime.concurrency import shared, watchdog
 from lambda_runtime.concurrency.async_client import AsyncClient, forget, wait_for_answer
 from lambda_runtime.concurrency.client import GRACE_SECONDS, PAUSES
@@ -26,15 +26,15 @@ from lambda_runtime.runtime_api.client import TRANSPORT_ERRORS, Invocation, Runt
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
-    from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
+    from typing import Any, NoReturn, TypeVar, TypeVarTuple, Unpack
 
     from lambda_runtime.concurrency.handover import Sender
     from lambda_runtime.concurrency.in_flight import Slot
     from lambda_runtime.handlers import Handler
     from lambda_runtime.runtime_api.connection import Reply
 
-    P = ParamSpec("P")
     T = TypeVar("T")
+    Ts = TypeVarTuple("Ts")
 
 
 def serve(address: str, slots: "list[Slot]", handler: "Handler", sender: "Sender") -> "NoReturn":
@@ -110,7 +110,7 @@ class Server:
         poll.is_open = not self._draining or poll.client.has_pipelined()
         if poll.is_open:
             poll.start()
-            if self._draining:
+            if poll.client.ending:
                 self.event_loop.call_later(GRACE_SECONDS, self._end_waiting)
         else:
             self.stop_if_over()
@@ -125,7 +125,7 @@ class Server:
     def fail(self, error: BaseException) -> None:
         """Finish what is in flight, then end with the error: another process replaces this one."""
         self._failure = self._failure or error
-        self._drain()
+        self._retire()
 
     def stop_if_over(self) -> None:
         """Stop the event loop if it has nothing left to do."""
@@ -136,7 +136,7 @@ class Server:
         """Give a sign of life every few ``seconds``."""
         self._polls[0].client.beat()
         if self._is_to_retire():
-            self._drain()
+            self._retire()
         self.event_loop.call_later(seconds, self._beat, seconds, context=self.context)
 
     def _runners(self) -> "set[object]":
@@ -145,11 +145,19 @@ class Server:
     def _is_over(self) -> bool:
         return self._draining and not any(poll.is_open for poll in self._polls)
 
+    def _retire(self) -> None:
+        """Ask for no more events. Those that have been asked for are served: see ``client``."""
+        self._draining = True
+        for poll in self._polls:
+            poll.client.drain(ending=False)
+        self.event_loop.call_soon(self.stop_if_over, context=self.context)
+
     def _drain(self) -> None:
+        """The environment ends: wait for no event."""
         # This may run in a signal handler, in the middle of the event loop's work.
         self._draining = True
         for poll in self._polls:
-            poll.client.drain()
+            poll.client.drain(ending=True)
         self.event_loop.call_soon_threadsafe(
             self.event_loop.call_later, GRACE_SECONDS, self._end_waiting
         )
@@ -161,16 +169,16 @@ class Server:
 
 
 def _callback(
-    method: "Callable[Concatenate[Poll, P], None]",
-) -> "Callable[Concatenate[Poll, P], None]":
+    method: "Callable[[Poll, Unpack[Ts]], None]",
+) -> "Callable[[Poll, Unpack[Ts]], None]":
     """Wrap a poll's method that the event loop calls.
 
     The event loop would only log an exception, and the poll would be lost: so it ends the process.
     """
 
-    def call(poll: "Poll", /, *arguments: "P.args", **named: "P.kwargs") -> None:
+    def call(poll: "Poll", /, *arguments: "Unpack[Ts]") -> None:
         try:
-            method(poll, *arguments, **named)
+            method(poll, *arguments)
         except BaseException as error:
             if process.is_terminated or process.is_forked():
                 raise
@@ -239,7 +247,10 @@ class Poll:
             self._retry_poll(self.client.connection_lost("next", failure))
 
     def _wait_for(self, reply: "asyncio.Future[Reply]") -> None:
-        reply.add_done_callback(self._receive, context=self._server.context)
+        if reply.done():
+            self._receive(reply)
+        else:
+            reply.add_done_callback(self._receive, context=self._server.context)
 
     @_callback
     def _receive(self, reply: "asyncio.Future[Reply]") -> None:
@@ -293,9 +304,10 @@ class Poll:
         client.pipeline_next = not client.draining
         client.interruption = None
         try:
-            await wait_for_answer(
-                loop.handle_event_request(client, self._server.handler, invocation)
-            )
+            answer = loop.handle_event_request(client, self._server.handler, invocation)
+            # As wait_for_answer does, without another coroutine.
+            if answer is not None and handlers.is_awaitable(answer):
+                await answer
             client.settle()
         except BaseException as error:
             if process.is_forked():

@@ -168,9 +168,10 @@ class Lines(io.TextIOWrapper):
             errors=getattr(like, "errors", "backslashreplace"),
             line_buffering=True,
         )
-        self._begun: dict[_Writer, str] = {}
+        self.begun: dict[_Writer, str] = {}
+        """The unfinished lines."""
         # In a child process: the parent writes the lines that it has begun.
-        process.in_child(self._begun.clear)
+        process.in_child(self.begun.clear)
         _all.append(self)
 
     def write(self, text: str, /) -> int:
@@ -178,7 +179,7 @@ class Lines(io.TextIOWrapper):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         whole, newline, rest = text.rpartition("\n")
         writer = _writer()
-        begun = self._begun.pop(writer, "")
+        begun = self.begun.pop(writer, "")
         if newline:
             self._write_lines(f"{begun}{whole}\n")
             begun = ""
@@ -186,7 +187,7 @@ class Lines(io.TextIOWrapper):
         if len(begun) > _LONGEST_BEGUN:
             self._write_lines(f"{begun}\n")
         elif begun:
-            self._begun[writer] = begun
+            self.begun[writer] = begun
         return len(text)
 
     def close(self) -> None:
@@ -198,9 +199,9 @@ class Lines(io.TextIOWrapper):
     def finish_lines(self, last: bool) -> None:
         """Write this invocation's unfinished lines; with ``last``, those of all invocations."""
         owner = None if last else under_way.of_context()
-        for writer in list(self._begun):
+        for writer in list(self.begun):
             if last or writer[0] is owner:
-                begun = self._begun.pop(writer, "")
+                begun = self.begun.pop(writer, "")
                 if begun:
                     self._write_anyhow(f"{begun}\n")
 
@@ -246,5 +247,5 @@ def install_streams(output_lock: OutputLock) -> None:
 
 def _finish_lines(last: bool) -> None:
     for stream in list(_all):
-        if not stream.closed:
+        if stream.begun and not stream.closed:
             stream.finish_lines(last)

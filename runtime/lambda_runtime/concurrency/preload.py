@@ -1,6 +1,6 @@
 """One init for all workers: the supervisor forks them after it, and they share what it loaded."""
 
-from lambda_runtime import handlers
+from lambda_runtime import handlers, payload
 from lambda_runtime.concurrency import modes
 from lambda_runtime.ground import hooks
 
@@ -32,6 +32,7 @@ def on_fork(hook: "Hook") -> "Hook":
 def complete(handler: "Handler") -> "Handler":
     """The handler, if it can be forked. Raises FaultException (``Runtime.InvalidSetting``)."""
     modes.choose(modes.PRELOAD, handler)
+    payload.load_orjson()
     return handler
 
 

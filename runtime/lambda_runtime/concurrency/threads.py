@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from lambda_runtime.handlers import Handler
     from lambda_runtime.runtime_api.client import Invocation
 
-_LOOK_SECONDS = 0.05
-
 
 def serve(address: str, slots: "list[Slot]", handler: "Handler", sender: "Sender") -> "NoReturn":
     """Serve invocations, as many at once as there are slots, until SIGTERM.
@@ -86,7 +84,7 @@ class Server:
         while not self._over.is_set():
             self._clients[0].beat()
             if self._is_to_retire():
-                self._drain()
+                self._retire()
             try:
                 self._over.wait(seconds)
             except BaseException as error:
@@ -97,13 +95,16 @@ class Server:
     def _runners(self) -> "set[object]":
         return {self._main_thread, *(thread.ident for thread in self._threads)}
 
-    def _drain(self) -> None:
+    def _retire(self) -> None:
+        """Ask for no more events. Those that have been asked for are served: see ``client``."""
         for client in self._clients:
-            client.drain()
-        time.sleep(GRACE_SECONDS)
-        self._end_waiting()
+            client.drain(ending=False)
 
-    def _end_waiting(self) -> None:
+    def _drain(self) -> None:
+        """The environment ends: wait for no event."""
+        for client in self._clients:
+            client.drain(ending=True)
+        time.sleep(GRACE_SECONDS)
         for client in self._clients:
             client.stop_waiting()
 
@@ -126,13 +127,8 @@ class Server:
     def _fail(self, error: BaseException) -> None:
         """Let the other threads finish their invocations; then a new process replaces this one."""
         with self._serving:
-            if self._failure is not None:
-                return  # another thread has failed before, and does this
-            self._failure = error
-        self._drain()
-        while self._left < len(self._clients) - 1:
-            time.sleep(_LOOK_SECONDS)
-            self._end_waiting()  # some threads may have begun to wait just now
+            self._failure = self._failure or error
+        self._retire()
 
     def _handle(self, client: "ManagedClient", invocation: "Invocation") -> None:
         under_way.begin_beside(invocation, _thread.get_ident())

@@ -13,8 +13,9 @@ if none of its polls can go on by itself. A poll cannot if
 So an invocation that has time left protects its process, and all others in it. The supervisor kills
 a worker that is stuck for ``LAMBDA_RUNTIME_WATCHDOG_SECONDS``. If invocations past their deadline
 hold up at least half of the polls for this time, but not all, another worker takes over: the old
-one asks for no more events, and is stuck once its other invocations are over. Only seconds in which
-the supervisor could run count: a frozen environment or a sleeping machine is no worker's fault.
+one serves the events that it has asked for, asks for no more, and is stuck after the last of them.
+Only seconds in which the supervisor could run count: a frozen environment or a sleeping machine is
+no worker's fault.
 """
 
 import posix

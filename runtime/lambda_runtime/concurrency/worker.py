@@ -162,7 +162,7 @@ def serve_alone(client: ManagedClient, handler: "Handler") -> "NoReturn":
     """Serve one invocation after the other, until SIGTERM. Raises RuntimeApiError."""
 
     def drain() -> None:
-        client.drain()
+        client.drain(ending=True)
         if client.waiting:
             time.sleep(GRACE_SECONDS)
             client.stop_waiting()

@@ -18,7 +18,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any, Protocol
 
     class Marshaller(Protocol):
@@ -37,9 +37,15 @@ _WORTH_ORJSON = 2 * 1024 * 1024
 _MANY_OBJECTS = 64 * 1024
 """Bytes from which it pays off to stop the garbage collector while a document is read."""
 
+_PIECE = 16 * 1024
+"""Bytes of a document that are searched at once for long numbers."""
+
 _SPACE = " \t\n\r"
 _LONG_NUMBER = b"0" * 19
 _DIGITS = bytes(ord("0") if chr(byte).isdigit() and byte < 128 else 32 for byte in range(256))
+
+_thresholds: "tuple[tuple[int, int, int], tuple[int, int, int]] | None" = None
+"""The garbage collector's usual thresholds, and those for the event that is being handled."""
 
 _orjson: "Any" = None
 _for_orjson: "Callable[[object], object] | None" = None
@@ -159,6 +165,8 @@ def decode(document: bytes | bytearray | str) -> object:
 
     Raises ValueError if it is not JSON, RecursionError if it is nested too deeply.
     """
+    if _thresholds is not None:
+        _restore_thresholds()
     if _orjson is None:
         _weigh(len(document))
     if _orjson is not None and not isinstance(document, str) and _fits_orjson(document):
@@ -187,7 +195,28 @@ def _loads(document: bytes | bytearray) -> object:
         return _orjson.loads(document)
     finally:
         if enabled:
+            _postpone_collection()
             gc.enable()
+
+
+def _postpone_collection() -> None:
+    """Start no collection for the objects that exist: what the handler makes still starts one.
+
+    Holds until the next document is read.
+    """
+    global _thresholds
+    first, *others = usual = gc.get_threshold()
+    if first:
+        gc.set_threshold(first + gc.get_count()[0], *others)
+        _thresholds = usual, gc.get_threshold()
+
+
+def _restore_thresholds() -> None:
+    global _thresholds
+    assert _thresholds is not None
+    (usual, ours), _thresholds = _thresholds, None
+    if gc.get_threshold() == ours:  # else user code has set others
+        gc.set_threshold(*usual)
 
 
 def encode(value: "Any") -> bytes:
@@ -228,6 +257,12 @@ def _weigh(size: int) -> None:
         _adopt_orjson()
 
 
+def load_orjson() -> None:
+    """Change to orjson now, before a fork: it is paid for once, and serves every process."""
+    if _orjson is None:
+        _adopt_orjson()
+
+
 def _adopt_orjson() -> None:
     global _orjson, _for_orjson, _options, _handled
     try:
@@ -248,8 +283,16 @@ def _adopt_orjson() -> None:
 
 def _fits_orjson(document: bytes | bytearray) -> bool:
     """Whether all integers fit into 64 bits: orjson would read larger ones as floats."""
+    if len(document) > _PIECE:
+        return all(map(_fits_orjson, _pieces(document)))
     # find, as "in" takes twice as long for bytes.
     return document.translate(_DIGITS).find(_LONG_NUMBER) < 0
+
+
+def _pieces(document: bytes | bytearray) -> "Iterator[bytes | bytearray]":
+    """Pieces that stay in the processor's cache; a long number is whole in one of them."""
+    for start in range(0, len(document), _PIECE - len(_LONG_NUMBER) + 1):
+        yield document[start : start + _PIECE]
 
 
 def _decode_slowly(document: bytes | bytearray | str) -> object:

@@ -48,10 +48,16 @@ class AsyncConnection:
         none to be had. The futures cannot be cancelled; they raise OSError, Disconnected and
         ProtocolError.
         """
+        replies = self.send_at_once(messages)
+        if replies is None:
+            self._protocol = await self._connect()
+            replies = self._protocol.send(messages)
+        return replies
+
+    def send_at_once(self, messages: tuple[bytes, ...]) -> "list[asyncio.Future[Reply]] | None":
+        """Do what ``send`` does, on the open connection; None if there is none."""
         protocol = self._protocol
-        if protocol is None or protocol.ended:
-            protocol = self._protocol = await self._connect()
-        return protocol.send(messages)
+        return None if protocol is None or protocol.ended else protocol.send(messages)
 
     def is_readable(self) -> bool:
         """Whether part of a reply has arrived that is not whole yet."""
@@ -92,6 +98,8 @@ class AsyncConnection:
 
 class _PendingReply(asyncio.Future[Reply]):
     """Not to be cancelled: a task that waits for it gets its CancelledError when it is there."""
+
+    __slots__ = ()
 
     def cancel(self, msg: object = None) -> bool:
         return False

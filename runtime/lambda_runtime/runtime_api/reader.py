@@ -36,6 +36,8 @@ class MessageReader:
         self._buffer = bytearray()
         self._ended = False
         self._message: Reply | None = None
+        self._is_between = True
+        """Whether not a byte of the next message has been taken in."""
         self._reading = self._messages()
 
     def begin(self, block: bytes) -> tuple[Reply | None, int]:
@@ -88,7 +90,9 @@ class MessageReader:
 
     def _head(self) -> "Reading[bytes]":
         if not self._buffer:
+            self._is_between = True
             yield from self._more()
+        self._is_between = False
         if (found := self._buffer.find(b"\r\n\r\n")) >= 0:
             block = bytes(self._take(found))
             del self._buffer[:4]
