@@ -13,16 +13,20 @@ PY := $(VENV)/bin/python
 # the whole is faster, but tests of deadlines get too little time. Unit tests mostly wait.
 PYTEST = $(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
-.PHONY: help setup check test test-all soak lint bench bench-imports bench-lazy bench-artefacts run emulator layer layer-check layer-lock pythons-lock image release publish-layers publish-images compatibility docs aws-smoke clean
+.PHONY: help setup check test test-all soak lint bench bench-imports bench-lazy bench-artefacts run emulator core layer layer-check layer-lock pythons-lock image release publish-layers publish-images compatibility docs aws-smoke clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: $(VENV)/.ready ## the virtual environment that everything below uses
 
-$(VENV)/.ready: tests/requirements.txt tests/requirements-unit.txt tests/requirements-emulator.txt layer/requirements.in release/requirements.txt
+$(VENV)/.ready: tests/requirements.txt tests/requirements-unit.txt tests/requirements-emulator.txt layer/requirements.in release/requirements.txt core/requirements.txt
 	@tests/support/setup.sh $(PYTHON) $(VENV) tests/requirements.txt
-	@touch $@ $(VENV)/.run $(VENV)/.layer $(VENV)/.emulator $(VENV)/.release
+	@touch $@ $(VENV)/.run $(VENV)/.layer $(VENV)/.emulator $(VENV)/.release $(VENV)/.core
+
+$(VENV)/.core: core/requirements.txt
+	@tests/support/setup.sh $(PYTHON) $(VENV) core/requirements.txt
+	@touch $@
 
 $(VENV)/.run: tests/requirements-run.txt
 	@tests/support/setup.sh $(PYTHON) $(VENV) tests/requirements-run.txt
@@ -45,6 +49,9 @@ run: $(VENV)/$(if $(LAYER)$(IMAGE),.layer,.run) ## run a function: make run [LAY
 	@PYTHONPATH=emulator $(PY) -m $(if $(LAYER),layer.run,$(if $(IMAGE),container.run,lambda_rie.run)) $(if $(LAYER)$(IMAGE),--python "$(LAYER_PYTHON)") --task "$$TASK" --handler "$$HANDLER" --event "$$EVENT" \
 	  --set "$$SET" --timeout "$$TIMEOUT" --memory "$$MEMORY" --name "$$FUNCTION_NAME" --region "$$REGION" \
 	  --env "$$ENV" --env-file "$$ENV_FILE" --venv "$$FUNCTION_VENV"
+
+core: $(VENV)/.core ## the transport in C, into the checkout's package (ARGS="--output FOLDER": for both architectures)
+	@$(PY) -m core $(ARGS)
 
 layer: $(VENV)/.layer ## the Lambda layers, into build/layer: make layer [PYTHON=3.14 | PYTHON=all] [ARCH=arm64] [DEBIAN_MIRROR=url]
 	@$(PY) -m layer build --arch "$${ARCH:-all}" --python "$(LAYER_PYTHON)"
@@ -114,5 +121,5 @@ emulator: $(VENV)/.emulator ## the emulator's command: make emulator ARGS="app.h
 
 clean: ## remove what the other commands made in this folder
 	@container/clean.sh build/containers
-	rm -rf $(VENV) .venvs build dist .hypothesis .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .venvs build dist runtime/lambda_runtime/core.*.so .hypothesis .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

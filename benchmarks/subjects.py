@@ -1,13 +1,15 @@
 """The subjects of the benchmark: each in its own folder, as it ships and as its users start it."""
 
 import os
+import platform
 import shutil
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmarks import toolchain
-from benchmarks.toolchain import ROOT, Native
+from benchmarks.toolchain import ROOT, BenchmarkError, Native
+from core import build as core
 
 OURS = "lambda_runtime"
 COLLECTOR_ON = "lambda_runtime, collector on"
@@ -211,8 +213,9 @@ def stage_ours(python: Path, folder: Path, task: Path) -> Subject:
     shutil.copytree(
         ROOT / "runtime" / "lambda_runtime",
         stage / "lambda_runtime",
-        ignore=shutil.ignore_patterns("__pycache__", "cold.*"),
+        ignore=shutil.ignore_patterns("__pycache__", "cold.*", "core.*.so"),
     )
+    _add_core(stage / "lambda_runtime")
     shutil.copy(ROOT / "bootstrap", stage / "bootstrap")
     toolchain.byte_compile(python, stage)
     toolchain.run(
@@ -221,6 +224,13 @@ def stage_ours(python: Path, folder: Path, task: Path) -> Subject:
         cwd=stage,
     )
     return Subject(OURS, (str(python), "-S", str(stage / "bootstrap")), task)
+
+
+def _add_core(package: Path) -> None:
+    try:
+        core.add_to(package, tuple({platform.machine()} & set(core.MACHINES)))
+    except core.CoreError as error:
+        raise BenchmarkError(str(error)) from None
 
 
 def _stage_task(python: Path, folder: Path) -> Path:

@@ -98,7 +98,7 @@ class Toolchain:
 
         Add the packer only where users build functions: nothing on Lambda uses it.
         """
-        left_out = ("__pycache__", "cold.*", *(() if packer else ("packer",)))
+        left_out = ("__pycache__", "cold.*", "core.*.so", *(() if packer else ("packer",)))
         ignore = shutil.ignore_patterns(*left_out)
         shutil.copytree(ROOT / "runtime/lambda_runtime", home / "lambda_runtime", ignore=ignore)
         shutil.copy(ROOT / "LICENSE", home / "LICENSE")

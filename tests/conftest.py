@@ -40,6 +40,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
         for line in machine.lacking(session.config.args):
             print(line)
+        from support import transports
+
+        if (reason := transports.provide()) is not None:
+            print(reason)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from lambda_runtime import logs
 from lambda_runtime.runtime_api.client import LambdaRuntimeClient, RuntimeApiError
+from support import transports
 from support.peer import answering, peer, request
 
 ACCEPTED = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"
@@ -22,6 +23,19 @@ class MemorySink:
 
     def log_error(self, message_lines: list[str]) -> None:
         self.text += "\r".join(message_lines)
+
+
+@pytest.fixture(params=transports.TRANSPORTS, autouse=True)
+def transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test of this file runs with both."""
+    monkeypatch.setattr(f"{__name__}.chosen", request.param)
+
+
+chosen = ""
+
+
+def client_at(address: str) -> LambdaRuntimeClient:
+    return transports.by(chosen, LambdaRuntimeClient(address))
 
 
 @pytest.fixture
@@ -45,7 +59,7 @@ def test_an_event_with_every_header() -> None:
         b"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
     )
     with peer(answering(reply)) as address:
-        invocation = LambdaRuntimeClient(address).wait_next_invocation()
+        invocation = client_at(address).wait_next_invocation()
     assert {name: getattr(invocation, name) for name in invocation.__slots__} == {
         "request_id": "id",
         "body": b"{}",
@@ -64,7 +78,7 @@ def test_an_event_with_every_header() -> None:
 def test_an_event_with_a_request_id_only() -> None:
     reply = b"HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: id\r\nContent-Length: 0\r\n\r\n"
     with peer(answering(reply)) as address:
-        invocation = LambdaRuntimeClient(address).wait_next_invocation()
+        invocation = client_at(address).wait_next_invocation()
     assert (invocation.deadline_ms, invocation.trace_id, invocation.tenant_id) == (0, None, None)
 
 
@@ -73,7 +87,7 @@ def test_a_deadline_that_is_none_is_left_out(deadline: str) -> None:
     head = "HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: id\r\nContent-Length: 0\r\n"
     reply = f"{head}Lambda-Runtime-Deadline-Ms: {deadline}\r\n\r\n".encode()
     with peer(answering(reply)) as address:
-        assert LambdaRuntimeClient(address).wait_next_invocation().deadline_ms == 0
+        assert client_at(address).wait_next_invocation().deadline_ms == 0
 
 
 @pytest.mark.parametrize(
@@ -90,14 +104,14 @@ def test_a_deadline_that_is_none_is_left_out(deadline: str) -> None:
 def test_without_an_event_the_process_has_to_end(reply: bytes, message: str) -> None:
     with peer(answering(reply)) as address:
         with pytest.raises(RuntimeApiError, match=message):
-            LambdaRuntimeClient(address).wait_next_invocation()
+            client_at(address).wait_next_invocation()
 
 
 def test_nobody_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
     with pytest.raises(RuntimeApiError, match=f"lost the Runtime API at {address} .*refused"):
-        LambdaRuntimeClient(address).wait_next_invocation()
+        client_at(address).wait_next_invocation()
 
 
 def test_answers_as_they_go_over_the_wire() -> None:
@@ -109,7 +123,7 @@ def test_answers_as_they_go_over_the_wire() -> None:
             accepted.sendall(ACCEPTED)
 
     with peer(script) as address:
-        client = LambdaRuntimeClient(address)
+        client = client_at(address)
         client.post_invocation_result("a/b\r\nX: y", b"{}", "application/json", "inv\r\n1")
         client.post_invocation_error("id", b"{}", '{"x":"\xe9"}', None, "Function.X")
         client.post_init_error({"errorMessage": "m", "errorType": "T"})
@@ -130,7 +144,7 @@ def test_a_refused_answer_is_logged_and_the_environment_goes_on(
     status: int, logged: MemorySink
 ) -> None:
     with peer(answering(refusing(status, b"why"))) as address:
-        LambdaRuntimeClient(address).post_invocation_result("id-1", b"x" * 100)
+        client_at(address).post_invocation_result("id-1", b"x" * 100)
     assert f"refused the response of id-1 ({status} why)" in logged.text
     assert ("100 bytes are more than Lambda takes" in logged.text) == (status == 413)
 
@@ -138,12 +152,12 @@ def test_a_refused_answer_is_logged_and_the_environment_goes_on(
 def test_a_broken_container_ends_the_process(logged: MemorySink) -> None:
     with peer(answering(refusing(500))) as address:
         with pytest.raises(RuntimeApiError, match="failed at an answer: 500"):
-            LambdaRuntimeClient(address).post_invocation_result("id", b"{}")
+            client_at(address).post_invocation_result("id", b"{}")
 
 
 def test_an_address_that_is_not_one() -> None:
     with pytest.raises(ValueError, match="'nowhere:x' is not host:port"):
-        LambdaRuntimeClient("nowhere:x")
+        client_at("nowhere:x")
 
 
 EVENT = b"HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: id-%d\r\nContent-Length: 0\r\n\r\n"
@@ -162,7 +176,7 @@ def test_an_answer_may_take_the_request_for_the_next_event_with_it() -> None:
         accepted.sendall(EVENT % 3)
 
     with peer(script) as address:
-        client = LambdaRuntimeClient(address)
+        client = client_at(address)
         client.pipeline_next = True
         client.post_invocation_result("id-1", b"{}")
         assert client.wait_next_invocation().request_id == "id-2"
@@ -174,7 +188,7 @@ def test_an_answer_may_take_the_request_for_the_next_event_with_it() -> None:
 def test_a_connection_closed_with_the_answer_loses_the_request_that_followed() -> None:
     closing = ACCEPTED.replace(b"Content", b"Connection: close\r\nContent")
     with peer(answering(closing), answering(EVENT % 2)) as address:
-        client = LambdaRuntimeClient(address)
+        client = client_at(address)
         client.pipeline_next = True
         client.post_invocation_result("id-1", b"{}")
         assert client.wait_next_invocation().request_id == "id-2"
@@ -182,7 +196,7 @@ def test_a_connection_closed_with_the_answer_loses_the_request_that_followed() -
 
 def test_a_refused_answer_does_not_lose_the_event_asked_for_with_it(logged: MemorySink) -> None:
     with peer(answering(refusing(413, b"big"), EVENT % 2)) as address:
-        client = LambdaRuntimeClient(address)
+        client = client_at(address)
         client.pipeline_next = True
         client.post_invocation_result("id-1", b"x" * 100_000)
         assert client.wait_next_invocation().request_id == "id-2"

@@ -10,6 +10,7 @@ import pytest
 
 from lambda_runtime.runtime_api.connection import Connection, Disconnected, split_address
 from lambda_runtime.runtime_api.http1 import MAX_HEAD, ProtocolError
+from support import transports
 from support.peer import (
     LARGE,
     REFUSALS,
@@ -24,10 +25,20 @@ from support.peer import (
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
+@pytest.fixture(params=transports.TRANSPORTS, autouse=True)
+def transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Every test of this file runs with both."""
+    monkeypatch.setattr(f"{__name__}.chosen", [request.param])
+    return str(request.param)
+
+
+chosen = [""]
+
+
 @contextmanager
 def connected(*scripts: Script) -> Iterator[Connection]:
     with peer(*scripts) as address:
-        connection = Connection(address)
+        connection = transports.by(chosen[0], Connection(address))
         try:
             yield connection
         finally:
@@ -134,16 +145,14 @@ def test_a_connection_that_has_served_long_is_looked_at_too(unasked: tuple[bytes
     with connected(answering_often(*unasked), answering(SIZED)) as connection:
         for _ in range(MANY):
             assert connection.exchange(GET).status == 202
-        assert connection._look is not None
+        assert (connection._look is None) == (chosen == ["core"])
         wait_until_closed(connection)
         assert connection.exchange(GET).body == b"hello"
 
 
 def wait_until_closed(connection: Connection) -> None:
-    assert connection._look is not None
-    end = time.monotonic() + 10
-    while not connection._look(0) and time.monotonic() < end:
-        time.sleep(0.01)
+    assert connection._socket is not None
+    assert select.select([connection._socket], [], [], 10)[0]
 
 
 def test_what_user_code_has_put_in_the_place_of_poll_is_not_used(
@@ -171,7 +180,9 @@ def test_the_same_reply_as_before_is_told_from_one_that_only_begins_so() -> None
 
     with connected(script) as connection:
         found = [connection.exchange(GET) for _ in replies]
-    assert [bytes(reply.body) for reply in found] == [b"{}", b"{}", b"{} ", b"{}", b"{}"]
+    assert [reply.status for reply in found] == [202] * 5
+    if chosen == ["python"]:  # the core keeps nothing else of an answer that is accepted
+        assert [bytes(reply.body) for reply in found] == [b"{}", b"{}", b"{} ", b"{}", b"{}"]
     assert [reply.closing for reply in found] == [False] * 4 + [True]
 
 

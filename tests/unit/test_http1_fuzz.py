@@ -1,7 +1,7 @@
 """Messages, mutated, read by our parsers and by h11: the same message, or both refuse it.
 
-Replies are read by the connection and by the reader for event loops, requests by the listener for
-telemetry.
+Replies are read by the connection, by the same with the core in C, and by the reader for event
+loops; requests by the listener for telemetry.
 
 The corpus holds the forms that the Runtime API's servers use: chunked and counted, with trailers,
 with provisional replies, empty. Where the two parsers differ on purpose a rule below says why; a
@@ -9,8 +9,13 @@ difference that no rule explains fails the test, and one where both read a messa
 one always does.
 """
 
+import fcntl
 import itertools
 import re
+import socket
+import termios
+import threading
+import time
 
 import h11
 import pytest
@@ -20,8 +25,10 @@ from hypothesis import strategies as st
 from lambda_runtime.extensions.listener import RequestReader
 from lambda_runtime.runtime_api import http1
 from lambda_runtime.runtime_api.connection import Connection, Disconnected, Reply
+from lambda_runtime.runtime_api.core import _ACCEPTED as ACCEPTED_BY_CORE
 from lambda_runtime.runtime_api.reader import MessageReader
 from lambda_runtime.runtime_api.reply_reader import ReplyReader
+from support import transports
 from support.fuzz import examples
 from support.peer import ScriptedSocket
 
@@ -105,6 +112,57 @@ def read_by_us(data: bytes, sizes: list[int]) -> Message | None:
     finally:
         assert socket.calls <= len(data) + 2, "read on after the end"
     return as_shown(reply)
+
+
+class Sender:
+    """A peer that sends these bytes, each piece when the one before has been received."""
+
+    def __init__(self, connection: Connection, data: bytes, sizes: list[int]) -> None:
+        ours, self._socket = socket.socketpair()
+        connection._socket = ours
+        connection.core.attach(ours.fileno())  # type: ignore[attr-defined]
+        self._pieces = Pieces(data, sizes)
+        self._length = len(data)
+        self._is_over = False
+
+    def send(self, *, when_asked: bool) -> None:
+        try:
+            with self._socket:
+                if when_asked:
+                    self._socket.recv(100)
+                while (piece := self._pieces.recv(self._length)) and not self._is_over:
+                    self._socket.sendall(piece)
+                    self._wait()
+        except BrokenPipeError:
+            pass  # the reader has had enough
+
+    def _wait(self) -> None:
+        while not self._is_over and any(fcntl.ioctl(self._socket, termios.TIOCOUTQ, bytes(4))):
+            time.sleep(0)
+
+    def end(self) -> None:
+        self._is_over = True
+
+
+def read_by_core(data: bytes, sizes: list[int]) -> Message | int | None:
+    """The same by the core in C; of an accepted answer it gives the status only."""
+    connection = transports.by("core", Connection("127.0.0.1:1"))
+    sender = Sender(connection, data, sizes)
+    is_answer = data[9:12] == b"202"
+    thread = threading.Thread(target=sender.send, kwargs={"when_asked": is_answer})
+    thread.start()
+    try:
+        if is_answer:
+            reply = connection.exchange(b"POST", following=b" ")
+            return reply.status if reply is ACCEPTED_BY_CORE else as_shown(reply)
+        connection.following = True
+        return as_shown(connection.poll(b""))
+    except (http1.ProtocolError, Disconnected):
+        return None
+    finally:
+        sender.end()
+        connection.close()
+        thread.join()
 
 
 def read_as_it_comes(data: bytes, sizes: list[int]) -> Message | None:
@@ -267,6 +325,12 @@ def agree(data: bytes, sizes: list[int]) -> None:
     """Fails unless both read the same, or a rule explains why not."""
     ours, theirs = read_by_us(data, sizes), read_by_h11(data)
     assert read_as_it_comes(data, sizes) == ours, f"our own two readings of {data!r}"
+    by_core = read_by_core(data, sizes)
+    if isinstance(by_core, int):
+        assert ours is not None
+        assert (by_core, False) == (ours[0], ours[-1]), f"accepted by the core: {data!r}"
+    else:
+        assert by_core == ours, f"by the core and by Python: {data!r}"
     assert ours == theirs or explained(ours, theirs, data), f"{data!r}:\n{ours}\n{theirs}"
 
 

@@ -18,13 +18,14 @@ from typing import Any
 import pytest
 
 from lambda_runtime.runtime_api import client as api_client
-from lambda_runtime.runtime_api import connection, http1
+from lambda_runtime.runtime_api import connection, core, http1
 from lambda_runtime.runtime_api.client import Invocation, LambdaRuntimeClient
+from support import transports
 from support.alone import served
 from support.peer import Requests, peer
 from support.process import event
 
-FILES = {module.__file__ for module in (api_client, connection, http1)}
+FILES = {module.__file__ for module in (api_client, connection, core, http1)}
 BODY = b'"' + b"x" * 70_000 + b'"'  # in pieces, and more than one read takes
 CHUNKED = (
     b"HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: id\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -98,10 +99,13 @@ def in_pieces(accepted: socket.socket, data: bytes) -> None:
         time.sleep(0.0005)
 
 
-@pytest.mark.parametrize("form", ["length", "chunked", "with the answer's reply"])
-def test_no_event_is_lost_wherever_the_exception_strikes(form: str) -> None:
-    reply = CHUNKED if form == "chunked" else event(BODY, "id", {})
-    wanted = b'"ab' + b"c" * 4096 + b'd"' if form == "chunked" else BODY
+@transports.both
+@pytest.mark.parametrize("form", ["small", "length", "chunked", "with the answer's reply"])
+def test_no_event_is_lost_wherever_the_exception_strikes(form: str, transport: str) -> None:
+    whole = BODY[-1000:] if form == "small" else BODY
+    reply = CHUNKED if form == "chunked" else event(whole, "id", {})
+    wanted = b'"ab' + b"c" * 4096 + b'd"' if form == "chunked" else whole
+    pipelined = form in ("small", "with the answer's reply")
     at, strikes = 0, 0
     while True:
         seen: list[bytes] = []
@@ -109,7 +113,7 @@ def test_no_event_is_lost_wherever_the_exception_strikes(form: str) -> None:
         def script(accepted: socket.socket, seen: list[bytes] = seen) -> None:
             requests = Requests(accepted)
             seen.append(requests.read())
-            if form == "with the answer's reply":
+            if pipelined:
                 seen.append(requests.read())
                 in_pieces(accepted, ACCEPTED + reply)
             else:
@@ -119,8 +123,8 @@ def test_no_event_is_lost_wherever_the_exception_strikes(form: str) -> None:
 
         injector = Injector(at)
         with peer(script) as address:
-            client = LambdaRuntimeClient(address)
-            client.pipeline_next = form == "with the answer's reply"
+            client = transports.by(transport, LambdaRuntimeClient(address))
+            client.pipeline_next = pipelined
             client.post_invocation_result("before", b"1")
             with injector:
                 invocation = received(client)
@@ -134,8 +138,11 @@ def test_no_event_is_lost_wherever_the_exception_strikes(form: str) -> None:
     assert strikes > 10
 
 
+@transports.both
 @pytest.mark.parametrize("size", [10, 3_000_000])
-def test_each_answer_is_given_once_wherever_the_exception_strikes(size: int) -> None:
+def test_each_answer_is_given_once_wherever_the_exception_strikes(
+    size: int, transport: str
+) -> None:
     at, strikes = 0, 0
     while True:
         seen: list[bytes] = []
@@ -148,7 +155,7 @@ def test_each_answer_is_given_once_wherever_the_exception_strikes(size: int) -> 
 
         injector = Injector(at)
         with peer(script) as address:
-            client = LambdaRuntimeClient(address)
+            client = transports.by(transport, LambdaRuntimeClient(address))
             assert client.wait_next_invocation().request_id == "id"
             client.pipeline_next = True
             stray = False

@@ -138,6 +138,14 @@ def hold(*names: str) -> None:
             bundled[name] = code
 
 
+def load_library(name: str, path: str) -> "ModuleType":
+    """Load the compiled module in this file. Raises what its loading raises."""
+    loader = ExtensionFileLoader(name, path)
+    module: ModuleType = module_from_spec(ModuleSpec(name, loader, origin=path))
+    loader.exec_module(module)
+    return module
+
+
 def import_of_users(name: str) -> "ModuleType":
     """Import a module as user code would, and return this module. Raises the import's error."""
     usual_import()(name)

@@ -283,10 +283,19 @@ def _adopt_orjson() -> None:
 
 def _fits_orjson(document: bytes | bytearray) -> bool:
     """Whether all integers fit into 64 bits: orjson would read larger ones as floats."""
+    return not has_long_number(document)
+
+
+def _has_long_number(document: bytes | bytearray) -> bool:
+    """Whether 19 digits stand in a row."""
     if len(document) > _PIECE:
-        return all(map(_fits_orjson, _pieces(document)))
+        return any(map(_has_long_number, _pieces(document)))
     # find, as "in" takes twice as long for bytes.
-    return document.translate(_DIGITS).find(_LONG_NUMBER) < 0
+    return document.translate(_DIGITS).find(_LONG_NUMBER) >= 0
+
+
+has_long_number: "Callable[[bytes | bytearray], bool]" = _has_long_number
+"""``runtime_api.core`` puts the core's function here."""
 
 
 def _pieces(document: bytes | bytearray) -> "Iterator[bytes | bytearray]":

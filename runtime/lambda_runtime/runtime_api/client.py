@@ -124,6 +124,7 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
         self.failure: RuntimeApiError | None = None
         """Why this process has to end. User code may raise errors of the same class."""
         self._event: Invocation | None = None
+        self._core_chosen = False
 
     def wait_next_invocation(self) -> Invocation:
         """The next event; waits for it without limit.
@@ -133,6 +134,8 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
         raise goes through, and the next call goes on with the same wait.
         """
         if self._event is None:
+            if not self._core_chosen and self._connection.has_begun:
+                self._choose_core()
             try:
                 self._event = Invocation(self._connection.poll(self._next))
             except TRANSPORT_ERRORS as error:
@@ -145,6 +148,21 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
         # Nothing can be raised between the two: an event is given once.
         event, self._event, self._connection.has_begun = self._event, None, False
         return event
+
+    def _choose_core(self) -> None:
+        """From now on use the transport in C, where there is one: after the first answer.
+
+        Loading it would delay that answer; now the next event is being waited for.
+        """
+        self._core_chosen = True
+        if settings.get("LAMBDA_RUNTIME_CORE") == "python":
+            return
+        try:
+            from lambda_runtime.runtime_api import core
+
+            core.adopt(self._connection)
+        except Exception:
+            pass  # user code has made it impossible: Python goes on doing all of it
 
     def has_answered(self) -> bool:
         """Whether the last event has been answered, or the answer has been lost on its way."""

@@ -146,7 +146,7 @@ class Connection:
         self.has_begun = True  # whatever is raised from here on is dealt with
         while True:
             try:
-                reply = self._read() if self._send(parts) else self.receive_refusal()
+                reply = self._answered(parts, following)
                 break
             except TRANSPORT_ERRORS:
                 # Whatever is still under way on this connection belongs to a request given up.
@@ -167,6 +167,10 @@ class Connection:
         if reply.closing or (self._at != len(self._buffer) and not self.following):
             self.close()
         return reply
+
+    def _answered(self, parts: tuple[bytes, ...], following: bytes) -> Reply:
+        """The reply to these, of which ``self._sent`` may say that some has been sent already."""
+        return self._read() if self._send(parts) else self.receive_refusal()
 
     def poll(self, request: bytes) -> Reply:
         """The reply to this request, which is sent unless it followed the last one.
@@ -245,6 +249,10 @@ class Connection:
                 self.close()  # not a byte was taken
         fresh = self._open()
         return fresh, fresh.sendmsg(message, (), flags)
+
+    def fileno(self) -> int:
+        """The descriptor of the open connection, -1 if there is none."""
+        return -1 if self._socket is None else self._socket.fileno()
 
     def is_inherited(self) -> bool:
         """Whether this process has been forked from the one that the connection belongs to."""

@@ -53,6 +53,7 @@ LATE = (
     "lambda_runtime.logs.streams",
     "lambda_runtime.payload.exact",
     "lambda_runtime.payload.libraries",
+    "lambda_runtime.runtime_api.core",
     "lambda_runtime.runtime_api.reader",
     "lambda_runtime.runtime_api.reply_reader",
     "lambda_runtime.runtime_api.upload",

@@ -1,0 +1,1 @@
+"""The transport in C, and the program that compiles it: ``python -m core``."""

@@ -1,0 +1,572 @@
+/* The transport of one connection to the Runtime API, for the common case: send a whole request,
+ * receive a whole reply, check that it is what it nearly always is.
+ *
+ * Whatever is not the common case is left to Python (runtime_api/connection.py), which reads all of
+ * HTTP: then these functions return None, and `unread` gives what has been received.
+ *
+ * Theory of operation: what an interruption may not lose. A signal handler may raise while a call
+ * waits; another thread may have an exception raised right after any call has returned, before its
+ * result is stored. So nothing is given away by being returned. What was sent is counted here until
+ * `begin`. What was received stays in the buffer: a call that is made again finds the same reply
+ * in it, `exchange` until `poll` or `begin`, `poll` until `settle`. */
+#include "python_abi.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    CAPACITY = 64 * 1024, /* of the buffer; longer replies are left to Python */
+    MOST_HEADERS = 24,
+    LONGEST_NAME = 64,
+    LONGEST_NUMBER = 7, /* digits of a length that is sure to fit */
+};
+
+typedef struct {
+    const char *at;
+    size_t length;
+} Text;
+
+/* A header of the last reply: of the next one most are the same, and so are the objects. */
+typedef struct {
+    PyObject *raw;  /* the name as it was sent */
+    PyObject *name; /* the same in lower case */
+    PyObject *value;
+} Header;
+
+typedef struct {
+    PyObject_HEAD
+    int descriptor;
+    int owner; /* the process that may speak: a forked child may not */
+    char *buffer;
+    size_t start, end;  /* what has been received and not been read */
+    size_t answer_end;  /* the end of the reply that `exchange` has found; 0 if there is none */
+    size_t event_end;   /* the end of the reply that `poll` has found; 0 if there is none */
+    Py_ssize_t sent;    /* bytes of the request that the kernel has taken */
+    char waiting;       /* whether the last `poll` was interrupted while it waited for bytes */
+    Header headers[MOST_HEADERS];
+} Core;
+
+typedef struct {
+    Text fields[2 * MOST_HEADERS]; /* names and values, in turn */
+    int count;
+    const char *body;
+    size_t length; /* of the body as it is on the wire */
+    int is_chunked;
+} Head;
+
+typedef enum { UNUSUAL, INCOMPLETE, WHOLE } Found;
+
+/* What the bytes mean. */
+
+static int is_name(unsigned char byte) {
+    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || byte == '-' ||
+           (byte >= '0' && byte <= '9');
+}
+
+static char lower(char byte) { return byte >= 'A' && byte <= 'Z' ? (char)(byte + 32) : byte; }
+
+static int same_name(Text text, const char *name, size_t length) {
+    if (text.length != length) return 0;
+    for (size_t i = 0; i < length; i++)
+        if (lower(text.at[i]) != name[i]) return 0;
+    return 1;
+}
+#define IS(text, name) same_name(text, name, sizeof name - 1)
+
+/* The end of the printable ASCII that begins here. Anything else is for Python to judge. */
+static const char *skip_printable(const char *at, const char *end) {
+    while (at < end && (unsigned char)(*at - 32) < 95) at++;
+    return at;
+}
+
+static int parse_length(Text digits, size_t *length) {
+    *length = 0;
+    if (digits.length == 0 || digits.length > LONGEST_NUMBER) return 0;
+    for (size_t i = 0; i < digits.length; i++) {
+        if (digits.at[i] < '0' || digits.at[i] > '9') return 0;
+        *length = *length * 10 + (size_t)(digits.at[i] - '0');
+    }
+    return 1;
+}
+
+static Text trimmed(const char *at, const char *end) {
+    while (at < end && *at == ' ') at++;
+    while (at < end && end[-1] == ' ') end--;
+    return (Text){at, (size_t)(end - at)};
+}
+
+/* One header line; returns where the next one begins, NULL if it is unusual. */
+static const char *parse_line(Head *head, const char *at, const char *end) {
+    const char *colon = at;
+    while (colon < end && is_name((unsigned char)*colon)) colon++;
+    if (colon == at || colon == end || *colon != ':' || colon - at > LONGEST_NAME) return NULL;
+    const char *stop = skip_printable(colon, end);
+    if (end - stop < 2 || stop[0] != '\r' || stop[1] != '\n') return NULL;
+    if (head->count == MOST_HEADERS) return NULL;
+    head->fields[2 * head->count] = (Text){at, (size_t)(colon - at)};
+    head->fields[2 * head->count + 1] = trimmed(colon + 1, stop);
+    head->count++;
+    return stop + 2;
+}
+
+/* How long the body is. A reply that names its length in any but one way is unusual. */
+static int parse_framing(Head *head) {
+    int framings = 0;
+    for (int i = 0; i < head->count; i++) {
+        Text name = head->fields[2 * i], value = head->fields[2 * i + 1];
+        if (IS(name, "connection") && !IS(value, "keep-alive")) return 0;
+        if (IS(name, "content-length")) {
+            framings++;
+            if (!parse_length(value, &head->length)) return 0;
+        }
+        if (IS(name, "transfer-encoding")) {
+            framings++;
+            head->is_chunked = 1;
+            if (!IS(value, "chunked")) return 0;
+        }
+    }
+    return framings == 1;
+}
+
+/* A head with this status line. Without its end it is unusual too: Python knows which bytes can
+ * still become a head, and which never will. */
+static int parse_head(Head *head, const char *at, const char *end, const char *status) {
+    size_t length = strlen(status);
+    if ((size_t)(end - at) < length || memcmp(at, status, length) != 0) return 0;
+    at = skip_printable(at, end);
+    if (end - at < 2 || at[0] != '\r' || at[1] != '\n') return 0;
+    at += 2;
+    head->count = 0;
+    head->is_chunked = 0;
+    while (end - at >= 2 && !(at[0] == '\r' && at[1] == '\n'))
+        if ((at = parse_line(head, at, end)) == NULL) return 0;
+    if (end - at < 2) return 0;
+    head->body = at + 2;
+    return parse_framing(head);
+}
+
+/* A chunk's size line; returns where its data begins, NULL if the line is unusual or incomplete. */
+static const char *parse_chunk_size(const char *at, const char *end, size_t *size, Found *found) {
+    const char *first = at;
+    *size = 0;
+    for (; at < end && at - first <= LONGEST_NUMBER; at++) {
+        char digit = lower(*at);
+        if (digit >= '0' && digit <= '9') *size = *size * 16 + (size_t)(digit - '0');
+        else if (digit >= 'a' && digit <= 'f') *size = *size * 16 + (size_t)(digit - 'a' + 10);
+        else break;
+    }
+    if (at == end || (at + 1 == end && *at == '\r')) *found = INCOMPLETE;
+    else *found = UNUSUAL;
+    if (at == first || end - at < 2 || at[0] != '\r' || at[1] != '\n') return NULL;
+    return at + 2;
+}
+
+/* The end of a chunked body, and how long it is without its framing. `into` takes its bytes, if it
+ * is not NULL. Trailers and extensions are unusual. */
+static const char *parse_chunks(const char *at, const char *end, char *into, size_t *total,
+                                Found *found) {
+    size_t size;
+    *total = 0;
+    while ((at = parse_chunk_size(at, end, &size, found)) != NULL) {
+        *found = size > CAPACITY ? UNUSUAL : INCOMPLETE;
+        if (size > CAPACITY || (size_t)(end - at) < size + 2) return NULL;
+        *found = UNUSUAL;
+        if (at[size] != '\r' || at[size + 1] != '\n') return NULL;
+        if (into != NULL) memcpy(into + *total, at, size);
+        *total += size;
+        at += size + 2;
+        if (size == 0) {
+            *found = WHOLE;
+            return at;
+        }
+    }
+    return NULL;
+}
+
+/* Where the reply at `start` ends, if all of it is there. */
+static Found parse_reply(Core *core, Head *head, const char *status, size_t *reply_end) {
+    const char *end = core->buffer + core->end;
+    if (!parse_head(head, core->buffer + core->start, end, status)) return UNUSUAL;
+    if (head->is_chunked) {
+        Found found;
+        size_t total;
+        const char *stop = parse_chunks(head->body, end, NULL, &total, &found);
+        if (stop != NULL) *reply_end = (size_t)(stop - core->buffer);
+        return found;
+    }
+    if (head->length > CAPACITY) return UNUSUAL;
+    *reply_end = (size_t)(head->body - core->buffer) + head->length;
+    return *reply_end <= core->end ? WHOLE : INCOMPLETE;
+}
+
+/* The wire. */
+
+/* What the peer has closed, or said out of turn, is to be dealt with before anything is sent. */
+static int is_quiet(Core *core) {
+    char byte;
+    return core->descriptor >= 0 && core->start == core->end &&
+           recv(core->descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
+           (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
+/* Send the request: 1 if it is on its way, as far as `sent` says; 0 if the peer is gone, and has
+ * taken nothing; -1 with an exception. */
+static int send_request(Core *core, const char *request, Py_ssize_t length) {
+    for (;;) {
+        PyThreadState *state = PyEval_SaveThread();
+        ssize_t sent = send(core->descriptor, request, (size_t)length, MSG_NOSIGNAL);
+        int error = errno;
+        if (sent > 0) core->sent = sent;
+        PyEval_RestoreThread(state);
+        if (sent > 0) return 1;
+        if (error == EPIPE || error == ECONNRESET) return 0;
+        errno = error;
+        if (error != EINTR) return PyErr_SetFromErrno(PyExc_OSError), -1;
+        if (PyErr_CheckSignals() < 0) return -1;
+    }
+}
+
+static void make_room(Core *core) {
+    if (core->start == 0) return;
+    memmove(core->buffer, core->buffer + core->start, core->end - core->start);
+    core->end -= core->start;
+    core->start = 0;
+}
+
+/* Receive more: 1 if something has come; 0 if the peer has closed, or there is no room; -1 with an
+ * exception. */
+static int receive(Core *core) {
+    make_room(core);
+    if (core->end == CAPACITY) return 0;
+    core->waiting = 1;
+    for (;;) {
+        PyThreadState *state = PyEval_SaveThread();
+        ssize_t received =
+            recv(core->descriptor, core->buffer + core->end, CAPACITY - core->end, 0);
+        int error = errno;
+        if (received >= 0) {
+            core->end += (size_t)received;
+            core->waiting = 0;
+        }
+        PyEval_RestoreThread(state);
+        if (received >= 0) return received > 0;
+        errno = error;
+        if (error != EINTR) return PyErr_SetFromErrno(PyExc_OSError), -1;
+        if (PyErr_CheckSignals() < 0) return -1;
+    }
+}
+
+/* Wait for the reply with this status: WHOLE, or UNUSUAL, or -1 with an exception. */
+static int await_reply(Core *core, Head *head, const char *status, size_t *reply_end) {
+    core->waiting = 0;
+    Found found = core->start == core->end ? INCOMPLETE : parse_reply(core, head, status, reply_end);
+    while (found == INCOMPLETE) {
+        int received = receive(core);
+        if (received < 0) return -1;
+        if (received == 0) return UNUSUAL;
+        found = parse_reply(core, head, status, reply_end);
+    }
+    return (int)found;
+}
+
+/* Objects. */
+
+static PyObject *none(void) {
+    Py_INCREF(Py_None);
+    return Py_None;
+}
+
+static PyObject *truth(int value) {
+    PyObject *object = value ? Py_True : Py_False;
+    Py_INCREF(object);
+    return object;
+}
+
+static int is_text(PyObject *object, Text text) {
+    Py_ssize_t length;
+    if (object == NULL) return 0;
+    const char *known = PyUnicode_AsUTF8AndSize(object, &length);
+    return known != NULL && (size_t)length == text.length && memcmp(known, text.at, text.length) == 0;
+}
+
+static void replace(PyObject **place, PyObject *object) {
+    PyObject *before = *place;
+    *place = object;
+    Py_XDECREF(before);
+}
+
+static PyObject *to_string(Text text) {
+    return PyUnicode_FromStringAndSize(text.at, (Py_ssize_t)text.length);
+}
+
+static int learn_name(Header *header, Text name) {
+    char lowered[LONGEST_NAME];
+    for (size_t i = 0; i < name.length; i++) lowered[i] = lower(name.at[i]);
+    PyObject *raw = to_string(name);
+    if (raw == NULL) return 0;
+    PyObject *known = to_string((Text){lowered, name.length});
+    if (known == NULL) {
+        Py_DECREF(raw);
+        return 0;
+    }
+    PyUnicode_InternInPlace(&known);
+    replace(&header->name, known);
+    replace(&header->raw, raw);
+    return 1;
+}
+
+/* Add one header to the dictionary. False with an exception. */
+static int add_header(PyObject *headers, Header *header, Text name, Text value) {
+    if (!is_text(header->raw, name) && !learn_name(header, name)) return 0;
+    if (!is_text(header->value, value)) {
+        PyObject *fresh = to_string(value);
+        if (fresh == NULL) return 0;
+        replace(&header->value, fresh);
+    }
+    return PyDict_SetItem(headers, header->name, header->value) == 0;
+}
+
+static PyObject *make_headers(Core *core, const Head *head) {
+    PyObject *headers = PyDict_New();
+    if (headers == NULL) return NULL;
+    for (int i = 0; i < head->count; i++)
+        if (!add_header(headers, &core->headers[i], head->fields[2 * i], head->fields[2 * i + 1])) {
+            Py_DECREF(headers);
+            return NULL;
+        }
+    return headers;
+}
+
+static PyObject *make_body(Core *core, const Head *head) {
+    const char *end = core->buffer + core->end;
+    if (!head->is_chunked) return PyBytes_FromStringAndSize(head->body, (Py_ssize_t)head->length);
+    Found found;
+    size_t total;
+    parse_chunks(head->body, end, NULL, &total, &found);
+    PyObject *body = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)total);
+    if (body != NULL && total > 0) parse_chunks(head->body, end, PyBytes_AsString(body), &total, &found);
+    return body;
+}
+
+/* The headers and the body; None if a header comes twice, which is unusual. */
+static PyObject *make_reply(Core *core, const Head *head) {
+    PyObject *headers = make_headers(core, head);
+    if (headers == NULL) return NULL;
+    if (PyDict_Size(headers) != head->count) {
+        Py_DECREF(headers);
+        return none();
+    }
+    PyObject *body = make_body(core, head);
+    PyObject *reply = body == NULL ? NULL : PyTuple_Pack(2, headers, body);
+    Py_XDECREF(body);
+    Py_DECREF(headers);
+    return reply;
+}
+
+/* The methods. */
+
+static void settle_answer(Core *core) {
+    if (core->answer_end != 0) core->start = core->answer_end;
+    core->answer_end = 0;
+}
+
+static PyObject *core_begin(PyObject *self, PyObject *unused) {
+    Core *core = (Core *)self;
+    (void)unused;
+    settle_answer(core);
+    core->sent = 0;
+    return none();
+}
+
+/* What follows an answer that takes no other request with it, is said out of turn. */
+static int is_as_expected(const Core *core, int following) {
+    return following || core->answer_end == core->end;
+}
+
+static PyObject *core_exchange(PyObject *self, PyObject *const *arguments, Py_ssize_t count) {
+    Core *core = (Core *)self;
+    char *request;
+    Py_ssize_t length;
+    Head head;
+    size_t end;
+    if (count != 2) return PyErr_SetString(PyExc_TypeError, "exchange(request, following)"), NULL;
+    if (PyBytes_AsStringAndSize(arguments[0], &request, &length) < 0) return NULL;
+    if (core->sent == 0) {
+        if (!is_quiet(core)) return none();
+        int sent = send_request(core, request, length);
+        if (sent <= 0) return sent < 0 ? NULL : none();
+    }
+    if (core->sent != length) return none();
+    int found = await_reply(core, &head, "HTTP/1.1 202 ", &end);
+    if (found < 0) return NULL;
+    if (found == UNUSUAL) return none();
+    core->answer_end = end;
+    if (!is_as_expected(core, arguments[1] == Py_True)) {
+        core->answer_end = 0;
+        return none();
+    }
+    return truth(1);
+}
+
+static PyObject *core_poll(PyObject *self, PyObject *unused) {
+    Core *core = (Core *)self;
+    Head head;
+    size_t end;
+    (void)unused;
+    core->event_end = 0;
+    if (getpid() != core->owner || core->descriptor < 0) return none();
+    settle_answer(core);
+    int found = await_reply(core, &head, "HTTP/1.1 200 ", &end);
+    if (found < 0) return NULL;
+    if (found == UNUSUAL) return none();
+    PyObject *reply = make_reply(core, &head);
+    if (reply != NULL && reply != Py_None) core->event_end = end;
+    return reply;
+}
+
+static PyObject *core_settle(PyObject *self, PyObject *unused) {
+    Core *core = (Core *)self;
+    (void)unused;
+    if (core->event_end != 0) core->start = core->event_end;
+    core->event_end = 0;
+    return truth(core->start == core->end);
+}
+
+static PyObject *core_unread(PyObject *self, PyObject *unused) {
+    Core *core = (Core *)self;
+    (void)unused;
+    size_t start = core->answer_end != 0 ? core->answer_end : core->start;
+    return PyBytes_FromStringAndSize(core->buffer + start, (Py_ssize_t)(core->end - start));
+}
+
+static PyObject *core_attach(PyObject *self, PyObject *descriptor) {
+    Core *core = (Core *)self;
+    long number = PyLong_AsLong(descriptor);
+    if (number == -1 && PyErr_Occurred()) return NULL;
+    core->descriptor = (int)number;
+    core->start = core->end = core->answer_end = core->event_end = 0;
+    core->waiting = 0;
+    return none();
+}
+
+static PyObject *core_drop(PyObject *self, PyObject *unused) {
+    Core *core = (Core *)self;
+    (void)unused;
+    core->start = core->end = core->answer_end = core->event_end = 0;
+    return none();
+}
+
+static PyObject *core_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords) {
+    (void)arguments;
+    (void)keywords;
+    Core *core = (Core *)PyType_GenericAlloc(type, 0); /* all of it zero */
+    if (core == NULL) return NULL;
+    core->descriptor = -1;
+    core->owner = (int)getpid();
+    core->buffer = malloc(CAPACITY);
+    if (core->buffer == NULL) {
+        Py_DECREF(core);
+        return PyErr_NoMemory();
+    }
+    return (PyObject *)core;
+}
+
+static void core_dealloc(PyObject *self) {
+    Core *core = (Core *)self;
+    PyTypeObject *type = self->ob_type;
+    for (int i = 0; i < MOST_HEADERS; i++) {
+        Py_XDECREF(core->headers[i].raw);
+        Py_XDECREF(core->headers[i].name);
+        Py_XDECREF(core->headers[i].value);
+    }
+    free(core->buffer);
+    PyObject_Free(self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef methods[] = {
+    {"begin", core_begin, METH_NOARGS, "A new exchange begins: nothing of it has been sent."},
+    {"exchange", (PyCFunction)(void *)core_exchange, METH_FASTCALL, "exchange(request, following)"},
+    {"poll", core_poll, METH_NOARGS, "The headers and the body of the reply under way."},
+    {"settle", core_settle, METH_NOARGS, "The reply that poll gave has been taken."},
+    {"unread", core_unread, METH_NOARGS, "What has been received and not been read."},
+    {"attach", core_attach, METH_O, "attach(descriptor): a new connection, -1 for none."},
+    {"drop", core_drop, METH_NOARGS, "Forget what has been received."},
+    {NULL, NULL, 0, NULL},
+};
+
+enum { T_PYSSIZET_ = 19, T_CHAR_BOOL = 14, READ_ONLY = 1 };
+static PyMemberDef members[] = {
+    {"sent", T_PYSSIZET_, offsetof(Core, sent), READ_ONLY, NULL},
+    {"waiting", T_CHAR_BOOL, offsetof(Core, waiting), READ_ONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot slots[] = {
+    {Py_tp_new, (void *)core_new},
+    {Py_tp_dealloc, (void *)core_dealloc},
+    {Py_tp_methods, methods},
+    {Py_tp_members, members},
+    {0, NULL},
+};
+
+static PyType_Spec spec = {"lambda_runtime.core.Core", sizeof(Core), 0, Py_TPFLAGS_DEFAULT, slots};
+
+static int is_digit(char byte) { return byte >= '0' && byte <= '9'; }
+
+/* Whether a document holds 19 digits in a row. Every such run covers a place of each stride. */
+static PyObject *has_long_number(PyObject *module, PyObject *document) {
+    enum { LONG = 19 };
+    char *text;
+    Py_ssize_t length;
+    (void)module;
+    if (PyType_IsSubtype(document->ob_type, &PyByteArray_Type)) {
+        text = PyByteArray_AsString(document);
+        length = PyByteArray_Size(document);
+    } else if (PyBytes_AsStringAndSize(document, &text, &length) < 0) {
+        return NULL;
+    }
+    for (Py_ssize_t at = LONG - 1; at < length; at += LONG) {
+        Py_ssize_t first = at, last = at;
+        while (last < length && is_digit(text[last])) last++;
+        if (last == at) continue;
+        while (first > 0 && is_digit(text[first - 1])) first--;
+        if (last - first >= LONG) return truth(1);
+    }
+    return truth(0);
+}
+
+static PyObject *are_open(PyObject *module, PyObject *unused) {
+    (void)module;
+    (void)unused;
+    return truth(fcntl(1, F_GETFL) >= 0 && fcntl(2, F_GETFL) >= 0);
+}
+
+static int add_type(PyObject *module) {
+    PyObject *type = PyType_FromModuleAndSpec(module, &spec, NULL);
+    if (type == NULL) return -1;
+    int added = PyModule_AddType(module, (PyTypeObject *)type);
+    Py_DECREF(type);
+    return added;
+}
+
+static PyMethodDef functions[] = {
+    {"has_long_number", has_long_number, METH_O, "Whether 19 digits stand in a row."},
+    {"are_open", are_open, METH_NOARGS, "Whether standard output and error are open."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyModuleDef_Slot module_slots[] = {{Py_mod_exec, (void *)add_type}, {0, NULL}};
+
+static PyModuleDef module = {
+    .m_base = PyModuleDef_HEAD_INIT,
+    .m_name = "lambda_runtime.core",
+    .m_methods = functions,
+    .m_slots = module_slots,
+};
+
+PyMODINIT_FUNC PyInit_core(void) { return PyModuleDef_Init(&module); }

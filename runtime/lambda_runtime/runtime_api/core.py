@@ -1,0 +1,162 @@
+"""The transport in C (``core/core.c``), for the common case of an exchange.
+
+It is never needed. The library for this machine is a file beside the package, opened by its path:
+where there is none, or this interpreter cannot load it, ``connection`` does everything. It also
+does what is not the common case: then it gets the bytes that the core has received, in its journal,
+and goes on.
+
+Theory of operation: who has the bytes
+--------------------------------------
+What has been received is either in the core's buffer or in the attributes of ``Connection``; the
+core is asked only while these hold nothing. Handing over takes two steps, and what others raise may
+come between them. So the bytes are stored first, and then the core drops its copy; and at the end
+of what ``Connection`` did, it drops it again.
+"""
+
+import posix
+import sys
+
+from lambda_runtime import logs, payload
+from lambda_runtime.ground import settings, trusted
+from lambda_runtime.runtime_api.connection import TRANSPORT_ERRORS, Connection, Reply
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import _socket
+    from typing import Any, Protocol
+
+    class Core(Protocol):
+        """One connection's state in C. What its methods do, ``core/core.c`` says."""
+
+        sent: int
+        waiting: bool
+
+        def attach(self, descriptor: int, /) -> None: ...
+        def begin(self) -> None: ...
+        def exchange(self, request: bytes, following: bool, /) -> bool | None: ...
+        def poll(self) -> tuple[dict[str, str], bytes] | None: ...
+        def settle(self) -> bool: ...
+        def unread(self) -> bytes: ...
+        def drop(self) -> None: ...
+
+
+SWITCH = "LAMBDA_RUNTIME_CORE"
+_PYTHON = "python"
+_NAME = "lambda_runtime.core"
+_ACCEPTED = Reply(202, {})
+
+
+class CoreConnection(Connection):
+    """A ``Connection`` that asks its core first."""
+
+    core: "Core"
+
+    def exchange(self, head: bytes, body: bytes = b"", following: bytes = b"") -> Reply:
+        """Send one request and return the reply, as ``Connection.exchange`` does.
+
+        Of an answer that is accepted, the core keeps the status only.
+        """
+        self.core.begin()
+        return super().exchange(head, body, following)
+
+    def _answered(self, parts: tuple[bytes, ...], following: bytes) -> Reply:
+        core = self.core
+        if not self._sent and self._holds_nothing() and len(parts) == 1:
+            if core.exchange(parts[0], following != b""):
+                return _ACCEPTED
+            if core.sent:
+                # Nothing can be raised between the two: what is sent is not sent again, and what
+                # has been received is read.
+                self._journal, self._sent = [core.unread()], [core.sent]
+        core.drop()
+        return super()._answered(parts, following)
+
+    def poll(self, request: bytes) -> Reply:
+        """The reply to the request, as ``Connection.poll`` gives it."""
+        if self.following and self._holds_nothing():
+            try:
+                found = self.core.poll()
+            except TRANSPORT_ERRORS:
+                self.close()
+                raise
+            if found is not None:
+                self._polled = reply = Reply(200, found[0])
+                reply.body = found[1]
+                return reply
+            self._journal = [self.core.unread()]
+            self.core.drop()
+        return super().poll(request)
+
+    def settle(self) -> None:
+        """The reply that ``poll`` gave has been taken."""
+        if self._journal is not None:
+            self.core.drop()
+            super().settle()
+        elif self.core.settle():
+            self._polled, self.following = None, False
+        else:
+            self.close()  # the peer has spoken out of turn
+
+    def has_interrupted_wait(self) -> bool:
+        """Whether what ``poll`` raised has ended its wait for bytes."""
+        return self.core.waiting or super().has_interrupted_wait()
+
+    def is_receiving(self) -> bool:
+        """Whether part of a reply has arrived, and the rest is still to be received."""
+        return bool(self.core.unread()) or super().is_receiving()
+
+    def close(self) -> None:
+        """Close the connection; the next request opens another."""
+        super().close()
+        self.core.attach(-1)
+
+    def _open(self) -> "_socket.socket":
+        connection = super()._open()
+        self.core.attach(connection.fileno())
+        return connection
+
+    def _holds_nothing(self) -> bool:
+        return self._journal is None and self._at == len(self._buffer)
+
+
+def adopt(connection: Connection) -> None:
+    """Let this connection use the core from now on, if the core is here and no setting forbids it.
+
+    Not while a request is being sent or its reply is read; while one is waited for, it may be.
+    """
+    choice = settings.get(SWITCH)
+    if choice and choice != _PYTHON:
+        logs.warn(
+            f"{SWITCH}={choice[:100]!r}: not a value; set it to {_PYTHON!r} to do without the core "
+            "in C, which is used now where it can be loaded"
+        )
+    if choice == _PYTHON or type(connection) is not Connection:
+        return
+    library = load()
+    if library is None:
+        return
+    core: Core = library.Core()
+    core.attach(connection.fileno())
+    connection.core = core  # type: ignore[attr-defined]
+    # In place of another object: others hold this one, and nothing may be raised half-way.
+    connection.__class__ = CoreConnection
+    payload.has_long_number = library.has_long_number
+
+
+def load() -> "Any":
+    """The library for this machine and interpreter, None if there is none.
+
+    It is of the stable ABI, which a free-threaded interpreter does not have.
+    """
+    path = path_of(posix.uname().machine)
+    if "t" in getattr(sys, "abiflags", "t") or not posix.access(path, posix.R_OK):
+        return None
+    try:
+        return trusted.load_library(_NAME, path)
+    except ImportError:
+        return None  # of another C library, on a file system without execution, or refused
+
+
+def path_of(machine: str) -> str:
+    """Where the library for this kind of machine (``uname -m``) is, if it is there."""
+    return f"{trusted.FOLDER}core.{machine}.so"

@@ -1,0 +1,623 @@
+"""The core in C: what it does alone, what it leaves to Python, and what it never loses."""
+
+from __future__ import annotations
+
+import os
+import posix
+import re
+import signal
+import socket
+import struct
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from lambda_runtime import logs, payload
+from lambda_runtime.runtime_api import core
+from lambda_runtime.runtime_api.client import LambdaRuntimeClient
+from lambda_runtime.runtime_api.connection import Connection, Disconnected, Reply
+from lambda_runtime.runtime_api.http1 import ProtocolError
+from support import transports
+from support.fuzz import examples
+from support.peer import Requests, answering, peer
+
+ACCEPTED = b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\n{}"
+SIZED = b"HTTP/1.1 200 OK\r\nX-A: 1\r\nContent-Length: 5\r\n\r\nhello"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+ASK = b"GET / HTTP/1.1\r\n\r\n"
+POST = b"POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n"
+
+
+@pytest.fixture(scope="module")
+def library() -> Any:
+    found = core.load()
+    assert found is not None, f"{transports.path()} cannot be loaded"
+    return found
+
+
+@contextmanager
+def joined() -> Iterator[tuple[core.CoreConnection, socket.socket]]:
+    """A connection with the core, and its peer's end, without a server."""
+    ours, theirs = socket.socketpair()
+    connection = transports.by("core", Connection("127.0.0.1:1"))
+    assert isinstance(connection, core.CoreConnection)
+    connection._socket = ours
+    connection.core.attach(ours.fileno())
+    theirs.settimeout(10)
+    try:
+        yield connection, theirs
+    finally:
+        connection.close()
+        theirs.close()
+
+
+def polled(connection: Connection) -> Reply:
+    """The reply to a request that has been sent with an answer."""
+    connection.following = True
+    return connection.poll(ASK)
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is left to Python."""
+    for name in ("_answered", "poll", "_received"):
+        monkeypatch.setattr(Connection, name, lambda *_: pytest.fail("left to Python"))
+
+
+@pytest.mark.usefixtures("alone")
+@pytest.mark.parametrize(
+    ("reply", "headers", "body"),
+    [
+        (SIZED, {"x-a": "1", "content-length": "5"}, b"hello"),
+        (SIZED.replace(b"A: 1", b"A:  1  2 "), {"x-a": "1  2", "content-length": "5"}, b"hello"),
+        (SIZED.replace(b"X-A: 1", b"X-A:"), {"x-a": "", "content-length": "5"}, b"hello"),
+        (
+            SIZED.replace(b"X-A: 1", b"Connection: Keep-Alive"),
+            {"connection": "Keep-Alive", "content-length": "5"},
+            b"hello",
+        ),
+        (b"HTTP/1.1 200 \r\ncontent-LENGTH:0\r\n\r\n", {"content-length": "0"}, b""),
+        (CHUNKED + b"0\r\n\r\n", {"transfer-encoding": "chunked"}, b""),
+        (
+            CHUNKED + b"5\r\nhello\r\n0000a\r\n0123456789\r\n0\r\n\r\n",
+            {"transfer-encoding": "chunked"},
+            b"hello0123456789",
+        ),
+        (
+            CHUNKED + b"C350\r\n" + b"x" * 50_000 + b"\r\n0\r\n\r\n",
+            {"transfer-encoding": "chunked"},
+            b"x" * 50_000,
+        ),
+    ],
+)  # fmt: skip
+def test_an_event(reply: bytes, headers: dict[str, str], body: bytes) -> None:
+    with joined() as (connection, theirs):
+        for _ in range(2):  # the second time with the names and values of the first
+            theirs.sendall(reply)
+            found = polled(connection)
+            assert (found.status, found.headers, found.body) == (200, headers, body)
+            assert not found.closing
+            connection.settle()
+            assert not connection.following
+        assert connection._socket is not None
+
+
+@pytest.mark.usefixtures("alone")
+def test_a_body_that_comes_later() -> None:
+    large = b"x" * 40_000
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 40000\r\n\r\n"
+    chunks = CHUNKED + b"9c40\r\n"
+    for first, rest in ((head, large), (chunks, large + b"\r\n0\r\n\r\n")):
+        for cut in (0, 1, 39_999, len(rest) - 1):
+            with joined() as (connection, theirs):
+                theirs.sendall(first + rest[:cut])
+                later = threading.Timer(0.02, theirs.sendall, [rest[cut:]])
+                later.start()
+                assert polled(connection).body == large
+                later.join()
+
+
+@pytest.mark.usefixtures("alone")
+def test_answers_with_the_next_event() -> None:
+    seen: list[bytes] = []
+
+    def script(accepted: socket.socket) -> None:
+        requests = Requests(accepted)
+        for together in (True, False, True):
+            seen.extend((requests.read(), requests.read()))
+            accepted.sendall(ACCEPTED + (SIZED if together else b""))
+            if not together:
+                time.sleep(0.02)
+                accepted.sendall(SIZED)
+
+    with peer(script) as address:
+        connection = transports.by("core", Connection(address))
+        connection._open()
+        for _ in range(3):
+            assert connection.exchange(POST, b"", ASK).status == 202
+            assert connection.following
+            for _ in range(2):  # it stays until it is settled
+                assert connection.poll(ASK).body == b"hello"
+            connection.settle()
+        connection.close()
+    assert seen == [POST, ASK] * 3
+
+
+UNUSUAL = {
+    "another status": SIZED.replace(b"200 OK", b"500 No"),
+    "HTTP/1.0": SIZED.replace(b"1.1", b"1.0"),
+    "provisional": b"HTTP/1.1 100 Continue\r\n\r\n" + SIZED,
+    "closing": SIZED.replace(b"X-A: 1", b"Connection: close"),
+    "no length": b"HTTP/1.1 200 OK\r\nX: 1\r\n\r\nhello",
+    "two lengths": SIZED.replace(b"X-A: 1", b"Content-Length: 5"),
+    "framed twice": CHUNKED.replace(b"\r\n\r\n", b"\r\nContent-Length: 5\r\n\r\n") + b"0\r\n\r\n",
+    "another coding": SIZED.replace(b"X-A: 1", b"Transfer-Encoding: gzip"),
+    "a long number": SIZED.replace(b": 5", b": 00000005"),
+    "a length that is none": SIZED.replace(b": 5", b": 5x"),
+    "an empty length": SIZED.replace(b": 5", b":"),
+    "a large body": b"HTTP/1.1 200 OK\r\nContent-Length: 70000\r\n\r\n" + b"x" * 70_000,
+    "a body as large as the room": b"HTTP/1.1 200 OK\r\nContent-Length: 65500\r\n\r\n"
+    + b"x" * 65_500,
+    "a large chunk": CHUNKED + b"11170\r\n" + b"x" * 70_000 + b"\r\n0\r\n\r\n",
+    "large chunks": CHUNKED + (b"9c40\r\n" + b"x" * 40_000 + b"\r\n") * 2 + b"0\r\n\r\n",
+    "a chunk with an extension": CHUNKED + b"5;a=b\r\nhello\r\n0\r\n\r\n",
+    "a chunk with a long size": CHUNKED + b"000000005\r\nhello\r\n0\r\n\r\n",
+    "a chunk of another size": CHUNKED + b"4\r\nhello\r\n0\r\n\r\n",
+    "a chunk without a size": CHUNKED + b"\r\nhello\r\n0\r\n\r\n",
+    "a trailer": CHUNKED + b"0\r\nX: 1\r\n\r\n",
+    "a repeated header": SIZED.replace(b"X-A: 1", b"X-A: 1\r\nx-a: 2"),
+    "a tab": SIZED.replace(b"X-A: 1", b"X-A: 1\t2"),
+    "not ASCII": SIZED.replace(b"X-A: 1", "X-A: \u00e9".encode()),
+    "a control character": SIZED.replace(b"X-A: 1", b"X-A: \x01"),
+    "a NUL": SIZED.replace(b"X-A: 1", b"X-A: \0"),
+    "a bare LF": SIZED.replace(b"X-A: 1", b"X-A: 1\nX-B: 2"),
+    "a bare CR": SIZED.replace(b"X-A: 1", b"X-A: 1\rX-B: 2"),
+    "a folded line": SIZED.replace(b"X-A: 1", b"X-A: 1\r\n 2"),
+    "a blank before a colon": SIZED.replace(b"X-A:", b"X-A :"),
+    "no colon": SIZED.replace(b"X-A: 1", b"X-A"),
+    "an odd name": SIZED.replace(b"X-A", b"X_A!"),
+    "a long name": SIZED.replace(b"X-A", b"X" * 65),
+    "many headers": SIZED.replace(b"X-A: 1", b"\r\n".join(b"X-%d: 1" % at for at in range(24))),
+    "an odd reason": SIZED.replace(b"OK", b"O\x7fK"),
+    "no blank line": b"HTTP/1.1 200 OK\r\n" * 5000,
+    "not HTTP": b"SSH-2.0-OpenSSH\r\n",
+    "nothing": b"",
+    "part of a head": SIZED[:20],
+    "part of a body": SIZED[:-1],
+    "part of a chunk": CHUNKED + b"5\r\nhel",
+}
+
+
+@pytest.mark.parametrize("reply", UNUSUAL.values(), ids=UNUSUAL)
+def test_what_is_unusual_is_left_to_python_and_nothing_is_lost(reply: bytes) -> None:
+    with joined() as (connection, theirs):
+        sender = threading.Thread(target=_send_all, args=(theirs, reply))
+        sender.start()
+        found = outcome(lambda: polled(connection))
+        assert connection._polled is None or connection._journal is not None, "read by the core"
+        connection.settle()
+        sender.join()
+    with peer(answering(reply)) as address:
+        python = Connection(address)
+        assert found == outcome(lambda: python.poll(ASK))
+        python.close()
+
+
+def _send_all(theirs: socket.socket, data: bytes) -> None:
+    try:
+        theirs.sendall(data)
+        theirs.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass  # the reader has had enough
+
+
+def outcome(read: Callable[[], Reply]) -> object:
+    """What a reader makes of a reply: its parts, or its error."""
+    try:
+        reply = read()
+    except (ProtocolError, Disconnected, ConnectionError) as error:
+        return type(error), str(error)
+    return reply.status, reply.headers, bytes(reply.body), reply.trailers, reply.closing
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        ACCEPTED.replace(b"202 Accepted", b"413 Too Large"),
+        ACCEPTED.replace(b"202 Accepted", b"200 OK"),
+        ACCEPTED.replace(b": 2", b": 02").replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"),
+        b"HTTP/1.1 100 Continue\r\n\r\n" + ACCEPTED,
+    ],
+)
+@pytest.mark.parametrize("cut", [1, 30, 1000])
+def test_another_reply_to_an_answer_is_left_to_python(reply: bytes, cut: int) -> None:
+    seen = []
+
+    def script(accepted: socket.socket) -> None:
+        requests = Requests(accepted)
+        seen.append(requests.read())
+        accepted.sendall(reply[:cut])
+        time.sleep(0.02)
+        accepted.sendall(reply[cut:])
+
+    with peer(script) as address:
+        connection = transports.by("core", Connection(address))
+        connection._open()
+        found = connection.exchange(POST)
+        connection.close()
+    with peer(answering(reply)) as address:
+        python = Connection(address)
+        assert outcome(lambda: found) == outcome(lambda: python.exchange(POST))
+        python.close()
+    assert seen == [POST]
+
+
+def test_what_follows_an_answer_unasked_closes_the_connection() -> None:
+    with peer(answering(ACCEPTED + SIZED), answering(ACCEPTED)) as address:
+        connection = transports.by("core", Connection(address))
+        connection._open()
+        assert connection.exchange(POST).status == 202
+        assert connection._socket is None
+        assert connection.exchange(POST).status == 202
+        connection.close()
+
+
+def test_what_follows_an_event_unasked_closes_the_connection() -> None:
+    with joined() as (connection, theirs):
+        theirs.sendall(SIZED + b"x")
+        assert polled(connection).body == b"hello"
+        connection.settle()
+        assert connection._socket is None
+
+
+def test_a_connection_found_closed_is_opened_anew() -> None:
+    with peer(lambda accepted: None, answering(ACCEPTED)) as address:
+        connection = transports.by("core", Connection(address))
+        opened = connection._open()
+        opened.recv(1, socket.MSG_PEEK)  # until the peer has closed
+        assert connection.exchange(POST).status == 202
+        connection.close()
+
+
+def test_a_request_of_which_the_kernel_takes_a_part_is_sent_on() -> None:
+    body = bytes(range(256)) * 120
+    seen = []
+
+    def script(accepted: socket.socket) -> None:
+        time.sleep(0.2)
+        seen.append(Requests(accepted).read())
+        accepted.sendall(ACCEPTED)
+
+    def note(number: int, frame: FrameType | None) -> None:
+        interrupted.append(number)
+
+    interrupted: list[int] = []
+    before = signal.signal(signal.SIGALRM, note)
+    listener = socket.create_server(("127.0.0.1", 0))
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        thread = threading.Thread(target=lambda: script(listener.accept()[0]))
+        thread.start()
+        connection = transports.by("core", Connection(f"127.0.0.1:{listener.getsockname()[1]}"))
+        opened = connection._open()
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2048)
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        head = POST.replace(b": 0", b": %d" % len(body))
+        assert connection.exchange(head, body).status == 202
+        assert len(connection._sent) > 1, "the kernel has taken all of it at once"
+        thread.join()
+        connection.close()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        listener.close()
+    assert interrupted
+    assert seen == [head + body]
+
+
+class Alarm(Exception):
+    """What a signal's handler raises."""
+
+
+@pytest.fixture
+def alarm() -> Iterator[Callable[[], None]]:
+    """Has the handler of a signal raise soon."""
+
+    def strike(number: int, frame: FrameType | None) -> None:
+        raise Alarm
+
+    before = signal.signal(signal.SIGALRM, strike)
+    try:
+        yield lambda: signal.setitimer(signal.ITIMER_REAL, 0.05) and None
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_a_signal_interrupts_the_wait_and_no_event_is_lost(alarm: Callable[[], None]) -> None:
+    with joined() as (connection, theirs):
+        for sent in (b"", SIZED[:-2]):
+            theirs.sendall(sent)
+            alarm()
+            with pytest.raises(Alarm):
+                polled(connection)
+            assert connection.has_interrupted_wait()
+            theirs.sendall(SIZED[len(sent) :])
+            assert polled(connection).body == b"hello"
+            assert not connection.has_interrupted_wait()
+            connection.settle()
+
+
+def test_a_signal_does_not_stop_an_answer(alarm: Callable[[], None]) -> None:
+    seen = []
+
+    def script(accepted: socket.socket) -> None:
+        requests = Requests(accepted)
+        seen.append(requests.read())
+        time.sleep(0.15)
+        accepted.sendall(ACCEPTED)
+
+    with peer(script) as address:
+        connection = transports.by("core", Connection(address))
+        connection._open()
+        alarm()
+        assert connection.exchange(POST).status == 202
+        assert type(connection.interruption) is Alarm
+        connection.close()
+    assert seen == [POST]
+
+
+def test_a_forked_child_does_not_speak() -> None:
+    with joined() as (connection, theirs):
+        attempts: list[Callable[[], Reply]] = [
+            lambda: connection.exchange(POST),
+            lambda: polled(connection),
+        ]
+        for speak in attempts:
+            child = os.fork()
+            if not child:
+                status = 3
+                try:
+                    speak()
+                except SystemExit:
+                    status = 0
+                finally:
+                    posix._exit(status)
+            assert os.waitpid(child, 0)[1] == 0
+        theirs.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            theirs.recv(1)
+
+
+def test_a_wait_with_a_limit_ends() -> None:
+    with joined() as (connection, _):
+        assert connection._socket is not None
+        limit = struct.pack("ll", 0, 20_000)
+        connection._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        with pytest.raises(OSError):
+            polled(connection)
+        assert connection._socket is None
+
+
+def test_the_interpreter_runs_on_meanwhile() -> None:
+    turns = 0
+
+    def turn() -> None:
+        nonlocal turns
+        while not turns or theirs.fileno() < 0:
+            turns += 1
+        theirs.sendall(SIZED)
+
+    with joined() as (connection, theirs):
+        thread = threading.Thread(target=turn)
+        thread.start()
+        assert polled(connection).body == b"hello"  # which is sent only if the lock is released
+        thread.join()
+    assert turns
+
+
+# The functions
+
+
+@given(st.lists(st.one_of(st.binary(max_size=30), st.integers(0, 10**22).map(str)), max_size=8))
+@example(["1" * 19])
+@example(["1" * 18])
+@example([b"x", "0" * 19])
+@example(["9" * 18, b"x", "9" * 19])
+@settings(max_examples=examples(300), deadline=None)
+def test_long_numbers(library: Any, parts: list[bytes | str]) -> None:
+    document = b"".join(part if isinstance(part, bytes) else part.encode() for part in parts)
+    expected = re.search(rb"[0-9]{19}", document) is not None
+    for form in (document, bytearray(document)):
+        assert library.has_long_number(form) is expected
+        assert payload._has_long_number(form) is expected
+
+
+def test_bad_arguments(library: Any) -> None:
+    made = library.Core()
+    for function, arguments in (
+        (library.has_long_number, ("text",)),
+        (library.has_long_number, (None,)),
+        (made.exchange, ()),
+        (made.exchange, ("text", True)),
+        (made.attach, ("text",)),
+    ):
+        with pytest.raises(TypeError):
+            function(*arguments)
+    with pytest.raises(OverflowError):
+        made.attach(1 << 80)
+    assert made.poll() is None
+    assert made.exchange(b"x", True) is None
+    assert made.unread() == b""
+    assert (made.sent, made.waiting) == (0, False)
+
+
+# Memory
+
+TURNS = 20_000
+
+
+def serve_often(turns: int) -> None:
+    """So many answers and events, each with another id, and now and then an unusual one."""
+
+    def script(accepted: socket.socket) -> None:
+        requests = Requests(accepted)
+        for number in range(turns):
+            requests.read()
+            requests.read()
+            odd = b"\t" if number % 100 == 0 else b""
+            event = b"HTTP/1.1 200 OK\r\nX-Id: %d%b\r\nContent-Length: 2000\r\n\r\n" % (number, odd)
+            accepted.sendall(ACCEPTED + event + b"%2000d" % number)
+
+    with peer(script) as address:
+        connection = transports.by("core", Connection(address))
+        connection._open()
+        for number in range(turns):
+            connection.exchange(POST, b"", ASK)
+            assert connection.poll(ASK).headers["x-id"] == str(number)
+            connection.settle()
+        connection.close()
+
+
+def resident_kb(process: int) -> int:
+    return (
+        int(Path(f"/proc/{process}/statm").read_text().split()[1])
+        * os.sysconf("SC_PAGESIZE")
+        // 1024
+    )
+
+
+def growth(turns: int) -> tuple[int, int]:
+    """By how many objects and kilobytes the process is larger after so many turns."""
+    serve_often(turns // 10)
+    blocks, resident = sys.getallocatedblocks(), resident_kb(os.getpid())
+    serve_often(turns)
+    return sys.getallocatedblocks() - blocks, resident_kb(os.getpid()) - resident
+
+
+def test_memory_does_not_leak() -> None:
+    blocks, kilobytes = growth(TURNS)
+    assert blocks < TURNS / 20
+    assert kilobytes < 1024
+
+
+@pytest.mark.long
+def test_memory_does_not_leak_in_a_million_turns() -> None:
+    _, kilobytes = growth(1_000_000)
+    assert kilobytes < 1024
+
+
+def test_memory_of_many_connections_is_given_back(library: Any) -> None:
+    def make() -> None:
+        for _ in range(500):
+            library.Core().attach(-1)
+
+    make()
+    before, references = resident_kb(os.getpid()), sys.getrefcount(library.Core)
+    for _ in range(10):
+        make()
+    assert abs(sys.getrefcount(library.Core) - references) < 50
+    assert resident_kb(os.getpid()) - before < 1024
+
+
+# Whether it is used
+
+
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    warnings: list[str] = []
+    monkeypatch.setattr(logs, "warn", warnings.append)
+    return warnings
+
+
+def chosen_after_an_answer() -> type[Connection]:
+    """The class of a client's connection at its second wait."""
+    with peer(answering_client) as address:
+        client = LambdaRuntimeClient(address)
+        client.pipeline_next = True
+        kinds = []
+        for _ in range(2):
+            invocation = client.wait_next_invocation()
+            kinds.append(type(client._connection))
+            client.post_invocation_result(invocation.request_id, b"1")
+        client.reconnect()
+    assert kinds[0] is Connection, "before the first answer"
+    return kinds[1]
+
+
+def answering_client(accepted: socket.socket) -> None:
+    requests = Requests(accepted)
+    event = SIZED.replace(b"X-A", b"Lambda-Runtime-Aws-Request-Id")
+    requests.read()
+    for _ in range(2):
+        accepted.sendall(event)
+        requests.read()
+        accepted.sendall(ACCEPTED)
+        requests.read()
+
+
+def test_it_is_used_from_the_first_answer_on(logged: list[str]) -> None:
+    assert chosen_after_an_answer() is core.CoreConnection
+    assert logged == []
+
+
+def test_the_switch_back(monkeypatch: pytest.MonkeyPatch, logged: list[str]) -> None:
+    monkeypatch.setenv(core.SWITCH, "python")
+    assert chosen_after_an_answer() is Connection
+    assert logged == []
+
+
+def test_another_value_of_the_switch_is_told(
+    monkeypatch: pytest.MonkeyPatch, logged: list[str]
+) -> None:
+    monkeypatch.setenv(core.SWITCH, "rust")
+    assert chosen_after_an_answer() is core.CoreConnection
+    assert logged == [
+        "LAMBDA_RUNTIME_CORE='rust': not a value; set it to 'python' to do without the core in C, "
+        "which is used now where it can be loaded"
+    ]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\x7fELF", b"text"])
+def test_without_a_library_python_does_all_of_it(
+    content: bytes | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, logged: list[str]
+) -> None:
+    path = tmp_path / "core.so"
+    if content is not None:
+        path.write_bytes(content)
+    monkeypatch.setattr(core, "path_of", lambda machine: str(path))
+    assert chosen_after_an_answer() is Connection
+    assert logged == []
+
+
+def test_a_library_for_another_architecture(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "core.so"
+    image = bytearray(transports.path().read_bytes())
+    image[18] ^= 0xFF  # e_machine
+    path.write_bytes(image)
+    monkeypatch.setattr(core, "path_of", lambda machine: str(path))
+    assert core.load() is None
+
+
+def test_a_free_threaded_interpreter_does_not_load_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "abiflags", "t", raising=False)
+    assert core.load() is None
+
+
+def test_connections_of_other_kinds_stay_as_they_are() -> None:
+    class Other(Connection):
+        pass
+
+    other = Other("127.0.0.1:1")
+    core.adopt(other)
+    assert type(other) is Other
