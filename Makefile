@@ -16,7 +16,7 @@ PYTEST = $(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadscope -
 .PHONY: help setup check test test-all soak lint bench bench-imports bench-lazy bench-artefacts run emulator core layer layer-check layer-lock pythons-lock image release publish-layers publish-images compatibility docs aws-smoke clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
 
 setup: $(VENV)/.ready ## the virtual environment that everything below uses
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import pytest
 from container.engine import require
 from lambda_emulator.function import SnapStart
 from lambda_emulator.http.faults import Fault
+from lambda_emulator.platform.logs import LogRecord
 from support.lifecycle import AWSLAMBDARIC, OURS, function
 
 ORDER = [
@@ -34,6 +36,20 @@ def test_the_order_of_the_hooks(runtime: tuple[str, ...]) -> None:
     with function("snapshot_order.handler", runtime, snap_start=SnapStart()) as emulator:
         assert emulator.invoke({}).json() == ORDER
         assert emulator.invoke({}).json() == ORDER
+
+
+def test_the_first_report_has_the_restore(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text("def handler(event, context): ...\n")
+    records: list[LogRecord] = []
+    arguments: Any = {"report_lines": True, "on_log": records.append, "task_root": tmp_path}
+    with function("app.handler", snap_start=SnapStart(), **arguments) as emulator:
+        emulator.invoke({})
+        emulator.invoke({})
+    text = "\n".join(record.text for record in records)
+    first, second = (line for line in text.splitlines() if line.startswith("REPORT "))
+    assert "Init Duration" not in first
+    assert re.search(r"\tRestore Duration: [\d.]+ ms\tBilled Restore Duration: \d+ ms\t$", first)
+    assert "Restore" not in second
 
 
 @both

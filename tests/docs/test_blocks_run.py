@@ -150,6 +150,21 @@ def answer(folder: Path, code: str, event: object = None, **more: Any) -> Any:
     return reply.json()
 
 
+def tested(folder: Path, source: Path, *options: str) -> str:
+    """What pytest says of the folder's test_it.py, with the modules of `source`."""
+    python = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    environment = {"PYTHONPATH": str(source), "PATH": "/usr/bin:/bin", "HOME": str(folder)}
+    done = subprocess.run(
+        [*python, *options, "--rootdir", str(folder), "test_it.py"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+    return done.stdout + done.stderr
+
+
 # Functions
 
 
@@ -198,17 +213,7 @@ def test_a_handler_with_powertools(text: str, tmp_path: Path) -> None:
 @runs("types.md", "make_context")
 def test_a_test_of_a_handler(text: str, tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(text)
-    python = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
-    environment = {"PYTHONPATH": str(ROOT / "runtime"), "PATH": "/usr/bin:/bin"}
-    done = subprocess.run(
-        [*python, "--rootdir", str(tmp_path), "test_it.py"],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert "1 passed" in done.stdout, done.stdout + done.stderr
+    assert "1 passed" in tested(tmp_path, ROOT / "runtime")
 
 
 @runs("streaming.md", "status=410")
@@ -500,18 +505,8 @@ def test_the_test_kit(text: str, marked: str, tmp_path: Path) -> None:
     used = marked.replace("...", "\n    assert lambda_function.invoke({}).json() == 'test'")
     tests = f"import pytest\n{used}\ndef test_kit():\n{body}\n"
     (tmp_path / "test_it.py").write_text(tests)
-    plugin = ["-p", "lambda_emulator.pytest_plugin"]
-    python = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
-    environment = {"PYTHONPATH": f"{ROOT}/emulator", "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
-    done = subprocess.run(
-        [*python, *plugin, "--rootdir", str(tmp_path), "test_it.py"],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=90,
-    )
-    assert "2 passed" in done.stdout, done.stdout + done.stderr
+    said = tested(tmp_path, ROOT / "emulator", "-p", "lambda_emulator.pytest_plugin")
+    assert "2 passed" in said
 
 
 # The Lambda API

@@ -15,7 +15,7 @@ _LONGEST_TAIL = 4096
 
 
 class Reports:
-    """The reports of one environment; the first invocation's report includes the init duration."""
+    """The reports of one environment; the first invocation's report includes init or restore."""
 
     def __init__(
         self, function: Function, logs: Logs, telemetry: Telemetry, sandbox: Sandbox
@@ -24,7 +24,7 @@ class Reports:
         self._logs = logs
         self._telemetry = telemetry
         self._sandbox = sandbox
-        self._cold_milliseconds: float | None = None
+        self._cold: events.Cold | None = None
 
     # init and restore
 
@@ -35,7 +35,7 @@ class Reports:
 
     def init_done(self, milliseconds: float, failure: Failure | None) -> None:
         """Report that init is over."""
-        self._cold_milliseconds = milliseconds
+        self._cold = events.Cold(milliseconds)
         self._telemetry.platform(
             "platform.initRuntimeDone", events.init_runtime_done, self._function, failure
         )
@@ -51,6 +51,7 @@ class Reports:
 
     def restore_done(self, milliseconds: float, failure: Failure | None) -> None:
         """Report that the restore is over."""
+        self._cold = events.Cold(milliseconds, restored=True)
         self._telemetry.platform(
             "platform.restoreRuntimeDone", events.restore_runtime_done, failure
         )
@@ -62,7 +63,7 @@ class Reports:
 
     def started(self, invocation: Invocation, *, exclusive: bool) -> None:
         """Report that the runtime has the event; if ``exclusive``, begin a new tail of the log."""
-        if exclusive and self._cold_milliseconds is None:
+        if exclusive and self._cold is None:
             self._logs.start_tail()
         if self._function.report_lines:
             self._announce(events.start_line(self._function, invocation))
@@ -84,9 +85,9 @@ class Reports:
                 self._function,
                 invocation,
                 memory,
-                self._cold_milliseconds,
+                self._cold,
             )
-        self._cold_milliseconds = None
+        self._cold = None
 
     def timed_out(self, invocation: Invocation, text: str) -> None:
         """Write the service's line about a timeout to the log."""
@@ -106,7 +107,7 @@ class Reports:
 
     def _end_lines(self, invocation: Invocation) -> str:
         memory = self._sandbox.peak_memory()
-        return events.end_lines(self._function, invocation, memory, self._cold_milliseconds)
+        return events.end_lines(self._function, invocation, memory, self._cold)
 
     def _announce(self, text: str) -> None:
         self._logs.announce(LogRecord("platform", text, time.time()))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from lambda_emulator.function import Function
@@ -16,6 +17,14 @@ from lambda_emulator.invocation import Failure, Invocation
 Record = dict[str, Any]
 
 RUNTIME_VERSION_ARN = "arn:aws:lambda:{region}::runtime:emulator"
+
+
+@dataclass(frozen=True)
+class Cold:
+    """What came before an environment's first invocation: init, or the restore of a snapshot."""
+
+    milliseconds: float
+    restored: bool = False
 
 
 def init_start(function: Function, address: str) -> Record:
@@ -91,11 +100,11 @@ def runtime_done(invocation: Invocation, failure: Failure | None) -> Record:
     }
 
 
-def report(function: Function, invocation: Invocation, memory: int, cold: float | None) -> Record:
+def report(function: Function, invocation: Invocation, memory: int, cold: Cold | None) -> Record:
     """``platform.report``
 
-    ``memory`` is the runtime's peak memory in bytes. ``cold`` is the duration of init, given only
-    for the first invocation.
+    ``memory`` is the runtime's peak memory in bytes. ``cold`` is given for the first invocation
+    only.
     """
     return {
         "requestId": invocation.request_id,
@@ -123,30 +132,42 @@ def start_line(function: Function, invocation: Invocation) -> str:
     return f"START RequestId: {invocation.request_id} Version: {function.version}"
 
 
-def end_lines(function: Function, invocation: Invocation, memory: int, cold: float | None) -> str:
+def end_lines(function: Function, invocation: Invocation, memory: int, cold: Cold | None) -> str:
     """The two lines that the platform logs after those of the function."""
     request_id = invocation.request_id
     metrics = _metrics(function, invocation, memory, cold)
-    init = "" if cold is None else f"Init Duration: {cold:.2f} ms\t"
     return (
         f"END RequestId: {request_id}\nREPORT RequestId: {request_id}\t"
         f"Duration: {metrics['durationMs']:.2f} ms\t"
         f"Billed Duration: {metrics['billedDurationMs']} ms\t"
         f"Memory Size: {metrics['memorySizeMB']} MB\t"
-        f"Max Memory Used: {metrics['maxMemoryUsedMB']} MB\t{init}"
+        f"Max Memory Used: {metrics['maxMemoryUsedMB']} MB\t{_cold(cold)}"
     )
 
 
-def _metrics(function: Function, invocation: Invocation, memory: int, cold: float | None) -> Record:
+def _cold(cold: Cold | None) -> str:
+    if cold is None:
+        return ""
+    if not cold.restored:
+        return f"Init Duration: {cold.milliseconds:.2f} ms\t"
+    billed = math.ceil(cold.milliseconds)
+    return f"Restore Duration: {cold.milliseconds:.2f} ms\tBilled Restore Duration: {billed} ms\t"
+
+
+def _metrics(function: Function, invocation: Invocation, memory: int, cold: Cold | None) -> Record:
     elapsed = _elapsed(invocation)
+    init = cold.milliseconds if cold is not None and not cold.restored else 0.0
     metrics: Record = {
         "durationMs": round(elapsed, 3),
-        "billedDurationMs": math.ceil(elapsed + (cold or 0.0)),
+        "billedDurationMs": math.ceil(elapsed + init),
         "memorySizeMB": function.memory_size,
         "maxMemoryUsedMB": memory // (1024 * 1024),
     }
-    if cold is not None:
-        metrics["initDurationMs"] = round(cold, 3)
+    if cold is not None and cold.restored:
+        metrics["restoreDurationMs"] = round(cold.milliseconds, 3)
+        metrics["billedRestoreDurationMs"] = math.ceil(cold.milliseconds)
+    elif cold is not None:
+        metrics["initDurationMs"] = round(cold.milliseconds, 3)
     return metrics
 
 
