@@ -6,6 +6,7 @@ import inspect
 import json
 import marshal
 import os
+import pickle
 import platform
 import re
 import shutil
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import textwrap
 import zipfile
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -220,6 +222,75 @@ def test_parsed_docstrings_are_looked_up_and_else_parsed(task: Path) -> None:
     # What warns, raises, or differs from the module as it was packed is parsed anew.
     assert packed[0][1] == ["Three", "Four"] * 2
     assert packed[1][1] == packed[2][1] == plain[1][1]
+
+
+def test_equal_strings_in_a_model_become_one() -> None:
+    text = '{"a": {"type": "string"}, "b": ["string", 1, null, true, 1.5], "string": "a"}'
+    document = json.loads(text, object_pairs_hook=OrderedDict)
+    made = pickle.loads(packer_aids._pickle({"model": document, "list": [document]}))
+    assert repr(made) == repr({"model": document, "list": [document]})
+    assert made["model"]["a"]["type"] is made["list"][0]["b"][0]
+
+
+# In the shape of the original.
+HOOKS = """
+import copy, logging
+logger = logging.getLogger(__name__)
+EVENT_ALIASES = {"old": "new", "older": "newer"}
+TRIED = []
+class EventAliaser:
+    def __init__(self, aliases=None):
+        self._event_aliases = EVENT_ALIASES if aliases is None else aliases
+        self._alias_name_cache = {}
+    def _alias_event_name(self, event_name):
+        if event_name not in self._alias_name_cache:
+            TRIED.append(event_name)
+            parts = event_name.split(".")
+            for old, new in self._event_aliases.items():
+                if old in parts:
+                    logger.debug("changed")
+                    parts[parts.index(old)] = new
+                    break
+            self._alias_name_cache[event_name] = ".".join(parts)
+        return self._alias_name_cache[event_name]
+"""
+
+ALIASING = """
+import logging, sys
+from botocore import hooks
+class Own(hooks.EventAliaser): pass
+NAMES = ["a.old", "older.b", "c", "a.old", "older.old"]
+def run(aliaser):
+    hooks.TRIED.clear()
+    found = [aliaser._alias_event_name(name) for name in NAMES]
+    return [found, list(aliaser._alias_name_cache.items())], len(hooks.TRIED)
+def handler(event, context):
+    return [FIRST, run(hooks.EventAliaser())]
+FIRST = [run(hooks.EventAliaser())]
+if "again" in sys.modules:  # only with the finished pack
+    FIRST += [run(Own()), run(hooks.EventAliaser({"older": "x", "old": "y"})),
+              run(hooks.EventAliaser({"older": "newer", "old": "new"}))]
+    hooks.logger.setLevel(logging.DEBUG)
+    FIRST.append(run(hooks.EventAliaser()))
+"""
+
+
+def test_aliases_of_event_names_are_looked_up_and_else_searched(task: Path) -> None:
+    files = {"botocore/__init__.py": "", "botocore/hooks.py": HOOKS}
+    packs.install_distribution(task, "botocore", "1.0", files, compiled=False)
+    (task / "app.py").write_text(ALIASING)
+    packs.pack(task, "--handler", "app.handler", "--in-place")
+    (task / "again.py").write_text("from app import handler")
+    plain = packs.run(task, handler="again.handler", environment={"LAMBDA_RUNTIME_PACK": "0"})
+    packed = packs.run(task, handler="again.handler")
+    assert isinstance(packed.answer, list) and isinstance(plain.answer, list)
+    results = [
+        [run[0] for run in [*answer[0], answer[1]]] for answer in (packed.answer, plain.answer)
+    ]
+    assert results[0] == results[1]
+    assert [run[1] for run in plain.answer[0]] == [4] * 5
+    assert [run[1] for run in packed.answer[0]] == [0, 4, 4, 4, 4]
+    assert packed.answer[1][1] == 4  # init is over
 
 
 def test_the_report_and_explanations(task: Path, tmp_path: Path) -> None:

@@ -203,6 +203,25 @@ def keep_models(
     module.Loader.list_available_services = _disguise(list_kept, list_services)
 
 
+def keep_aliases(module: "Any", known: dict[str, str]) -> None:
+    """Let ``botocore.hooks`` look up the aliases of event names, instead of trying all it knows."""
+    aliaser = module.EventAliaser
+    find, aliases = aliaser._alias_event_name, list(module.EVENT_ALIASES.items())
+
+    def kept(self: "Any", event_name: "Any") -> "Any":
+        cache = self._alias_name_cache
+        if not known or event_name in cache:
+            return find(self, event_name)
+        found = known.get(event_name)
+        is_usual = type(self) is aliaser and list(self._event_aliases.items()) == aliases
+        if found is None or not is_usual or module.logger.isEnabledFor(_DEBUG):
+            return find(self, event_name)
+        cache[event_name] = found
+        return found
+
+    aliaser._alias_event_name = _disguise(kept, find)
+
+
 def _disguise(replacement: "Any", original: "Any") -> "Any":
     """The replacement, with the names and the signature of the original."""
     for name in ("__name__", "__qualname__", "__module__", "__doc__"):

@@ -153,7 +153,7 @@ class PackFinder:
         self._is_lazy = True
         self._at_end: list[str] = index["at_end"]
         self._injected: list[tuple[ModuleType, Iterable[str]]] = []
-        self._texts: list[dict[bytes, Any]] = []
+        self._texts: list[dict[Any, Any]] = []
         self._set_aids(index["makers"])
         self._entries: list[str] = []
         self._before: dict[str, tuple[frozenset[str], tuple[str, ...]]] = {}
@@ -281,6 +281,8 @@ class PackFinder:
         )
         if "docstrings" in self._aids:
             self.after["scipy._lib._docscrape"] = self._give_docstrings
+        if "aliases" in self._aids:
+            self.after["botocore.hooks"] = self._give_aliases
         if "models" in self._aids:
             self.after["botocore.loaders"] = self._give_models
 
@@ -310,6 +312,13 @@ class PackFinder:
         places = self.section(self._aids["docstrings"])
         self._texts.append(places)
         aids.keep_docstrings(module, places, self.section)
+
+    def _give_aliases(self, module: "ModuleType") -> None:
+        from lambda_runtime.pack import aids
+
+        known = self.section(self._aids["aliases"])
+        self._texts.append(known)
+        aids.keep_aliases(module, known)
 
     def _give_models(self, module: "ModuleType") -> None:
         from lambda_runtime.pack import aids

@@ -32,6 +32,7 @@ class Spy:
         self.sources: dict[str, list[tuple[Any, ...]]] = {}
         self.texts: dict[str, dict[str, str]] = {}
         self.docstrings: dict[str, bytes] = {}
+        self.aliases: dict[str, str] = {}
         self.documents: dict[str, bytes] = {}
         self.listings: dict[tuple[tuple[str, ...], str], list[str]] = {}
         self.opened: set[str] = set()
@@ -84,6 +85,8 @@ class Spy:
             self._watch_texts(module, TEXT_FUNCTIONS[name])
         elif name == "scipy._lib._docscrape":
             self._watch_docstrings(module)
+        elif name == "botocore.hooks":
+            self._watch_aliases(module)
         elif name == "botocore.loaders":
             self._watch_botocore(module)
 
@@ -182,6 +185,19 @@ class Spy:
         seen = self.docstrings
         module.warn, parser.__init__ = spy_warn, spy_parse
 
+    def _watch_aliases(self, module: "Any") -> None:
+        aliaser = module.EventAliaser
+        find, aliases = aliaser._alias_event_name, list(module.EVENT_ALIASES.items())
+
+        def spy(self: "Any", event_name: "Any") -> object:
+            result = find(self, event_name)
+            if type(self) is aliaser and list(self._event_aliases.items()) == aliases:
+                seen[event_name] = result
+            return result
+
+        seen = self.aliases
+        aliaser._alias_event_name = spy
+
     def _watch_botocore(self, module: "Any") -> None:
         import pickle
 
@@ -223,6 +239,7 @@ class Spy:
             "sources": {m: s for m, s in self.sources.items() if s and m not in self.unfit},
             "texts": self.texts,
             "docstrings": self.docstrings,
+            "aliases": self.aliases,
             "documents": self.documents,
             "listings": self.listings,
             "libraries": list(dict.fromkeys(mapped)),

@@ -51,6 +51,8 @@ class Writer:
                 kept[maker] = aids.texts(texts, words)
         if "scipy._lib._docscrape" in self._codes:
             kept["docstrings"] = aids.docstrings(seen["docstrings"], words)
+        if "botocore.hooks" in self._codes:
+            kept["aliases"] = {n: made for n, made in seen["aliases"].items() if words.cover(n)}
         if "botocore.loaders" in self._codes:
             kept["models"] = aids.models(self.root, seen["documents"], seen["listings"])
         return kept
