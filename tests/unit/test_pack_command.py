@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import marshal
 import os
+import pickle
 import platform
 import re
 import shutil
 import socket
 import subprocess
 import sys
+import textwrap
 import zipfile
+from collections import OrderedDict
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from lambda_runtime.pack import aids, format
+from lambda_runtime.pack.packer import aids as packer_aids
 from lambda_runtime.pack.packer import report
 from support import packs
 from support.process import BOOTSTRAP
@@ -121,6 +130,175 @@ def test_texts_are_looked_up_and_else_computed(task: Path) -> None:
         "def handler(e, c): return [KEPT, inspect.cleandoc(DOC)]\n"
     )
     assert packs.run(task).answer == ["one\ntwo\nthree", "computed"]
+
+
+_lines = st.text(alphabet=" \t\nab\x00é", max_size=40)
+
+
+@settings(max_examples=300, deadline=None)
+@given(_lines, _lines, st.sampled_from((inspect.cleandoc, textwrap.dedent)))
+def test_a_recipe_makes_the_text_itself(text: str, other: str, function: Any) -> None:
+    for made in (function(text), other):
+        found = packer_aids.recipe(text, made)
+        assert aids.follow(found, text) == made
+
+
+def test_a_recipe_is_short_for_what_libraries_write() -> None:
+    text = "One line.\n\n    Parameters\n    ----------\n    x : int\n        Deep.\n    "
+    for made in (inspect.cleandoc(text), text):
+        assert not isinstance(packer_aids.recipe(text, made), str)
+    assert packer_aids.recipe(text, text) == ()
+
+
+def test_keys_of_texts_differ() -> None:
+    texts = ["", "a", "b", "a\x00", "é", "\ud800", "\ud801", "e\u0301"]
+    assert len({format.digest(text) for text in texts}) == len(texts)
+
+
+# In the shape of the original: what it parses, and the names that others use.
+PARSER = """
+import textwrap
+from collections import namedtuple
+from warnings import warn
+CALLS = []
+Parameter = namedtuple("Parameter", "name type desc")
+class Reader:
+    def __init__(self, data): self._str, self._l = data, 0
+class NumpyDocString:
+    sections = {"Summary": [""], "Parameters": [], "index": {}}
+    def __init__(self, docstring, config=None):
+        self._doc = Reader(textwrap.dedent(docstring).split("\\n"))
+        self._parsed_data = {name: type(value)(value) for name, value in self.sections.items()}
+        self._parse()
+    def _parse(self):
+        CALLS.append(self._doc._str[0])
+        self._parsed_data["Summary"] = self._doc._str[:1]
+        for line in self._doc._str[1:]:
+            if line.startswith("odd"): warn("odd", stacklevel=2)
+            if line.startswith("bad"): raise ValueError(line)
+            self._parsed_data["Parameters"].append(Parameter(line, "int", ["x"]))
+        self._doc._l = len(self._doc._str)
+class FunctionDoc(NumpyDocString):
+    def __init__(self, function, doc=None, config=None):
+        NumpyDocString.__init__(self, function.__doc__ if doc is None else doc, config)
+"""
+
+PARSING = """
+import warnings
+from scipy._lib import _docscrape as parser
+TEXTS = ["One\\n  first", "Two\\n  second\\n  third", "Three\\nodd", "Four\\nbad"]
+class Own(parser.NumpyDocString):
+    def _parse(self): self._parsed_data = "own"
+def parse(kind, *arguments):
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        try: doc = kind(*arguments)
+        except ValueError as error: return [str(error), len(seen)]
+    data = doc._parsed_data
+    found = [data, repr(data), doc._doc._str, doc._doc._l, len(seen)]
+    if isinstance(data, dict):
+        found = [repr(found), data["Parameters"].append("changed")]
+    return found
+def all_of_them():
+    parser.CALLS.clear()
+    parsed = [parse(parser.NumpyDocString, text) for text in TEXTS * 2]
+    parsed += [parse(Own, TEXTS[0]), parse(parser.FunctionDoc, None, TEXTS[1])]
+    return [parsed, list(parser.CALLS)]
+FIRST = all_of_them()
+parser.NumpyDocString.sections["New"] = [1]
+SECOND = all_of_them()
+def handler(event, context):
+    return [FIRST, SECOND, all_of_them(), sorted(vars(parser))]
+"""
+
+
+def test_parsed_docstrings_are_looked_up_and_else_parsed(task: Path) -> None:
+    files = {
+        "scipy/__init__.py": "",
+        "scipy/_lib/__init__.py": "",
+        "scipy/_lib/_docscrape.py": PARSER,
+    }
+    packs.install_distribution(task, "scipy", "1.0", files, compiled=False)
+    (task / "app.py").write_text(PARSING)
+    packs.pack(task, "--handler", "app.handler", "--in-place")
+    plain = packs.run(task, environment={"LAMBDA_RUNTIME_PACK": "0"}).answer
+    packed = packs.run(task).answer
+    assert isinstance(packed, list) and isinstance(plain, list)
+    assert [part[0] for part in packed[:3]] == [part[0] for part in plain[:3]]
+    assert packed[3] == plain[3]
+    assert plain[0][1] == ["One", "Two", "Three", "Four"] * 2 + ["Two"]
+    # What warns, raises, or differs from the module as it was packed is parsed anew.
+    assert packed[0][1] == ["Three", "Four"] * 2
+    assert packed[1][1] == packed[2][1] == plain[1][1]
+
+
+def test_equal_strings_in_a_model_become_one() -> None:
+    text = '{"a": {"type": "string"}, "b": ["string", 1, null, true, 1.5], "string": "a"}'
+    document = json.loads(text, object_pairs_hook=OrderedDict)
+    made = pickle.loads(packer_aids._pickle({"model": document, "list": [document]}))
+    assert repr(made) == repr({"model": document, "list": [document]})
+    assert made["model"]["a"]["type"] is made["list"][0]["b"][0]
+
+
+# In the shape of the original.
+HOOKS = """
+import copy, logging
+logger = logging.getLogger(__name__)
+EVENT_ALIASES = {"old": "new", "older": "newer"}
+TRIED = []
+class EventAliaser:
+    def __init__(self, aliases=None):
+        self._event_aliases = EVENT_ALIASES if aliases is None else aliases
+        self._alias_name_cache = {}
+    def _alias_event_name(self, event_name):
+        if event_name not in self._alias_name_cache:
+            TRIED.append(event_name)
+            parts = event_name.split(".")
+            for old, new in self._event_aliases.items():
+                if old in parts:
+                    logger.debug("changed")
+                    parts[parts.index(old)] = new
+                    break
+            self._alias_name_cache[event_name] = ".".join(parts)
+        return self._alias_name_cache[event_name]
+"""
+
+ALIASING = """
+import logging, sys
+from botocore import hooks
+class Own(hooks.EventAliaser): pass
+NAMES = ["a.old", "older.b", "c", "a.old", "older.old"]
+def run(aliaser):
+    hooks.TRIED.clear()
+    found = [aliaser._alias_event_name(name) for name in NAMES]
+    return [found, list(aliaser._alias_name_cache.items())], len(hooks.TRIED)
+def handler(event, context):
+    return [FIRST, run(hooks.EventAliaser())]
+FIRST = [run(hooks.EventAliaser())]
+if "again" in sys.modules:  # only with the finished pack
+    FIRST += [run(Own()), run(hooks.EventAliaser({"older": "x", "old": "y"})),
+              run(hooks.EventAliaser({"older": "newer", "old": "new"}))]
+    hooks.logger.setLevel(logging.DEBUG)
+    FIRST.append(run(hooks.EventAliaser()))
+"""
+
+
+def test_aliases_of_event_names_are_looked_up_and_else_searched(task: Path) -> None:
+    files = {"botocore/__init__.py": "", "botocore/hooks.py": HOOKS}
+    packs.install_distribution(task, "botocore", "1.0", files, compiled=False)
+    (task / "app.py").write_text(ALIASING)
+    packs.pack(task, "--handler", "app.handler", "--in-place")
+    (task / "again.py").write_text("from app import handler")
+    plain = packs.run(task, handler="again.handler", environment={"LAMBDA_RUNTIME_PACK": "0"})
+    packed = packs.run(task, handler="again.handler")
+    assert isinstance(packed.answer, list) and isinstance(plain.answer, list)
+    results = [
+        [run[0] for run in [*answer[0], answer[1]]] for answer in (packed.answer, plain.answer)
+    ]
+    assert results[0] == results[1]
+    assert [run[1] for run in plain.answer[0]] == [4] * 5
+    assert [run[1] for run in packed.answer[0]] == [0, 4, 4, 4, 4]
+    assert packed.answer[1][1] == 4  # init is over
 
 
 def test_the_report_and_explanations(task: Path, tmp_path: Path) -> None:

@@ -153,7 +153,7 @@ class PackFinder:
         self._is_lazy = True
         self._at_end: list[str] = index["at_end"]
         self._injected: list[tuple[ModuleType, Iterable[str]]] = []
-        self._texts: list[dict[str, str]] = []
+        self._texts: list[dict[Any, Any]] = []
         self._set_aids(index["makers"])
         self._entries: list[str] = []
         self._before: dict[str, tuple[frozenset[str], tuple[str, ...]]] = {}
@@ -279,6 +279,10 @@ class PackFinder:
         self.after.update(
             dict.fromkeys(self._aids.keys() & {"inspect", "textwrap"}, self._give_texts)
         )
+        if "docstrings" in self._aids:
+            self.after["scipy._lib._docscrape"] = self._give_docstrings
+        if "aliases" in self._aids:
+            self.after["botocore.hooks"] = self._give_aliases
         if "models" in self._aids:
             self.after["botocore.loaders"] = self._give_models
 
@@ -301,6 +305,20 @@ class PackFinder:
         known = self.section(self._aids[module.__name__])
         self._texts.append(known)
         aids.keep_texts(module, known)
+
+    def _give_docstrings(self, module: "ModuleType") -> None:
+        from lambda_runtime.pack import aids
+
+        places = self.section(self._aids["docstrings"])
+        self._texts.append(places)
+        aids.keep_docstrings(module, places, self.section)
+
+    def _give_aliases(self, module: "ModuleType") -> None:
+        from lambda_runtime.pack import aids
+
+        known = self.section(self._aids["aliases"])
+        self._texts.append(known)
+        aids.keep_aliases(module, known)
 
     def _give_models(self, module: "ModuleType") -> None:
         from lambda_runtime.pack import aids

@@ -22,7 +22,7 @@ import sys
 from _frozen_importlib_external import MAGIC_NUMBER
 from _imp import source_hash
 
-VERSION = 2
+VERSION = 3
 HEAD = 128
 NUMBERS = 32
 _BUFFER = 1 << 20
@@ -65,6 +65,17 @@ def hash_source(data: bytes) -> bytes:
     """The source's hash, as byte-code files contain it (PEP 552)."""
     found: bytes = source_hash(_MAGIC, data)
     return found
+
+
+def digest(text: str) -> bytes:
+    """A key for the whole text: 128 bits of SipHash, as a hash of 64 could meet another by chance.
+
+    Tables with such keys are small: they need not contain the texts.
+    """
+    data = text.encode("utf-8", "surrogatepass")
+    first: bytes = source_hash(_SALT, data)
+    second: bytes = source_hash(_SALT + 1, data)
+    return first + second
 
 
 def read_section(path: str, section: "Section", load: "Callable[[Any], Any]") -> "Any":

@@ -8,9 +8,11 @@ the environment gets into a pack.
 import ast
 import os
 import pickle
+import pickletools
 import re
 import warnings
 from array import array
+from collections import OrderedDict
 from collections.abc import Iterable
 from types import CodeType
 from typing import Any
@@ -20,8 +22,10 @@ _FUTURES = 0x1FF0000
 """The bits of co_flags that ``from __future__ import`` sets."""
 _WATCHED = frozenset(("compile", "exec", "eval"))
 _SHORT = 3
+_TABLE_BYTES = 1 << 17
 
 Key = tuple[Any, ...]
+Recipe = str | tuple[()] | tuple[str, int, int]
 Listings = dict[tuple[tuple[str, ...], str], list[str]]
 """botocore's lists of services, by the folders that were searched and the kind of file."""
 
@@ -174,6 +178,62 @@ def _is_fit(source: bytes) -> bool:
     return uses <= called
 
 
+def texts(recorded: dict[str, str], words: Words) -> dict[bytes, Recipe]:
+    """How to make the results of a function from text to text, by the texts' keys."""
+    from lambda_runtime.pack import format
+
+    return {
+        format.digest(text): recipe(text, made)
+        for text, made in recorded.items()
+        if words.cover(text)
+    }
+
+
+def recipe(text: str, made: str) -> Recipe:
+    """The shortest way to make a text from another."""
+    from lambda_runtime.pack.aids import follow
+
+    if made == text:
+        return ()
+    for margin in sorted({"", *re.findall(r"(?<=\n)[ \t]+", text)}):
+        start = (text.replace(f"\n{margin}", "\n") if margin else text).find(made)
+        found = (margin, start, start + len(made))
+        if start >= 0 and follow(found, text) == made:
+            return found
+    return made
+
+
+def docstrings(recorded: dict[str, bytes], words: Words) -> list[dict[bytes, bytes]]:
+    """The parsed docstrings, by their keys, in tables of limited size."""
+    from lambda_runtime.pack import format
+
+    tables: list[dict[bytes, bytes]] = []
+    room = 0
+    for text, parsed in recorded.items():
+        if parsed and words.cover(text):
+            room -= len(parsed)
+            if room < 0:
+                tables.append({})
+                room = _TABLE_BYTES
+            tables[-1][format.digest(text)] = parsed
+    return tables
+
+
+def _pickle(document: Any) -> bytes:
+    """The document's pickle, as fast to load as it can be: equal strings in it become one."""
+    return pickletools.optimize(pickle.dumps(_share(document, {}), 5))
+
+
+def _share(value: Any, strings: dict[str, str]) -> Any:
+    if type(value) is str:
+        return strings.setdefault(value, value)
+    if type(value) in (dict, OrderedDict):
+        return type(value)((_share(k, strings), _share(v, strings)) for k, v in value.items())
+    if type(value) is list:
+        return [_share(item, strings) for item in value]
+    return value
+
+
 def models(
     root: str, documents: dict[str, bytes], listings: Listings
 ) -> tuple[dict[str, bytes], Listings]:
@@ -181,7 +241,7 @@ def models(
     prefix = f"{root}/"
     return (
         {
-            os.path.relpath(path, root): pickle.dumps(pickle.loads(data), 5)
+            os.path.relpath(path, root): _pickle(pickle.loads(data))
             for path, data in documents.items()
             if path.startswith(prefix)
         },

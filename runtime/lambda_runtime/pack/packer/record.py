@@ -35,6 +35,8 @@ class Spy:
         self.regexes: dict[tuple[str | bytes, int], tuple[Any, ...]] = {}
         self.sources: dict[str, list[tuple[Any, ...]]] = {}
         self.texts: dict[str, dict[str, str]] = {}
+        self.docstrings: dict[str, bytes] = {}
+        self.aliases: dict[str, str] = {}
         self.documents: dict[str, bytes] = {}
         self.listings: dict[tuple[tuple[str, ...], str], list[str]] = {}
         self.opened: set[str] = set()
@@ -85,6 +87,10 @@ class Spy:
             self._watch_regexes(module)
         elif name in TEXT_FUNCTIONS:
             self._watch_texts(module, TEXT_FUNCTIONS[name])
+        elif name == "scipy._lib._docscrape":
+            self._watch_docstrings(module)
+        elif name == "botocore.hooks":
+            self._watch_aliases(module)
         elif name == "botocore.loaders":
             self._watch_botocore(module)
 
@@ -151,6 +157,53 @@ class Spy:
 
         setattr(module, name, spy)
 
+    def _watch_docstrings(self, module: "Any") -> None:
+        import marshal
+
+        parser, warn = module.NumpyDocString, module.warn
+        parse = parser.__init__
+        sections = marshal.loads(marshal.dumps(parser.sections))
+        has_warned = False
+
+        def spy_warn(*arguments: "Any", stacklevel: int = 1) -> None:
+            nonlocal has_warned
+            has_warned = True
+            warn(*arguments, stacklevel=stacklevel + 1)
+
+        def spy_parse(self: "Any", docstring: "Any", config: "Any" = None) -> None:
+            nonlocal has_warned
+            has_warned = False
+            parse(self, docstring, config)
+            if type(docstring) is not str or has_warned or parser.sections != sections:
+                return
+            data, lists = dict(self._parsed_data), []
+            for name, value in data.items():
+                if type(value) is list and value and type(value[0]) is module.Parameter:
+                    data[name] = [tuple(parameter) for parameter in value]
+                    lists.append(name)
+            try:
+                parsed = marshal.dumps((data, lists, self._doc._l))
+            except ValueError:
+                parsed = b""  # it has an object of another type
+            if seen.setdefault(docstring, parsed) != parsed:
+                seen[docstring] = b""  # the result depends on more than the text
+
+        seen = self.docstrings
+        module.warn, parser.__init__ = spy_warn, spy_parse
+
+    def _watch_aliases(self, module: "Any") -> None:
+        aliaser = module.EventAliaser
+        find, aliases = aliaser._alias_event_name, list(module.EVENT_ALIASES.items())
+
+        def spy(self: "Any", event_name: "Any") -> object:
+            result = find(self, event_name)
+            if type(self) is aliaser and list(self._event_aliases.items()) == aliases:
+                seen[event_name] = result
+            return result
+
+        seen = self.aliases
+        aliaser._alias_event_name = spy
+
     def _watch_botocore(self, module: "Any") -> None:
         import pickle
 
@@ -191,6 +244,8 @@ class Spy:
             "regexes": self.regexes,
             "sources": {m: s for m, s in self.sources.items() if s and m not in self.unfit},
             "texts": self.texts,
+            "docstrings": self.docstrings,
+            "aliases": self.aliases,
             "documents": self.documents,
             "listings": self.listings,
             "libraries": list(dict.fromkeys(mapped)),

@@ -16,6 +16,7 @@ from typing import Any
 
 _SECTION_BYTES = 1 << 20
 _READ_AHEAD_BYTES = 128 * 1024
+_WITH_TABLE = 2
 _OPENBLAS = re.compile(rb"lib[\w.+-]*openblas[\w.+-]*\.so")
 
 
@@ -47,7 +48,11 @@ class Writer:
             kept["sources"] = sources
         for maker, texts in seen["texts"].items():
             if maker in self._codes:
-                kept[maker] = {text: made for text, made in texts.items() if words.cover(text)}
+                kept[maker] = aids.texts(texts, words)
+        if "scipy._lib._docscrape" in self._codes:
+            kept["docstrings"] = aids.docstrings(seen["docstrings"], words)
+        if "botocore.hooks" in self._codes:
+            kept["aliases"] = {n: made for n, made in seen["aliases"].items() if words.cover(n)}
         if "botocore.loaders" in self._codes:
             kept["models"] = aids.models(self.root, seen["documents"], seen["listings"])
         return kept
@@ -126,6 +131,10 @@ class Writer:
             places = {path: len(blobs) + number for number, path in enumerate(documents)}
             blobs += documents.values()
             aids["models"] = (places, listings)
+        for parsed in aids.pop("docstrings", ()):
+            places = aids.setdefault("docstrings", {})
+            places |= dict.fromkeys(parsed, len(blobs))
+            blobs.append(dumps(parsed))
         aid_at = len(blobs)
         blobs += [dumps(aid) for aid in aids.values()]
         init_count = len(blobs)
@@ -254,7 +263,10 @@ def _count(aid: Any) -> int:
     """How many results an aid holds."""
     if isinstance(aid, tuple):
         return len(aid[0] if isinstance(aid[0], dict) else aid[1])
-    return sum(len(value[1]) if isinstance(value, tuple) else 1 for value in aid.values())
+    return sum(
+        len(value[1]) if isinstance(value, tuple) and len(value) == _WITH_TABLE else 1
+        for value in aid.values()
+    )
 
 
 def _is_usual(name: str, origin: str, places: list[str] | None) -> bool:
