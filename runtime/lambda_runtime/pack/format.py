@@ -22,7 +22,7 @@ import sys
 from _frozen_importlib_external import MAGIC_NUMBER
 from _imp import source_hash
 
-VERSION = 2
+VERSION = 3
 HEAD = 128
 NUMBERS = 32
 _BUFFER = 1 << 20
