@@ -124,8 +124,11 @@ def _cpu(pid: int) -> float:
     """The CPU time of all threads of the process, in milliseconds."""
     total = 0
     for path in glob.glob(f"/proc/{pid}/task/*/schedstat"):
-        with open(path) as file:
-            total += int(file.read().split()[0])
+        try:
+            with open(path) as file:
+                total += int(file.read().split()[0])
+        except OSError:
+            pass  # the thread has just ended
     return total / 1e6
 
 

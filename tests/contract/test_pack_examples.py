@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -106,6 +107,26 @@ def check(artefact: Path, to: Path) -> None:
     with zipfile.ZipFile(artefact) as archive:
         archive.extractall(to)
     packs.compiles_nothing(to, "<h1>Hello, you</h1>")
+
+
+def test_the_page_word_for_word(tmp_path: Path) -> None:
+    """docs/pack.md's first commands, in a new environment and a copy of this repository."""
+    page = (ROOT / "docs" / "pack.md").read_text()
+    block = re.findall(r"```console\n(.*?)```", page, re.DOTALL)[0]
+    commands = re.findall(r"^\$ (.*(?:\n {6}.*)*)", block, re.MULTILINE)
+    assert len(commands) == 3
+    names = subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).splitlines()
+    for name in names:
+        if name.startswith(("runtime/", "examples/pack/")) or "/" not in name:
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, tmp_path / name)
+    venv.create(tmp_path / "new", with_pip=True)
+    script = "\n".join(commands).replace("3.13 --arch x86_64", f"{PYTHON} --arch {ARCH}")
+    path = os.pathsep.join([f"{tmp_path}/new/bin", os.environ["PATH"]])
+    execute(tmp_path, path, "sh", "-euc", script)
+    example = tmp_path / "examples" / "pack"
+    assert "With the pack" in (example / "imports.html").read_text()
+    check(example / "function.zip", tmp_path / "task")
 
 
 class Bucket(ThreadingHTTPServer):

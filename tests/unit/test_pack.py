@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -463,6 +464,42 @@ def test_packs_of_several_entries_are_merged_in_the_order_of_the_path(tmp_path: 
     outcome = packs.run(task, environment=path)
     assert outcome.answer == ["task", "only", [True, 2, 1], str(layer / "acme" / "__init__.py")]
     assert outcome.stdout == ""
+
+
+def test_layers_that_lambda_merges_into_one_folder(tmp_path: Path) -> None:
+    """Each layer has a pack of its own, and a newer distribution lies over an older one."""
+    merged, task = tmp_path / "opt" / "python", tmp_path / "task"
+    code = "def handler(e, c): return [acme.core.answer(), one.NAME, two.NAME]\n"
+    packs.write_files(task, {"app.py": f"import acme.core, one, two\n{code}"})
+    layers = [tmp_path / "first", tmp_path / "second"]
+    packs.install_distribution(layers[0], "acme", "1.0", packs.ACME)
+    packs.install_distribution(
+        layers[0], "one", "1.0", {"one.py": "NAME = 'one'\n"}, compiled=False
+    )
+    packs.install_distribution(
+        layers[1], "two", "1.0", {"two.py": "NAME = 'two'\n"}, compiled=False
+    )
+    packs.pack(layers[0], "--import", "acme.core", "--import", "one", "--in-place")
+    packs.write_files(layers[1], {f"more{n}.py": "" for n in range(5)})
+    more = [part for n in range(5) for part in ("--import", f"more{n}")]
+    packs.pack(layers[1], "--import", "two", *more, "--in-place")
+    for layer in layers:
+        shutil.copytree(layer, merged, dirs_exist_ok=True)
+    names = sorted(path.name.split(".", 1)[1] for path in (merged / "lambda-pack").iterdir())
+    assert names == ["acme.core.pack", "two.pack"]
+    path = {"PYTHONPATH": str(merged)}
+    for file in ("one.py", "two.py"):
+        packs.leave_to_the_pack(merged, file)
+    outcome = packs.run(task, environment=path)
+    assert outcome.answer == [[True, 2, 1], "one", "two"] and outcome.stdout == ""
+    # A third layer has another acme: its files are the ones that count.
+    newer = {"acme/core.py": "def answer(): return 'newer'\n", "acme/__init__.py": ""}
+    packs.install_distribution(merged, "acme", "1.1", newer, compiled=False)
+    (merged / "one.py").write_text("NAME = 'one'\n")
+    outcome = packs.run(task, environment=path)
+    assert outcome.answer == ["newer", "one", "two"]
+    (warning,) = warnings_of(outcome)
+    assert "acme-1.1 was installed over it" in warning
 
 
 START = """

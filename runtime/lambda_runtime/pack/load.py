@@ -30,8 +30,7 @@ def install(listings: "dict[str, Iterable[str]]") -> None:
         return
     finders = []
     for entry, names in listings.items():
-        if FOLDER in names:
-            path = f"{entry}/{FOLDER}/{format.file_name()}"
+        for path in _paths(f"{entry}/{FOLDER}") if FOLDER in names else ():
             try:
                 finders.append(_open(entry, names, path))
             except Exception as error:  # any error: the function works without the pack
@@ -42,6 +41,18 @@ def install(listings: "dict[str, Iterable[str]]") -> None:
             # After the finders that user code has put first, but before the search of folders.
             sys.meta_path[place:place] = finders
             break
+
+
+def _paths(folder: str) -> list[str]:
+    """The packs for this interpreter. Lambda merges layers into one folder, which has several."""
+    own = format.file_name()
+    try:
+        names = posix.listdir(folder)
+    except OSError:
+        return []  # it is no folder, or nobody may read it
+    start = own.removesuffix("pack")
+    found = sorted(name for name in names if name.startswith(start) and name.endswith(".pack"))
+    return [f"{folder}/{name}" for name in found or [own]]
 
 
 def release() -> None:
@@ -82,7 +93,7 @@ def _open(entry: str, names: "Iterable[str]", path: str) -> PackFinder:
     if format.checksum(index_bytes) != checksum:
         raise ValueError("it is damaged")
     index = loads(index_bytes)
-    _check_distributions(entry, names, index["distributions"])
+    _check_distributions(entry, names, index["distributions"], index["beside"])
     finder = PackFinder(entry, path, index)
     if index["lazy"] is not None:
         _turn_lazy(finder)
@@ -105,15 +116,23 @@ def _turn_lazy(finder: PackFinder) -> None:
 
 
 def _check_distributions(
-    entry: str, names: "Iterable[str]", distributions: "dict[str, list[str]]"
+    entry: str,
+    names: "Iterable[str]",
+    distributions: "dict[str, list[str]]",
+    beside: "dict[str, list[str]]",
 ) -> None:
-    """Check that the packed distributions are still installed. Raises ValueError.
+    """Check that the packed distributions are still installed, and no others over them.
 
     A distribution is trusted as a whole: an installer that changes anything in it also writes
-    another ``.dist-info`` folder.
+    another ``.dist-info`` folder. Where a layer lies over another, both folders are there.
+    ``beside`` has those that were there already when the pack was made. Raises ValueError.
     """
     for folder, packed in distributions.items():
         present = frozenset(names if not folder else posix.listdir(f"{entry}/{folder}"))
         gone = [name for name in packed if name not in present]
         if gone:
             raise ValueError(f"{gone[0].removesuffix('.dist-info')} is not installed any more")
+        titles = {name.partition("-")[0] for name in packed}
+        for name in present.difference(packed, beside[folder]):
+            if name.endswith(".dist-info") and name.partition("-")[0] in titles:
+                raise ValueError(f"{name.removesuffix('.dist-info')} was installed over it")

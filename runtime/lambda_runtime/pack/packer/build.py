@@ -43,6 +43,11 @@ class Options:
     is_image: bool
     lazy: bool
 
+    @property
+    def title(self) -> str:
+        """What a layer's pack has in its name: Lambda merges all layers into one folder."""
+        return f".{self.imports[0]}" if self.imports else ""
+
 
 class Build:
     """Packs one folder."""
@@ -228,6 +233,7 @@ class Build:
             "deployed": self.options.root,
             "output": str(self.folder / FOLDER),
             "machine": self.options.target.machine,
+            "title": self.options.title,
             "secrets": list(self.options.variables.values()),
             "modules": lazy.deferred if lazy else {},
             "lazy": lazy.by_module if lazy else None,

@@ -2,7 +2,8 @@
 
 The function's own modules get byte-code that is checked against a hash of the source: an edit in
 Lambda's console takes effect at once. Modules of distributions get byte-code that is never checked.
-Neither depends on the times of files, which installers and archives do not keep.
+Neither depends on the times of files, which installers and archives do not keep. In a layer all
+byte-code is checked: Lambda may put another layer's sources over those of this one.
 """
 
 import os

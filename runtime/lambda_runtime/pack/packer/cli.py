@@ -125,7 +125,7 @@ def _run(given: argparse.Namespace) -> None:
         folder = given.task.resolve() if given.in_place else Path(work, "task")
         if not given.in_place:
             stage.copy(given.task, folder, leave_out=given.out)
-        stage.clear(folder, options.target)
+        stage.clear(folder, options.target, options.title)
         if given.requirements:
             say(f"installing {given.requirements} for Python {options.target.version}")
             stage.install(given.requirements, folder, options.target)

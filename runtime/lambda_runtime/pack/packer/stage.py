@@ -83,9 +83,10 @@ def files(folder: Path) -> Iterator[Path]:
         yield from (Path(parent, name) for name in sorted([*names, *links]))
 
 
-def clear(folder: Path, target: Target) -> None:
+def clear(folder: Path, target: Target, title: str) -> None:
     """Remove the byte-code and the pack that an earlier run made for this target."""
-    (folder / FOLDER / f"{target.cache_tag}-{target.machine}.pack").unlink(missing_ok=True)
+    pack = f"{target.cache_tag}-{target.machine}{title}.pack"
+    (folder / FOLDER / pack).unlink(missing_ok=True)
     for compiled in [*folder.rglob(f"__pycache__/*.{target.cache_tag}.pyc")]:
         compiled.unlink()
 

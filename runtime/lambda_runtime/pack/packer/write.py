@@ -115,6 +115,7 @@ class Writer:
         self,
         output: str,
         machine: str,
+        title: str,
         aids: dict[str, Any],
         lazy: dict[str, Any] | None,
         at_end: list[str],
@@ -142,6 +143,7 @@ class Writer:
         index: dict[str, Any] = {
             "root": self.deployed,
             "distributions": self.distributions.present(),
+            "beside": self.distributions.beside(),
             "stdlib": (sys.version, self.seen["stdlib"]),
             "modules": {n: self.modules[n] for n in (*init, *self.modules) if n in self.modules},
             "sections": [(0, len(blob), format.checksum(blob)) for blob in blobs],
@@ -162,7 +164,7 @@ class Writer:
         file_size = format.HEAD + len(data) + sum(map(len, blobs))
         magic = int.from_bytes(_magic(), "little")
         key = format.key_of(sys.implementation.cache_tag, magic, sys.flags.optimize, machine)
-        name = f"{sys.implementation.cache_tag}-{machine}.pack"
+        name = f"{sys.implementation.cache_tag}-{machine}{title}.pack"
         os.makedirs(output, exist_ok=True)
         with open(f"{output}/{name}.part", "wb") as file:
             file.write(b"".join((format.write_head(key, file_size, init_size, data), data, *blobs)))
@@ -215,10 +217,12 @@ class Distributions:
     def __init__(self, root: str, entries: list[str]) -> None:
         self._files: dict[str, tuple[str, str, str]] = {}
         self._trusted: dict[str, set[str]] = {}
+        self._folders: dict[str, list[str]] = {}
         for entry in dict.fromkeys(entries):
             folder = os.path.join(root, entry) if entry else root
             for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
                 if name.endswith(".dist-info"):
+                    self._folders.setdefault(entry, []).append(name)
                     self._read(folder, entry, name)
 
     def _read(self, folder: str, entry: str, name: str) -> None:
@@ -251,6 +255,18 @@ class Distributions:
     def present(self) -> dict[str, list[str]]:
         """By entry, the ``.dist-info`` folders that must exist for the pack to be valid."""
         return {entry: sorted(names) for entry, names in sorted(self._trusted.items())}
+
+    def beside(self) -> dict[str, list[str]]:
+        """By entry, other ``.dist-info`` folders of these distributions, such as leftovers."""
+        return {
+            entry: [
+                name
+                for name in self._folders[entry]
+                if name not in trusted
+                and name.partition("-")[0] in {other.partition("-")[0] for other in trusted}
+            ]
+            for entry, trusted in sorted(self._trusted.items())
+        }
 
 
 def _needs_openblas(path: str) -> bool:
@@ -301,15 +317,20 @@ def main(home: str) -> None:
     writer.lazy = {name: names for name, (names, _) in (plan["lazy"] or {}).items()}
     writer.collect()
     aids = writer.aids(plan["secrets"])
-    result = writer.write(plan["output"], plan["machine"], aids, plan["lazy"], plan["at_end"])
+    place = (plan["output"], plan["machine"], plan["title"])
+    result = writer.write(*place, aids, plan["lazy"], plan["at_end"])
     from lambda_runtime.pack.packer import bytecode
+
+    def may_trust(file: str, data: bytes) -> bool:
+        # Another layer may lie over this one, and bring other sources.
+        return bool(plan["handler"]) and writer.distributions.is_genuine(file, data)
 
     packed = {file for file, kind, *_ in writer.modules.values() if not kind & 4}
     # A pack that is larger than what may be added is left out: then all of it is for byte-code.
     fits = result["bytes"] <= plan["allowance"]
     allowance = plan["allowance"] - (result["bytes"] if fits else 0)
     result["bytecode"] = bytecode.write(
-        plan["root"], plan["deployed"], writer.distributions.is_genuine, packed, allowance
+        plan["root"], plan["deployed"], may_trust, packed, allowance
     )
     sys.stdout.buffer.write(dumps(result, 4))
 
