@@ -30,6 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
         subjects = stage_all(python, native, {scenario.task for scenario in scenarios})
         if options.peers:
             subjects += languages.stage(BUILD / "peers")
+            subjects += languages.stage_web_adapter(BUILD / "peers" / "web_adapter", subjects)
         bench = Bench(native.stub, BUILD / "events", native.many)
         runs = {each.name: measure(bench, each, subjects, _progress) for each in scenarios}
     except BenchmarkError as error:

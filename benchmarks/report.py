@@ -8,10 +8,19 @@ from typing import Any
 from benchmarks.figures import Comparison, compare
 from benchmarks.measure import Runs
 from benchmarks.scenarios import LANGUAGES, ROWS, Row
-from benchmarks.subjects import BARE, C_CLIENT, HTTP_CLIENT, HTTPX, OURS, PEER
+from benchmarks.subjects import (
+    ADAPTER,
+    BARE,
+    C_CLIENT,
+    HTTP_CLIENT,
+    HTTPX,
+    OURS,
+    PEER,
+    WEB_ADAPTER,
+)
 
 COLUMNS = (OURS, PEER, HTTP_CLIENT, HTTPX, C_CLIENT, BARE)
-PEER_COLUMNS = LANGUAGES
+PEER_COLUMNS = (*LANGUAGES, ADAPTER, WEB_ADAPTER)
 BEGIN = "<!-- benchmark: begin -->"
 END = "<!-- benchmark: end -->"
 PEERS_BEGIN = "<!-- peers: begin -->"

@@ -4,7 +4,7 @@ For a new measurement add a ``Row`` that names the figure, and a ``Scenario`` if
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmarks import answers, events
 from benchmarks.answers import Verify
@@ -32,6 +32,7 @@ from benchmarks.subjects import (
     UNWATCHED,
     WAYS,
     WEB,
+    WEB_ADAPTER,
     WHOLE,
 )
 
@@ -44,6 +45,9 @@ LANGUAGES = (OURS, FLOOR, PEER, RUST, RUST_ONE, GO, NODE, C_CLIENT)
 
 FRONTS = (OURS, PEER, ADAPTER)
 """The subjects that can serve a web application."""
+
+ALL_FRONTS = (*FRONTS, WEB_ADAPTER)
+"""The same with ``--peers``."""
 
 
 @dataclass(frozen=True)
@@ -224,6 +228,11 @@ ROWS = (
 
 
 PEER_SCENARIOS = (
+    *(
+        replace(each, subjects=ALL_FRONTS)
+        for each in SCENARIOS
+        if each.name in ("web start", "web")
+    ),
     Scenario("warm", events.message, 5000, 21, settle=2500, subjects=LANGUAGES),
     Scenario("first 1500", events.message, 1500, 21, settle=1, subjects=LANGUAGES),
     Scenario("pause", events.message, 150, 21, settle=50, subjects=LANGUAGES, pause_ms=2),
@@ -282,4 +291,6 @@ PEER_ROWS = (
     Row("16 at once by preload: CPU per invocation", "16 by preload", "cpu_ns", "µs", FLOOR, 1.3),
     Row("16 at once by threads: CPU per invocation", "16 by threads", "cpu_ns", "µs", FLOOR),
     Row("16 at once by async: CPU per invocation", "16 by async", "cpu_ns", "µs", FLOOR, 1.3),
+    Row("FastAPI, CPU per request", "web", "cpu_ns", "µs", WEB_ADAPTER),
+    Row("FastAPI, exec to first response", "web start", "first_response_ns", "ms", WEB_ADAPTER),
 )

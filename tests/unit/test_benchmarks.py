@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import answers, artefacts, chart, events, report, toolchain
+from benchmarks import answers, artefacts, chart, events, languages, report, toolchain
 from benchmarks.figures import compare, interval, percentile, read_figures
 from benchmarks.measure import Runs
 from benchmarks.scenarios import PEER_ROWS, PEER_SCENARIOS, ROWS, SCENARIOS, Row, Scenario
-from benchmarks.subjects import BARE, OURS, PEER
+from benchmarks.subjects import ADAPTER, BARE, OURS, PEER, WEB, WEB_ADAPTER, Subject
 from benchmarks.toolchain import BenchmarkError
 
 
@@ -209,6 +209,47 @@ def test_the_peers_are_pinned_in_a_form_that_pip_takes_for_constraints(
     pins.write_text("# tests\n-r other.txt\nhttpx==0.28.1\nuvicorn[standard,extra]==0.54.0\n")
     monkeypatch.setattr(toolchain, "PINS", (pins,))
     assert toolchain.read_pins() == ["httpx==0.28.1", "uvicorn==0.54.0"]
+
+
+_SERVER = Subject(
+    ADAPTER, ("adapter", "python", "-m", "uvicorn", "--port"), Path("/task"), task=WEB
+)
+
+
+def with_cargo(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str) -> None:
+    """Have a program ``cargo`` that runs this script, and no other program beside the shell's."""
+    cargo = folder / "cargo"
+    cargo.write_text(f"#!/bin/sh\n{script}\n")
+    cargo.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/bin:/usr/bin")
+
+
+def test_the_web_adapter_stands_beside_the_server_that_it_forwards_to(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with_cargo(monkeypatch, tmp_path, 'mkdir -p "$8/bin" && touch "$8/bin/adapter"')
+    (found,) = languages.stage_web_adapter(tmp_path / "made", [_SERVER])
+    port = found.env["AWS_LWA_PORT"]
+    assert (found.name, found.task, found.cwd) == (WEB_ADAPTER, WEB, _SERVER.cwd)
+    assert found.command[1:] == (
+        *(str(tmp_path / "made" / "bin" / "adapter"), "python", "-m", "uvicorn", "--port"),
+        port,
+    )
+    assert Path(found.command[0]).stat().st_mode & 0o111
+    assert list(languages.stage_web_adapter(tmp_path, [])) == []
+
+
+def test_a_web_adapter_that_cannot_be_built_is_left_out_and_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_cargo(monkeypatch, tmp_path, "echo no route to the crates; exit 101")
+    assert list(languages.stage_web_adapter(tmp_path, [_SERVER])) == []
+    said = capsys.readouterr().err
+    assert "the Web Adapter is left out" in said
+    assert "no route to the crates" in said
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    assert list(languages.stage_web_adapter(tmp_path, [_SERVER])) == []
+    assert "no cargo on PATH" in capsys.readouterr().err
 
 
 def test_the_table_of_what_is_shipped() -> None:
