@@ -60,7 +60,7 @@ class Assembly:
         root = self._work / "runtime"
         home = root / RUNTIME
         wheel = self._tools.lock.wheel(self.python, self.arch.machine)
-        self._tools.add_runtime(home, [wheel] if wheel else [], packer=packer)
+        self._tools.add_runtime(home, [wheel] if wheel else [], self.arch, packer=packer)
         write_bootstrap(home / "bootstrap", f"#!/usr/bin/python{self.python} -S")
         self._tools.compile_runtime(home, self._tools.native(self.python), f"/{RUNTIME}")
         documents = root / DOCUMENTS

@@ -25,7 +25,15 @@ BASE, SLIM, DEBUG, BUILD = "", "-slim", "-debug", "-build"
 _TASK = "/var/task"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # The sources of an image, besides the files that the lock names.
-_INPUTS = ("layer", "container", "runtime/lambda_runtime", "bootstrap", "LICENSE", "pyproject.toml")
+_INPUTS = (
+    "layer",
+    "container",
+    "core",
+    "runtime/lambda_runtime",
+    "bootstrap",
+    "LICENSE",
+    "pyproject.toml",
+)
 
 
 @dataclass(frozen=True)

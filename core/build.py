@@ -47,6 +47,7 @@ def library(machine: str) -> Path:
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             fresh = Path(folder, path.name)
             build(machine, fresh)
+            fresh.chmod(0o644)
             fresh.replace(path)
     return path
 

@@ -71,7 +71,7 @@ class Build:
         shutil.copytree(self.tools.interpreter(python, arch), tree / CPYTHON)
         wheel = self.lock.wheel(python, arch.machine)
         wheels = [wheel] if wheel else []
-        self.tools.add_runtime(tree / HOME, wheels)
+        self.tools.add_runtime(tree / HOME, wheels, arch)
         write_bootstrap(tree / "bootstrap", f"#!{MOUNT}/{CPYTHON}/bin/python{python} -S")
         self.tools.compile(tree / CPYTHON, f"{MOUNT}/{CPYTHON}", python, WITHOUT_BYTE_CODE)
         self.tools.compile_runtime(tree / HOME, self.tools.native(python), f"{MOUNT}/{HOME}")
@@ -93,7 +93,7 @@ class Build:
         pairs = product(MANAGED_WITH_ORJSON, ARCHES)
         found = (self.lock.wheel(python, arch.machine) for python, arch in pairs)
         wheels = [wheel for wheel in found if wheel]
-        self.tools.add_runtime(tree / HOME, wheels)
+        self.tools.add_runtime(tree / HOME, wheels, *ARCHES)
         write_bootstrap(tree / WRAPPER, _MANAGED_SHEBANG)
         compilers = pythons.find(self.tools)
         for minor in sorted(compilers):

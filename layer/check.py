@@ -12,6 +12,7 @@ from layer.elf import DT_NEEDED, Elf
 from layer.errors import LayerError, UnusableInput
 from layer.target import GLIBC, MAX_UNZIPPED, MAX_ZIPPED, Arch
 
+_MACHINE = re.compile(r"\.(?P<machine>x86_64|aarch64)\.so$")
 _TAG = re.compile(r"\.(?P<kind>cpython-(?P<python>3\d+)\w*(?P<platform>-[\w-]+)?|abi3)\.so$")
 
 
@@ -87,6 +88,8 @@ def _check_libc(elf: Elf, arch: Arch) -> None:
 
 def _names_other_machine(name: str, arch: Arch) -> bool:
     # A zip may hold one module for several machines, each file under its own name.
+    if match := _MACHINE.search(name):
+        return match["machine"] != arch.machine
     match = _TAG.search(name)
     return bool(match and match["platform"] and match["platform"][1:] != arch.multiarch)
 

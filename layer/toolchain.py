@@ -13,6 +13,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from core import build as core
 from layer import deb, interpreter, pip
 from layer.errors import LayerError
 from layer.lock import Lock, Wheel
@@ -93,14 +94,24 @@ class Toolchain:
         program = [self.native(python), "-I", "-S", str(_COMPILE)]
         run([*program, str(tree), mounted, *([left_out] if left_out else [])])
 
-    def add_runtime(self, home: Path, wheels: Sequence[Wheel], *, packer: bool = False) -> None:
+    def add_runtime(
+        self, home: Path, wheels: Sequence[Wheel], *arches: Arch, packer: bool = False
+    ) -> None:
         """Copy the runtime's package and the content of wheels to the folder `home`.
 
-        Add the packer only where users build functions: nothing on Lambda uses it.
+        The package has the core in C for these architectures. Add the packer only where users build
+        functions: nothing on Lambda uses it.
+
+        Raises:
+            LayerError: the core cannot be compiled.
         """
         left_out = ("__pycache__", "cold.*", "core.*.so", *(() if packer else ("packer",)))
         ignore = shutil.ignore_patterns(*left_out)
         shutil.copytree(ROOT / "runtime/lambda_runtime", home / "lambda_runtime", ignore=ignore)
+        try:
+            core.add_to(home / "lambda_runtime", tuple(arch.machine for arch in arches))
+        except core.CoreError as error:
+            raise LayerError(str(error)) from None
         shutil.copy(ROOT / "LICENSE", home / "LICENSE")
         for wheel in wheels:
             pip.unpack(pip.fetch(wheel), home)

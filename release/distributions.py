@@ -1,5 +1,8 @@
 """The sdists and wheels of the runtime and of the emulator.
 
+The runtime has three wheels: one for any machine, and one with the core in C for each architecture
+of Lambda, which pip takes where it can.
+
 They are built from a copy of the sources in which the project's address is filled in: a clone knows
 where it came from, the sources do not. So links of the README lead somewhere on a package index.
 """
@@ -11,10 +14,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from core import build as core
 from layer import sbom
 from layer.download import sha256_of
 from layer.lock import Lock
 from layer.toolchain import ROOT, version
+from release import wheels
 from release.errors import ReleaseError
 
 #: Where in the sources each distribution is, and what its wheel holds of ours.
@@ -38,6 +43,8 @@ def build(output: Path, work: Path, repository: str) -> list[Path]:
         if repository:
             _fill_in_address(staged, staged / folder, repository)
         made += _build(staged / folder, output)
+    (plain,) = output.glob("lambda_runtime-*-none-any.whl")
+    made += [wheels.with_core(plain, machine) for machine in core.MACHINES]
     return [*made, *(_bill(path) for path in made if path.suffix == ".whl")]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import shutil
 from pathlib import Path
 
@@ -42,6 +43,9 @@ def test_three_line_image_on_a_read_only_root_as_lambda_s_user(
     with started(engine, three_lines, options=LOCKED) as container:
         seen = container.invoke({"ask": "whereabouts"})
         again = container.invoke({"ask": "whereabouts"})
+        assert container.invoke({"ask": "core"}) == [
+            f"/var/runtime/lambda_runtime/core.{platform.machine()}.so"
+        ]
     assert seen == again
     assert (seen["uid"], seen["gid"]) == (993, 990)
     assert seen["cwd"] == seen["path"][0] == "/var/task"

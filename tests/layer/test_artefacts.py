@@ -126,6 +126,8 @@ def test_what_the_layer_holds(own: str, python: str, layers: Path) -> None:
     assert {f"libpython{python}-minimal", "libssl3t64", "libsqlite3-0", "libexpat1"} <= licences
     bundle = f"runtime/lambda_runtime/cold.cpython-{digits(python)}"
     assert {"runtime/LICENSE", bundle} <= names
+    cores = {path.rsplit("/", 1)[1] for path in names if "lambda_runtime/core." in path}
+    assert cores == {f"core.{'aarch64' if 'arm64' in own else 'x86_64'}.so"}
     if Lock.read().wheel(python, machine()):
         assert [path for path in names if re.search(r"orjson.*/licenses/", path)]
         assert [path for path in names if re.search(r"orjson.*/sboms/", path)]
@@ -175,6 +177,10 @@ def test_the_managed_layer_serves_each_version_and_machine(layers: Path) -> None
             elf = modules.pop(f"orjson.cpython-{digits(minor)}-{kernel}-linux-gnu.so")
             assert elf["e_machine"] == code
             assert versions(elf) <= {(2, number) for number in range(27)}  # Amazon Linux 2 has 2.26
+    for kernel, code in machines.items():
+        elf = modules.pop(f"core.{kernel}.so")
+        assert elf["e_machine"] == code
+        assert versions(elf) <= {(2, number) for number in range(27)}
     assert not modules
 
 

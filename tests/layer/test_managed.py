@@ -124,6 +124,16 @@ def test_orjson(minor: str, opt: Path) -> None:
 
 
 @pytest.mark.parametrize("minor", FOUND)
+def test_the_core_is_used_from_the_second_invocation_on(
+    minor: str, opt: Path, task: Path, tmp_path: Path
+) -> None:
+    with runtime(minor, opt, tmp_path).function("app.core", task, {}) as rie:
+        seen = [json.loads(rie.invoke(b"{}").body) for _ in range(3)]
+    library = f"/opt/runtime/lambda_runtime/core.{machine()}.so"
+    assert seen == [[], [library], [library]]
+
+
+@pytest.mark.parametrize("minor", FOUND)
 def test_large_events(minor: str, opt: Path, task: Path, tmp_path: Path) -> None:
     """With orjson and without."""
     items = [{"id": number, "name": "x" * 40} for number in range(50_000)]

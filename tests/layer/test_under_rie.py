@@ -65,6 +65,13 @@ def test_large_events_meet_orjson(root: Root, task: Path, python: str) -> None:
     assert json.loads(replies[1].body) == expected
 
 
+def test_the_core_is_used_from_the_second_invocation_on(root: Root, task: Path) -> None:
+    with runtime(root).function("app.core", task, {}) as rie:
+        seen = [json.loads(rie.invoke(b"{}").body) for _ in range(3)]
+    library = f"/opt/runtime/lambda_runtime/core.{machine()}.so"
+    assert seen == [[], [library], [library]]
+
+
 def test_children(root: Root, task: Path) -> None:
     assert invoke(root, task, "app.spawn") == ["42\n", "/bin/sh\n"]
 

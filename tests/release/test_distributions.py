@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import email.parser
+import hashlib
 import json
 import re
 import subprocess
@@ -16,6 +18,7 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
+from core import build as core
 from layer.toolchain import version
 from support.releases import REPOSITORY, run
 
@@ -25,6 +28,10 @@ WHEELS = {
     name: f"{name}-{version()}-py3-none-any.whl" for name in ("lambda_runtime", "lambda_emulator")
 }
 SDISTS = {name: f"{name}-{version()}.tar.gz" for name in WHEELS}
+WITH_CORE = {
+    machine: f"lambda_runtime-{version()}-cp311-abi3-manylinux2014_{machine}.whl"
+    for machine in core.MACHINES
+}
 
 
 def metadata(wheel: Path) -> Message:
@@ -45,14 +52,16 @@ def environment(folder: Path, *packages: Path) -> Path:
         "install",
         "--quiet",
     ]
-    command = [*pip, "--no-deps", *map(str, packages)]
-    subprocess.run(command, check=True, timeout=120)
+    if packages:
+        command = [*pip, "--no-deps", *map(str, packages)]
+        subprocess.run(command, check=True, timeout=120)
     return folder / "bin"
 
 
 def test_all_of_it_and_its_checksums(distributions: Path) -> None:
-    bills = [f"{wheel}.cdx.json" for wheel in WHEELS.values()]
-    expected = {*WHEELS.values(), *SDISTS.values(), *bills, "SHA256SUMS"}
+    wheels = (*WHEELS.values(), *WITH_CORE.values())
+    bills = [f"{wheel}.cdx.json" for wheel in wheels]
+    expected = {*wheels, *SDISTS.values(), *bills, "SHA256SUMS"}
     assert {path.name for path in distributions.iterdir()} == expected
     check = ["sha256sum", "--check", "--strict", "SHA256SUMS"]
     done = subprocess.run(check, cwd=distributions, capture_output=True, text=True, timeout=60)
@@ -104,6 +113,52 @@ def test_the_commands(distributions: Path, names: dict[str, str], tmp_path: Path
         [programs / "python", "-c", code], capture_output=True, text=True, timeout=60
     )
     assert emulator.stdout == f"{version()}\n"
+
+
+@pytest.mark.parametrize("machine", WITH_CORE)
+def test_the_wheels_with_the_core(distributions: Path, machine: str) -> None:
+    plain = zipfile.ZipFile(distributions / WHEELS["lambda_runtime"])
+    wheel = zipfile.ZipFile(distributions / WITH_CORE[machine])
+    name = f"lambda_runtime/core.{machine}.so"
+    assert set(wheel.namelist()) - set(plain.namelist()) == {name}
+    assert not [each for each in plain.namelist() if each.endswith(".so")]
+    assert wheel.read(name) == core.library(machine).read_bytes()
+    (record,) = [each for each in wheel.namelist() if each.endswith(".dist-info/RECORD")]
+    rows = [row.rsplit(",", 2) for row in wheel.read(record).decode().splitlines()]
+    assert {row[0] for row in rows} == set(wheel.namelist())
+    for path, digest, size in rows:
+        if path != record:
+            data = wheel.read(path)
+            packed = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+            assert (digest, size) == (f"sha256={packed}", str(len(data))), path
+    about = wheel.read(record.replace("RECORD", "WHEEL")).decode()
+    assert f"Tag: cp311-abi3-manylinux2014_{machine}\n" in about
+    assert "Root-Is-Purelib: false\n" in about
+
+
+def test_pip_takes_the_wheel_with_the_core(distributions: Path, tmp_path: Path) -> None:
+    programs = environment(tmp_path / "env")
+    pip = [sys.executable, "-m", "pip", "--python", str(programs / "python"), "install", "--quiet"]
+    find = ("--no-index", "--no-deps", "--find-links", str(distributions), "lambda-runtime")
+    subprocess.run([*pip, *find], check=True, timeout=120)
+    code = "from lambda_runtime.runtime_api import core; print(core.load().__name__)"
+    done = subprocess.run(
+        [programs / "python", "-c", code], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "lambda_runtime.core\n", done.stderr
+
+
+def test_a_wheel_that_is_built_otherwise_is_told(tmp_path: Path) -> None:
+    from release import wheels
+    from release.errors import ReleaseError
+
+    for names, text in ((("a", "b"), "no RECORD"), (("x.dist-info/WHEEL",), "is not for")):
+        path = tmp_path / "lambda_runtime-1-py3-none-any.whl"
+        with zipfile.ZipFile(path, "w") as archive:
+            for name in (*names, *(("x.dist-info/RECORD",) if text == "is not for" else ())):
+                archive.writestr(name, "text")
+        with pytest.raises(ReleaseError, match=text):
+            wheels.with_core(path, "x86_64")
 
 
 def test_a_folder_in_use_is_left_alone(checkout: Path, distributions: Path) -> None:
