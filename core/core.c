@@ -153,7 +153,7 @@ static int parse_head(Head *head, const char *at, const char *end, const char *s
 static const char *parse_chunk_size(const char *at, const char *end, size_t *size, Found *found) {
     const char *first = at;
     *size = 0;
-    for (; at < end && at - first <= LONGEST_NUMBER; at++) {
+    for (; at < end && at - first < LONGEST_NUMBER; at++) {
         char digit = lower(*at);
         if (digit >= '0' && digit <= '9') *size = *size * 16 + (size_t)(digit - '0');
         else if (digit >= 'a' && digit <= 'f') *size = *size * 16 + (size_t)(digit - 'a' + 10);
@@ -220,9 +220,11 @@ static int send_request(Core *core, const char *request, Py_ssize_t length) {
         PyThreadState *state = PyEval_SaveThread();
         ssize_t sent = send(core->descriptor, request, (size_t)length, MSG_NOSIGNAL);
         int error = errno;
-        if (sent > 0) core->sent = sent;
         PyEval_RestoreThread(state);
-        if (sent > 0) return 1;
+        if (sent > 0) {
+            core->sent = sent;
+            return 1;
+        }
         if (error == EPIPE || error == ECONNRESET) return 0;
         errno = error;
         if (error != EINTR) return PyErr_SetFromErrno(PyExc_OSError), -1;
@@ -248,12 +250,12 @@ static int receive(Core *core) {
         ssize_t received =
             recv(core->descriptor, core->buffer + core->end, CAPACITY - core->end, 0);
         int error = errno;
+        PyEval_RestoreThread(state);
         if (received >= 0) {
             core->end += (size_t)received;
             core->waiting = 0;
+            return received > 0;
         }
-        PyEval_RestoreThread(state);
-        if (received >= 0) return received > 0;
         errno = error;
         if (error != EINTR) return PyErr_SetFromErrno(PyExc_OSError), -1;
         if (PyErr_CheckSignals() < 0) return -1;

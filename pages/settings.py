@@ -137,7 +137,7 @@ SWITCHES = (
     Switch(
         "a transport in C",
         "`LAMBDA_RUNTIME_CORE=python`",
-        "a warm invocation takes two fifths more CPU time, about 5 µs",
+        "a warm invocation takes two fifths more CPU time, some 5 µs",
         "core.md",
     ),
     Switch(

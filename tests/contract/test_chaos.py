@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import toolchain
+from support import transports
 from support.chaos import Account, run_batch, run_managed_batch
 from support.managed import WAYS
 from support.memory import growth, hold
@@ -20,11 +21,13 @@ from support.memory import growth, hold
 SEED = random.SystemRandom().randrange(1_000_000)
 
 
+@transports.both
 @pytest.mark.parametrize(("invocations", "rate"), [(300, 0.02), (80, 0.2)])
 def test_every_invocation_is_answered_once_or_its_process_replaced(
-    invocations: int, rate: float
+    invocations: int, rate: float, transport: str
 ) -> None:
-    account = asyncio.run(run_batch(SEED, invocations, rate))
+    switch = {"LAMBDA_RUNTIME_CORE": "python"} if transport == "python" else {}
+    account = asyncio.run(run_batch(SEED, invocations, rate, **switch))
     print(f"seed {SEED}: {account}")
     assert not account.wrong
     assert account.faults > 0

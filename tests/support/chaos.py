@@ -95,6 +95,7 @@ class _Batch:
 
     def __init__(self, seed: int, invocations: int, rate: float, kinds: dict[str, int]) -> None:
         self.account = Account(seed, invocations)
+        self.environment: dict[str, str] = {}
         self.kinds = kinds
         self.faults = RandomFaults(seed, rate)
         self._dice = random.Random(f"invocations {seed}")
@@ -106,6 +107,7 @@ class _Batch:
             handler="chaos.handler",
             task_root=KINDS_FOLDER,
             timeout=PATIENCE,
+            environment=self.environment,
             faults=self.faults,
         )
 
@@ -280,9 +282,11 @@ def _is_answer(kind: str, token: str, size: int, payload: bytes) -> bool:
     return payload == told + b"x" * size + told
 
 
-async def run_batch(seed: int, invocations: int, rate: float) -> Account:
+async def run_batch(seed: int, invocations: int, rate: float, **environment: str) -> Account:
     """Run a batch of invocations. ``rate`` is the share of exchanges with a fault (0 to 1)."""
-    return await _Batch(seed, invocations, rate, _KINDS).run()
+    batch = _Batch(seed, invocations, rate, _KINDS)
+    batch.environment |= environment
+    return await batch.run()
 
 
 async def run_managed_batch(seed: int, invocations: int, rate: float, way: str) -> Account:

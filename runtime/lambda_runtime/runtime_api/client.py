@@ -6,7 +6,6 @@ Source: "Using the Lambda runtime API" in the AWS Lambda Developer Guide.
 import sys
 
 from lambda_runtime import __version__, payload
-from lambda_runtime.ground import settings
 from lambda_runtime.runtime_api.connection import TRANSPORT_ERRORS as TRANSPORT_ERRORS
 from lambda_runtime.runtime_api.connection import Connection, Reply
 from lambda_runtime.runtime_api.http1 import field_value, quote
@@ -155,8 +154,6 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
         Loading it would delay that answer; now the next event is being waited for.
         """
         self._core_chosen = True
-        if settings.get("LAMBDA_RUNTIME_CORE") == "python":
-            return
         try:
             from lambda_runtime.runtime_api import core
 

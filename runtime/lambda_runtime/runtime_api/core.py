@@ -95,6 +95,7 @@ class CoreConnection(Connection):
         elif self.core.settle():
             self._polled, self.following = None, False
         else:
+            self._polled = None
             self.close()  # the peer has spoken out of turn
 
     def has_interrupted_wait(self) -> bool:
