@@ -450,8 +450,8 @@ static PyObject *core_attach(PyObject *self, PyObject *descriptor) {
     long number = PyLong_AsLong(descriptor);
     if (number == -1 && PyErr_Occurred()) return NULL;
     core->descriptor = (int)number;
-    core->start = core->end = core->answer_end = core->event_end = 0;
     core->waiting = 0;
+    if (number >= 0) core->start = core->end = core->answer_end = core->event_end = 0;
     return none();
 }
 
@@ -496,7 +496,7 @@ static PyMethodDef methods[] = {
     {"poll", core_poll, METH_NOARGS, "The headers and the body of the reply under way."},
     {"settle", core_settle, METH_NOARGS, "The reply that poll gave has been taken."},
     {"unread", core_unread, METH_NOARGS, "What has been received and not been read."},
-    {"attach", core_attach, METH_O, "attach(descriptor): a new connection, -1 for none."},
+    {"attach", core_attach, METH_O, "attach(descriptor), -1 for none: then the bytes stay."},
     {"drop", core_drop, METH_NOARGS, "Forget what has been received."},
     {NULL, NULL, 0, NULL},
 };

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -373,6 +373,36 @@ def test_a_signal_does_not_stop_an_answer(alarm: Callable[[], None]) -> None:
         assert type(connection.interruption) is Alarm
         connection.close()
     assert seen == [POST]
+
+
+@transports.both
+def test_an_interrupted_close_leaves_no_descriptor_to_send_on(
+    transport: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel gives the number of a closed socket to the next one: to one of user code's."""
+    with peer(lambda accepted: None, answering(ACCEPTED)) as address, ExitStack() as stack:
+        connection = transports.by(transport, Connection(address))
+        opened = connection._open()
+        opened.recv(1, socket.MSG_PEEK)  # until the peer has closed
+        number = opened.fileno()
+        close = Connection.close
+        users: list[socket.socket] = []
+
+        def strike(struck: Connection) -> None:
+            close(struck)
+            if not users:
+                users.extend(map(stack.enter_context, socket.socketpair()))
+                users[0].setblocking(False)  # so that a wait on it ends at once
+                raise Alarm
+
+        monkeypatch.setattr(Connection, "close", strike)
+        assert connection.exchange(POST).status == 202
+        assert type(connection.interruption) is Alarm
+        connection.close()
+        assert users[0].fileno() == number
+        users[1].setblocking(False)
+        with pytest.raises(BlockingIOError):
+            users[1].recv(1)
 
 
 def test_a_forked_child_does_not_speak() -> None:

@@ -108,8 +108,11 @@ class CoreConnection(Connection):
 
     def close(self) -> None:
         """Close the connection; the next request opens another."""
-        super().close()
+        # The descriptor first: the kernel gives the number of a closed socket to the next one. The
+        # bytes last: what is interrupted before the socket is closed has lost nothing.
         self.core.attach(-1)
+        super().close()
+        self.core.drop()
 
     def _open(self) -> "_socket.socket":
         connection = super()._open()
