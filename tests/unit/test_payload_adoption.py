@@ -5,6 +5,8 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import pytest
+
 HAS_ORJSON = find_spec("orjson") is not None
 RUNTIME = Path(__file__).parents[2] / "runtime"
 
@@ -54,3 +56,24 @@ def test_without_it_the_interpreters_engine_goes_on() -> None:
         "big = b'[' + b'1,' * 1_000_000 + b'1]'\n"
         "print(len(payload.decode(big)), len(payload.encode([1] * 3)), payload._orjson)"
     ) == ("1000001 7 None")
+
+
+@pytest.mark.parametrize("imported", [False, True])
+@pytest.mark.parametrize(
+    "name", ["json", "enum", "uuid", "dataclasses", "datetime", "token", "inspect", "orjson"]
+)
+def test_a_functions_files_named_like_what_it_imports(
+    tmp_path: Path, name: str, imported: bool
+) -> None:
+    """With them it would end the process, by a segmentation fault."""
+    (tmp_path / f"{name}.py").write_text("own = True\n")
+    first = f"import {name}\n" if imported else ""
+    assert run(
+        "import sys; from lambda_runtime import payload\n"
+        f"sys.path.insert(0, {str(tmp_path)!r}); {first}\n"
+        "big = b'[' + b'1,' * 1_500_000 + b'1]'\n"
+        "print(len(payload.decode(big)), len(payload.decode(big)))\n"
+        "print(payload.encode({'a': [1]}).decode())\n"
+        f"sys.modules.pop({name!r}, None) if not {imported} else None\n"
+        f"import {name}; print({name}.own)"
+    ).split() == ["1500001", "1500001", '{"a":[1]}', "True"]

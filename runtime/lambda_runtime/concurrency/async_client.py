@@ -201,7 +201,7 @@ async def handle(client: AsyncClient, handler: "Handler", invocation: Invocation
         if type(response) not in handlers.PLAIN:
             if handlers.is_awaitable(response):
                 response = await response  # type: ignore[misc]
-            if handlers.is_stream(response):
+            if type(response) not in handlers.PLAIN and handlers.is_stream(response):
                 from lambda_runtime import streaming
 
                 if not streaming.is_buffered():

@@ -247,10 +247,7 @@ class Poll:
             self._retry_poll(self.client.connection_lost("next", failure))
 
     def _wait_for(self, reply: "asyncio.Future[Reply]") -> None:
-        if reply.done():
-            self._receive(reply)
-        else:
-            reply.add_done_callback(self._receive, context=self._server.context)
+        reply.add_done_callback(self._receive, context=self._server.context)
 
     @_callback
     def _receive(self, reply: "asyncio.Future[Reply]") -> None:

@@ -79,7 +79,7 @@ class Slot:
         """
         ids = request_id, invocation_id
         if self._arriving == ids:
-            return
+            return  # its head is seen again
         self._arriving = ids
         memory = self._memory
         text = f"{request_id}\n{invocation_id}".encode("utf-8", "backslashreplace")
@@ -107,7 +107,9 @@ class Slot:
 
     def record(self, invocation: "Invocation") -> None:
         """The whole event has arrived: it is being handled now."""
-        self.arrive(invocation.request_id, invocation.invocation_id or "", invocation.deadline_ms)
+        ids = invocation.request_id, invocation.invocation_id or ""
+        if self._arriving != ids:
+            self.arrive(*ids, invocation.deadline_ms)
         self._arriving = None
         memory = self._memory
         memory[self._arriving_at] = 0

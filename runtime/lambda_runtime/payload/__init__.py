@@ -16,6 +16,8 @@ import gc
 import marshal
 import sys
 
+from lambda_runtime.ground import trusted
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,6 +54,9 @@ _for_orjson: "Callable[[object], object] | None" = None
 _options: tuple[int, ...] = ()
 _handled = 0
 _modules = sys.modules
+
+_NEEDED = ("dataclasses", "datetime", "enum", "json", "uuid")
+"""What orjson imports."""
 
 
 class _ScanSettings:
@@ -266,19 +271,30 @@ def load_orjson() -> None:
 def _adopt_orjson() -> None:
     global _orjson, _for_orjson, _options, _handled
     try:
+        if "orjson" not in _modules and not _finds_its_own():
+            raise ImportError
         import orjson
-    except Exception:
-        # orjson is not installed, or built for another interpreter, or user code has replaced the
-        # import function: never try again.
-        _handled = -sys.maxsize
-    else:
+
         from lambda_runtime.payload.exact import for_orjson
 
-        _orjson, _for_orjson = orjson, for_orjson
         # orjson 3.13.0 writes some times wrongly (10 000 microseconds as .10000), so ``for_orjson``
         # writes them. Try without OPT_NON_STR_KEYS first: it takes three times as long.
         plain: int = orjson.OPT_PASSTHROUGH_DATETIME
         _options = (plain, plain | orjson.OPT_NON_STR_KEYS)
+    except Exception:
+        # orjson is not installed, or built for another interpreter, or user code has something else
+        # of its name, or has replaced the import function: never try again.
+        _handled = -sys.maxsize
+    else:
+        _orjson, _for_orjson = orjson, for_orjson
+
+
+def _finds_its_own() -> bool:
+    """Whether orjson would import the standard library's modules, and not a function's files.
+
+    It ends the process with a segmentation fault if, for example, the function has a ``json.py``.
+    """
+    return all(trusted.load(name) is _modules.get(name) for name in _NEEDED)
 
 
 def _fits_orjson(document: bytes | bytearray) -> bool:

@@ -6,9 +6,10 @@ Requests may be sent before the replies to earlier ones are there; each has a fu
 import asyncio
 import os
 import socket
+import sys
 from collections import deque
 
-from lambda_runtime.runtime_api.connection import Disconnected, Reply, split_address
+from lambda_runtime.runtime_api.connection import DEPTH, Disconnected, Reply, split_address
 from lambda_runtime.runtime_api.http1 import ProtocolError
 from lambda_runtime.runtime_api.reply_reader import ReplyReader
 
@@ -147,6 +148,8 @@ class _Protocol(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
+        if sys.getrecursionlimit() < DEPTH:
+            sys.setrecursionlimit(DEPTH)  # a handler has set it, and the event would be lost
         try:
             for reply in self._reader.feed(data):
                 self._take(reply)

@@ -53,7 +53,7 @@ _LOOK_SECONDS = 0.05
 """How often to look, while the peer takes nothing more of a request, whether it has refused it."""
 _MOST_INTERRUPTIONS = 100
 _CLOSED = "the Runtime API closed the connection in the middle of a reply"
-_DEPTH = 400
+DEPTH = 400
 """Frames for which there has to be room."""
 
 
@@ -157,7 +157,7 @@ class Connection:
                 if issubclass(type(error), RecursionError):
                     # A handler has set a low limit: without more room the reply is never read, and
                     # an event that comes after it is lost.
-                    sys.setrecursionlimit(max(sys.getrecursionlimit(), _DEPTH))
+                    sys.setrecursionlimit(max(sys.getrecursionlimit(), DEPTH))
                 if interruptions == _MOST_INTERRUPTIONS:
                     self.close()
                     raise
