@@ -180,7 +180,7 @@ import warnings
 from scipy._lib import _docscrape as parser
 TEXTS = ["One\\n  first", "Two\\n  second\\n  third", "Three\\nodd", "Four\\nbad"]
 class Own(parser.NumpyDocString):
-    def _parse(self): self._parsed_data = "own"
+    def _parse(self): self._parsed_data = 7
 def parse(kind, *arguments):
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")

@@ -157,6 +157,7 @@ class Spy:
         parser, warn = module.NumpyDocString, module.warn
         parse = parser.__init__
         sections = marshal.loads(marshal.dumps(parser.sections))
+        classes = [kind for kind in vars(module).values() if isinstance(kind, type)]
         has_warned = False
 
         def spy_warn(*arguments: "Any", stacklevel: int = 1) -> None:
@@ -168,7 +169,8 @@ class Spy:
             nonlocal has_warned
             has_warned = False
             parse(self, docstring, config)
-            if type(docstring) is not str or has_warned or parser.sections != sections:
+            is_usual = type(self) in classes and parser.sections == sections
+            if type(docstring) is not str or has_warned or not is_usual:
                 return
             data, lists = dict(self._parsed_data), []
             for name, value in data.items():
