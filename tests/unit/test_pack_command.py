@@ -188,7 +188,7 @@ import warnings
 from scipy._lib import _docscrape as parser
 TEXTS = ["One\\n  first", "Two\\n  second\\n  third", "Three\\nodd", "Four\\nbad"]
 class Own(parser.NumpyDocString):
-    def _parse(self): self._parsed_data = "own"
+    def _parse(self): self._parsed_data = 7
 def parse(kind, *arguments):
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
@@ -299,6 +299,40 @@ def test_aliases_of_event_names_are_looked_up_and_else_searched(task: Path) -> N
     assert [run[1] for run in plain.answer[0]] == [4] * 5
     assert [run[1] for run in packed.answer[0]] == [0, 4, 4, 4, 4]
     assert packed.answer[1][1] == 4  # init is over
+
+
+def test_a_flipped_bit_in_any_section_changes_no_result(task: Path) -> None:
+    files = {
+        "scipy/__init__.py": "",
+        "scipy/_lib/__init__.py": "",
+        "scipy/_lib/_docscrape.py": PARSER,
+        "botocore/__init__.py": "",
+        "botocore/hooks.py": HOOKS,
+    }
+    packs.install_distribution(task, "both", "1.0", files, compiled=False)
+    (task / "app.py").write_text(
+        "import inspect, acme.core\n"
+        "from botocore import hooks\n"
+        "from scipy._lib import _docscrape as parser\n"
+        "docs = [parser.NumpyDocString(f'{n}\\n  a\\n  b')._parsed_data for n in range(3)]\n"
+        "FOUND = [repr(docs), hooks.EventAliaser()._alias_event_name('old.x'),\n"
+        "    inspect.cleandoc('a\\n   b')]\n"
+        "def handler(event, context): return [FOUND, acme.core.answer()]\n"
+    )
+    packs.pack(task, "--handler", "app.handler", "--in-place")
+    plain = packs.run(task, environment={"LAMBDA_RUNTIME_PACK": "0"}).answer
+    path = packs.pack_file(task)
+    data = path.read_bytes()
+    at, size, _ = format.parse_head(data)[3]
+    index = marshal.loads(data[at : at + size])
+    assert {"aliases", "docstrings", "inspect", "regexes", "sources"} <= index["aids"].keys()
+    for start, length, _ in index["sections"]:
+        flipped = bytearray(data)
+        flipped[start + length // 2] ^= 4
+        path.write_bytes(flipped)
+        outcome = packs.run(task)
+        assert outcome.answer == plain
+        assert outcome.stdout.count("[WARN]") <= 1
 
 
 def test_the_report_and_explanations(task: Path, tmp_path: Path) -> None:

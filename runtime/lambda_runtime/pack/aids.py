@@ -1,10 +1,10 @@
 """Gives init the results of pure functions that were computed when the pack was made.
 
 The results are compiled regular expressions, the code of generated source (``dataclasses``,
-``namedtuple``, attrs, SQLAlchemy …), parsed docstrings, and botocore's models. A lookup needs the
-whole input; without
-a match, the function computes its result as usual. This module replaces a function only in a module
-that comes from the pack itself: so the same code has made the results.
+``namedtuple``, attrs, SQLAlchemy …), texts, parsed docstrings, and botocore's models and aliases. A
+lookup needs the whole input, or a long hash of it; without a match, the function computes its
+result as usual. This module replaces a function only in a module that comes from the pack itself:
+so the same code has made the results.
 """
 
 import builtins

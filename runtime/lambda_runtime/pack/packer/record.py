@@ -163,6 +163,7 @@ class Spy:
         parser, warn = module.NumpyDocString, module.warn
         parse = parser.__init__
         sections = marshal.loads(marshal.dumps(parser.sections))
+        classes = [kind for kind in vars(module).values() if isinstance(kind, type)]
         has_warned = False
 
         def spy_warn(*arguments: "Any", stacklevel: int = 1) -> None:
@@ -173,9 +174,14 @@ class Spy:
         def spy_parse(self: "Any", docstring: "Any", config: "Any" = None) -> None:
             nonlocal has_warned
             has_warned = False
+            before = set(vars(self))
             parse(self, docstring, config)
-            if type(docstring) is not str or has_warned or parser.sections != sections:
+            is_usual = type(self) in classes and parser.sections == sections
+            if type(docstring) is not str or has_warned or not is_usual:
                 return
+            lines = module.textwrap.dedent(docstring).split("\n")
+            if set(vars(self)) - before != {"_doc", "_parsed_data"} or self._doc._str != lines:
+                return  # there is more to it than pack.aids makes
             data, lists = dict(self._parsed_data), []
             for name, value in data.items():
                 if type(value) is list and value and type(value[0]) is module.Parameter:
