@@ -33,8 +33,8 @@ def mirror(archive: str = ARCHIVE, apt: Path = Path("/etc/apt")) -> str:
     if chosen:  # a snapshot's address ends in a day, the archive's name is a segment before it
         return _SEGMENT.sub(f"/{archive}", chosen)
     raise LayerError(
-        f"apt's sources name no mirror of the archive {archive!r}: give one with "
-        "make layer DEBIAN_MIRROR=http://<host>/debian"
+        f"apt's sources name no mirror of the archive {archive!r}, as on Ubuntu: choose one of "
+        "Debian's mirrors, and put DEBIAN_MIRROR=http://<host>/debian after the make command"
     )
 
 

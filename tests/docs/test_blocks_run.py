@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -18,6 +19,7 @@ import aws_durable_execution_sdk_python  # type: ignore[import-not-found,import-
 import httpx
 import pytest
 
+from container.engine import require
 from lambda_emulator.function import SnapStart
 from lambda_emulator.threaded import ThreadedEmulator
 from support.documents import Block, Terminal, block, blocks_of
@@ -185,8 +187,10 @@ def test_the_readme_s_handlers(text: str, tmp_path: Path) -> None:
 @runs("layer.md", "zip function.zip app.py", "command")
 def test_the_layer_page_s_function(code: str, command: str, terminal: Terminal) -> None:
     assert answer(terminal.folder, code, {"name": "you"}) == {"hello": "you"}
+    require({"zip": "zip"})
     terminal.run(command)
-    terminal.run("unzip -p function.zip app.py | diff - app.py")
+    with zipfile.ZipFile(terminal.folder / "function.zip") as archive:
+        assert archive.read("app.py").decode() == code
 
 
 @runs("types.md", "dict[str, str], context: LambdaContext")
@@ -411,9 +415,11 @@ def test_telemetry(text: str, tmp_path: Path) -> None:
 def test_the_recipe_of_a_layer(text: str, terminal: Terminal) -> None:
     shutil.copytree(ROOT / "examples/extensions", terminal.folder / "examples/extensions")
     shutil.copytree(ROOT / "runtime", terminal.folder / "runtime")
+    require({"zip": "zip"})
     terminal.run(text)
-    names = terminal.run("unzip -Z1 examples/extensions/telemetry_forwarder/*.zip").splitlines()
-    assert {"extensions/telemetry_forwarder", "runtime/lambda_runtime/loop.py"} <= set(names)
+    (path,) = terminal.folder.glob("examples/extensions/telemetry_forwarder/*.zip")
+    names = set(zipfile.ZipFile(path).namelist())
+    assert {"extensions/telemetry_forwarder", "runtime/lambda_runtime/loop.py"} <= names
     assert any(name.startswith("python/") for name in names)
 
 
@@ -455,6 +461,7 @@ def test_an_example_beside_an_extension(text: str, terminal: Terminal) -> None:
 
 @runs("managed-instances.md", "--max-concurrency 16")
 def test_the_example_on_managed_instances(text: str, terminal: Terminal) -> None:
+    require({"curl": "curl"})
     server, curl = text.splitlines()
     with terminal.running(server) as lines:
         terminal.wait_for(lines, "AWS_ENDPOINT_URL_LAMBDA")
@@ -535,6 +542,7 @@ def deployed(terminal: Terminal, name: str, code: str, **more: Any) -> Any:
 def test_the_api_with_logs_and_counts(
     serve: str, exports: str, logs: str, terminal: Terminal
 ) -> None:
+    require({"curl": "curl"})
     follow, counts = logs.splitlines()
     with terminal.running(serve):
         deployed(terminal, "plus-one", "def handler(event, context):\n    print('adding one')\n")
@@ -681,6 +689,7 @@ def test_packing(first: str, lazy: str, terminal: Terminal) -> None:
 @runs("layer.md", "pip install --target package", "install")
 @runs("layer.md", "cp app.py package/", "package")
 def test_a_function_s_packages(install: str, package: str, terminal: Terminal) -> None:
+    require({"zip": "zip"})
     (terminal.folder / "requirements.txt").write_text("pyyaml==6.0.4\n")
     terminal.put(app="import yaml\n")
     # The check is told the zip by its path, as make runs in the checkout.
@@ -688,7 +697,7 @@ def test_a_function_s_packages(install: str, package: str, terminal: Terminal) -
         "make() { " + f"(cd {ROOT} && {sys.executable} -m layer check --arch x86_64 " + '"$OLDPWD"'
     )
     terminal.run(f"{install}{check}/function.zip); }}\n{package}")
-    assert "yaml/__init__.py" in terminal.run("unzip -Z1 function.zip")
+    assert "yaml/__init__.py" in zipfile.ZipFile(terminal.folder / "function.zip").namelist()
 
 
 @pytest.mark.long
