@@ -38,7 +38,6 @@ PRIVATE = {
     "_json.make_scanner",
     "_operator.itemgetter",
     "_signal",
-    "_sitebuiltins.Quitter",
     "_socket",
     "_sre",
     "._accept",  # of a socket
@@ -47,6 +46,7 @@ PRIVATE = {
     "._data",  # of os.environ
     "._Environ",  # of os
     "._path_cache",  # of the import system's finder of files
+    "._path_mtime",  # of the same
     "._run_exitfuncs",  # of atexit
     "._stdlib_dir",  # of sys
     "._threading_atexits",  # of threading
@@ -164,7 +164,6 @@ BREAK = {
         "sys.modules['_frozen_importlib_external'] = None"
     ),
     "no _fix_co_filename": "import types; sys.modules['_imp'] = types.ModuleType('_imp')",
-    "no Quitter": "import _sitebuiltins; del _sitebuiltins.Quitter",
     "no _path_cache": FINDER.format("pass"),
     "an unfilled _path_cache": FINDER.format("_path_cache = set()"),
     "another _path_cache": FINDER.format("_path_cache = 1"),

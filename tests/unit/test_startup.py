@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lambda_runtime.start.bundle import COLD
 from support.paths import ROOT
 from support.process import BOOTSTRAP, run_function
 
@@ -38,8 +39,6 @@ COLD_MODULES = {
     "_json",
     "_socket",
     "gc",
-    # exit() and quit(), frozen into the interpreter
-    "_sitebuiltins",
     # the function itself
     "app",
 }
@@ -119,6 +118,19 @@ def test_a_checkout_and_a_bundle_behave_alike(tmp_path: Path, clean_python: str)
         # the bundle is what is used: without the sources beside it the function still runs
         (package / "entry.py").unlink()
         assert run_function(code, command=command).answer == plain.answer
+
+
+def test_no_cold_module_waits_for_another(tmp_path: Path, clean_python: str) -> None:
+    """The bundle has them in the order of their imports, so that none imports another itself."""
+    subprocess.run(
+        ["cp", "-r", ROOT / "runtime" / "lambda_runtime", BOOTSTRAP, tmp_path], check=True
+    )
+    make = [clean_python, "-m", "lambda_runtime.start.bundle"]
+    subprocess.run(make, cwd=tmp_path, check=True)
+    code = "import sys\nLOADED = list(sys.modules)\ndef handler(e, c): return LOADED"
+    outcome = run_function(code, command=[clean_python, "-S", f"{tmp_path}/bootstrap"])
+    assert isinstance(outcome.answer, list)
+    assert [name for name in outcome.answer if name.startswith("lambda_runtime")] == list(COLD)
 
 
 def test_the_bundle_is_reproducible_and_says_what_it_cannot_do(tmp_path: Path) -> None:

@@ -86,9 +86,11 @@ _PART = 1024 * 1024
 _standard: frozenset[str] = sys.stdlib_module_names
 _stdlib: str = getattr(sys, "_stdlib_dir", None) or ""
 _folders = [entry for entry in sys.path if entry == _stdlib or entry.endswith("/lib-dynload")]
+_own_paths = tuple(f"{folder}/" for folder in _folders)
+# Compiled modules of the cold path. They import nothing, so no search and no check is needed.
+_COMPILED = ("_json", "_socket")
 # The runtime never imports these, directly or indirectly, and functions have folders so named.
 _HARMLESS = frozenset(("test", "this", "antigravity", "idlelib", "tkinter", "turtledemo", "venv"))
-_shadowing = _standard - _HARMLESS
 
 _import_as_usual = builtins.__import__
 modules = sys.modules
@@ -136,6 +138,12 @@ def hold(*names: str) -> None:
             code = spec.loader.get_code(name)
             assert code is not None
             bundled[name] = code
+
+
+def adopt(module: "ModuleType") -> None:
+    """Take a module of the runtime into the table; its code has still to run, as trusted code."""
+    vars(module)["__builtins__"] = _builtins
+    _table[module.__name__] = module
 
 
 def import_of_users(name: str) -> "ModuleType":
@@ -267,6 +275,8 @@ def _load(name: str) -> "ModuleType":
     if top not in _standard:
         return import_of_users(name)
     module = modules.get(name)
+    if name in _COMPILED and name not in modules:
+        module = _load_compiled(name)
     if not _is_genuine(module):
         module = _import_soundly(name)
         if module is None:
@@ -323,11 +333,24 @@ def _is_genuine(module: object) -> bool:
 def _is_own_origin(origin: object) -> bool:
     if origin in ("built-in", "frozen"):
         return True
-    return (
-        isinstance(origin, str)
-        and any(origin.startswith(f"{folder}/") for folder in _folders)
-        and "-packages/" not in origin
-    )
+    return isinstance(origin, str) and origin.startswith(_own_paths) and "-packages/" not in origin
+
+
+def _load_compiled(name: str) -> "ModuleType | None":
+    """The compiled module, without a search; None where it is not in its usual place."""
+    spec = BuiltinImporter.find_spec(name)
+    if spec is None:
+        path = f"{_folders[-1]}/{name}{_SUFFIXES[0]}" if _folders else ""
+        spec = ModuleSpec(name, ExtensionFileLoader(name, path), origin=path)
+        spec.has_location = True
+    try:
+        module = modules[name] = module_from_spec(spec)
+        assert spec.loader is not None
+        spec.loader.exec_module(module)
+    except ImportError:
+        modules.pop(name, None)
+        return None
+    return module
 
 
 def _import_soundly(name: str) -> "ModuleType | None":
@@ -362,7 +385,7 @@ def _shadows(entry: str) -> set[str]:
         names = posix.listdir(entry or ".")
     except (FileNotFoundError, NotADirectoryError):
         return set()
-    return {name.partition(".")[0] for name in names} & _shadowing
+    return {name.partition(".")[0] for name in names} & (_standard - _HARMLESS)
 
 
 def _load_private(name: str, parent: str, tail: str) -> "ModuleType":

@@ -34,7 +34,8 @@ COLD = (
     "lambda_runtime.loop",
     "lambda_runtime.entry",
 )
-"""The modules that every start loads: the cold path in docs/architecture.md."""
+"""The modules that every start loads: the cold path in docs/architecture.md. Each comes after the
+modules that it imports."""
 
 LATE = (
     "lambda_runtime.aio",
