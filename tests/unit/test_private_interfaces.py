@@ -234,7 +234,7 @@ def bundled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", ["as it is", "no _frozen_importlib", "no _fix_co_filename"])
+@pytest.mark.parametrize("name", ["as it is", "no _fix_co_filename"])
 def test_the_bundle_is_loaded(
     name: str, task: Path, bundled: Path, expected: list[tuple[str, object]]
 ) -> None:
@@ -243,6 +243,17 @@ def test_the_bundle_is_loaded(
     outcome = run(f"{BREAK[name]}\n{tell}", task, bundled / "bootstrap")
     assert answers(outcome) == expected
     assert f"{bundled}/lambda_runtime/entry.py BundleLoader" in outcome.stdout
+
+
+def test_without_the_magic_number_the_bundle_is_left_alone(
+    task: Path, bundled: Path, expected: list[tuple[str, object]]
+) -> None:
+    tell = "import atexit; atexit.register(lambda: print(type(sys.modules['lambda_runtime.entry']"
+    tell += ".__loader__).__name__))"
+    broken = f"{BREAK['no _frozen_importlib']}\n{tell}"
+    outcome = run(broken, task, bundled / "bootstrap")
+    assert answers(outcome) == expected
+    assert "OwnLoader" in outcome.stdout
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,9 @@ except ImportError:
         return _lock  # one for all
 
 
+_builtins: "dict[str, Any]" = dict(vars(builtins))
+globals()["__builtins__"] = _builtins  # of all functions that are defined from here on
+
 # Import these now: later imports in this module are ordinary ones, which user code can break.
 try:
     from _imp import extension_suffixes
@@ -95,7 +98,6 @@ _HARMLESS = frozenset(("test", "this", "antigravity", "idlelib", "tkinter", "tur
 _import_as_usual = builtins.__import__
 modules = sys.modules
 """The interpreter's modules: it keeps using this dict when user code replaces ``sys.modules``."""
-_builtins: "dict[str, Any]" = dict(vars(builtins))
 
 _table: "dict[str, ModuleType]" = {
     name: module
@@ -105,6 +107,7 @@ _table: "dict[str, ModuleType]" = {
 _loading: "dict[str, ModuleType]" = {}
 _finders: "dict[str, FileFinder]" = {}
 _covering = False
+_put_off: "list[ModuleType]" = []
 
 bundled: "dict[str, CodeType | memoryview]" = {}
 """The code of the runtime's modules that are not loaded yet, by module name. Modules outside the
@@ -144,6 +147,45 @@ def adopt(module: "ModuleType") -> None:
     """Take a module of the runtime into the table; its code has still to run, as trusted code."""
     vars(module)["__builtins__"] = _builtins
     _table[module.__name__] = module
+
+
+def put_off(module: "ModuleType") -> None:
+    """Adopt a module whose code runs when something of it is first used, or at ``complete``."""
+    adopt(module)
+    _put_off.append(module)
+
+    def use(attribute: str) -> object:
+        _complete(module)
+        try:
+            return vars(module)[attribute]
+        except KeyError:
+            raise AttributeError(
+                f"module {module.__name__!r} has no attribute {attribute!r}"
+            ) from None
+
+    vars(module)["__getattr__"] = use
+
+
+def complete() -> None:
+    """Run the code of the modules that have been put off."""
+    while _put_off:
+        _complete(_put_off[-1])
+        _put_off.pop()
+
+
+def _complete(module: "ModuleType") -> None:
+    name = module.__name__
+    with _ModuleLockManager(name):
+        code = bundled.get(name)
+        if code is None:
+            return
+        try:
+            loader: Any = module.__loader__
+            loader.exec_module(module)
+        except BaseException:
+            bundled[name] = code  # the next use tries again
+            raise
+        vars(module).pop("__getattr__", None)
 
 
 def import_of_users(name: str) -> "ModuleType":

@@ -1,13 +1,16 @@
 """Loads the runtime from the bundle that ``bundle`` wrote.
 
 No code imports this module. ``bundle`` puts its byte-code first in the file, and ``bootstrap``
-executes it with ``home``, the package's folder; ``modules``, byte-code by module name, in the order
-of the modules' imports; ``content``, the whole file; and ``sizes``, by name the length of the
-marshalled byte-code at the file's end.
+executes it with ``home``, the package's folder, and ``content``, the whole file. ``bundle`` itself
+adds ``cold``, where the cold path's byte-code begins, counted from the file's end, and ``sizes``,
+by name the length of each late module's byte-code, which is the end of the file but for ``END``
+bytes.
 
 It makes the modules itself. An ``import`` for each would take twice as long as their code.
 """
 
+import gc
+import marshal
 import sys
 
 try:
@@ -22,11 +25,16 @@ if TYPE_CHECKING:
     from typing import Any
 
 home: str = globals()["home"]
-modules: "dict[str, CodeType | memoryview]" = globals()["modules"]
-content: memoryview = globals()["content"]
+content = memoryview(globals()["content"])
+cold: int = globals()["cold"]
 sizes: dict[str, int] = globals()["sizes"]
+END = 4
+"""Bytes of the magic number."""
 
 loaded = sys.modules
+gc.disable()  # there is no garbage in what is loaded here
+modules: "dict[str, CodeType | str]" = marshal.loads(content[-cold:])
+"""The code of each module, or of one that is put off its path: its code is with the late ones."""
 
 
 def make(name: str, file: str) -> "ModuleType":
@@ -63,7 +71,9 @@ for name in tuple(modules):
     code = modules.pop(name, None)
     if code is None:
         continue  # another module has imported it already
-    assert not isinstance(code, memoryview)
+    if isinstance(code, str):
+        trusted.put_off(make(name, f"{home}/{code}"))
+        continue
     file = f"{home}/{code.co_filename}"
     module = make(name, file)
     if trusted is not None:
@@ -72,7 +82,10 @@ for name in tuple(modules):
     if name == "lambda_runtime.ground.trusted":
         trusted = module
         trusted.bundled = modules
-at = len(content)
+bundled: dict[str, object] = trusted.bundled
+at = len(content) - END
 for late in reversed(sizes):
-    modules[late] = content[at - sizes[late] : at]
+    bundled[late] = content[at - sizes[late] : at]
     at -= sizes[late]
+gc.freeze()  # or the collector would look at all of it as soon as it is on
+gc.enable()
