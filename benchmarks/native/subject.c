@@ -67,8 +67,9 @@ void subject_start(struct subject *subject, char **argv, int traced) {
 void subject_kill(struct subject *subject) {
     if (subject->pid <= 0) return;
     kill(-subject->pid, SIGKILL);
-    while (waitpid(subject->pid, NULL, 0) < 0 && errno == EINTR) {
-    }
+    /* A process ends after its threads. Those that are traced end when the stub has waited for them. */
+    for (pid_t ended = 0; ended != subject->pid;)
+        if ((ended = waitpid(-1, NULL, __WALL)) < 0 && errno != EINTR) break;
     subject->pid = 0;
 }
 

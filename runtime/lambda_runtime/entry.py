@@ -35,6 +35,7 @@ def main(script: str) -> "NoReturn":
         if settings.get("AWS_LAMBDA_MAX_CONCURRENCY"):
             from lambda_runtime import concurrency
 
+            trusted.complete()  # once, and not in every worker
             concurrency.run(address or "")
         _run(loop.client_at(address or ""))
     except BaseException as error:

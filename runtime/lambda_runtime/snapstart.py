@@ -86,6 +86,7 @@ def pass_snapshot(client: "LambdaRuntimeClient") -> None:
     try:
         _run_before_snapshot()
         _prepare_credentials()
+        trusted.complete()  # the snapshot is to have it
         logs.flush()
         client.restore_next()
     except BaseException as error:

@@ -38,7 +38,6 @@ PRIVATE = {
     "_json.make_scanner",
     "_operator.itemgetter",
     "_signal",
-    "_sitebuiltins.Quitter",
     "_socket",
     "_sre",
     "._accept",  # of a socket
@@ -47,6 +46,7 @@ PRIVATE = {
     "._data",  # of os.environ
     "._Environ",  # of os
     "._path_cache",  # of the import system's finder of files
+    "._path_mtime",  # of the same
     "._run_exitfuncs",  # of atexit
     "._stdlib_dir",  # of sys
     "._threading_atexits",  # of threading
@@ -164,7 +164,6 @@ BREAK = {
         "sys.modules['_frozen_importlib_external'] = None"
     ),
     "no _fix_co_filename": "import types; sys.modules['_imp'] = types.ModuleType('_imp')",
-    "no Quitter": "import _sitebuiltins; del _sitebuiltins.Quitter",
     "no _path_cache": FINDER.format("pass"),
     "an unfilled _path_cache": FINDER.format("_path_cache = set()"),
     "another _path_cache": FINDER.format("_path_cache = 1"),
@@ -235,7 +234,7 @@ def bundled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", ["as it is", "no _frozen_importlib", "no _fix_co_filename"])
+@pytest.mark.parametrize("name", ["as it is", "no _fix_co_filename"])
 def test_the_bundle_is_loaded(
     name: str, task: Path, bundled: Path, expected: list[tuple[str, object]]
 ) -> None:
@@ -244,6 +243,17 @@ def test_the_bundle_is_loaded(
     outcome = run(f"{BREAK[name]}\n{tell}", task, bundled / "bootstrap")
     assert answers(outcome) == expected
     assert f"{bundled}/lambda_runtime/entry.py BundleLoader" in outcome.stdout
+
+
+def test_without_the_magic_number_the_bundle_is_left_alone(
+    task: Path, bundled: Path, expected: list[tuple[str, object]]
+) -> None:
+    tell = "import atexit; atexit.register(lambda: print(type(sys.modules['lambda_runtime.entry']"
+    tell += ".__loader__).__name__))"
+    broken = f"{BREAK['no _frozen_importlib']}\n{tell}"
+    outcome = run(broken, task, bundled / "bootstrap")
+    assert answers(outcome) == expected
+    assert "OwnLoader" in outcome.stdout
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lambda_runtime.start.bundle import COLD
 from support.paths import ROOT
 from support.process import BOOTSTRAP, run_function
 
@@ -38,8 +39,6 @@ COLD_MODULES = {
     "_json",
     "_socket",
     "gc",
-    # exit() and quit(), frozen into the interpreter
-    "_sitebuiltins",
     # the function itself
     "app",
 }
@@ -119,6 +118,69 @@ def test_a_checkout_and_a_bundle_behave_alike(tmp_path: Path, clean_python: str)
         # the bundle is what is used: without the sources beside it the function still runs
         (package / "entry.py").unlink()
         assert run_function(code, command=command).answer == plain.answer
+
+
+@pytest.fixture
+def bundled(tmp_path: Path, clean_python: str) -> list[str]:
+    """The command of a runtime that is loaded from a bundle."""
+    package = ROOT / "runtime" / "lambda_runtime"
+    subprocess.run(["cp", "-r", package, BOOTSTRAP, tmp_path], check=True)
+    make = [clean_python, "-m", "lambda_runtime.start.bundle"]
+    subprocess.run(make, cwd=tmp_path, check=True)
+    return [clean_python, "-S", f"{tmp_path}/bootstrap"]
+
+
+PUT_OFF = """
+import builtins, sys
+FIRST
+IN_INIT
+UNTOUCHED = [name for name in ("payload", "context")
+             if "__getattr__" in vars(sys.modules["lambda_runtime." + name])]
+def handler(event, context):
+    missing = "missing" in dir(sys.modules["lambda_runtime.payload"])
+    return [event, missing, "__getattr__" in vars(sys.modules["lambda_runtime.context"]),
+            context.__class__.__name__, context.aws_request_id != ""]
+print(*UNTOUCHED)
+"""
+IN_THREADS = """
+import threading
+encode = lambda: sys.modules["lambda_runtime.payload"].encode(1)
+threads = [threading.Thread(target=encode) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+
+
+@pytest.mark.parametrize("first", ["", "from lambda_runtime import LambdaContext"])
+@pytest.mark.parametrize(
+    "in_init",
+    [
+        "",
+        "sys.modules['_json'] = None",
+        "sys.modules['_json'] = sys",
+        "import json\nsys.modules['_json'].make_scanner = None",
+        "sys.path.clear(); sys.meta_path.clear(); sys.path_importer_cache.clear()",
+        "del builtins.isinstance, builtins.frozenset",
+        IN_THREADS,
+    ],
+)
+def test_what_is_put_off_comes_in_spite_of_user_code(
+    in_init: str, first: str, bundled: list[str]
+) -> None:
+    """Two modules of the bundle run while the first event is on its way, or at first use."""
+    code = PUT_OFF.replace("IN_INIT", in_init).replace("FIRST", first)
+    outcome = run_function(code, command=bundled, events=[b'{"a": [1, 2.5, "\\u00e9"]}'])
+    assert outcome.answer == [{"a": [1, 2.5, "\u00e9"]}, False, False, "LambdaContext", True]
+    untouched = {"payload": in_init != IN_THREADS, "context": not first}
+    assert outcome.stdout.split() == [name for name, is_so in untouched.items() if is_so]
+
+
+def test_no_cold_module_waits_for_another(bundled: list[str]) -> None:
+    """The bundle has them in the order of their imports, so that none imports another itself."""
+    code = "import sys\nLOADED = list(sys.modules)\ndef handler(e, c): return LOADED"
+    outcome = run_function(code, command=bundled)
+    assert isinstance(outcome.answer, list)
+    assert [name for name in outcome.answer if name.startswith("lambda_runtime")] == list(COLD)
 
 
 def test_the_bundle_is_reproducible_and_says_what_it_cannot_do(tmp_path: Path) -> None:

@@ -57,6 +57,9 @@ except ImportError:
         return _lock  # one for all
 
 
+_builtins: "dict[str, Any]" = dict(vars(builtins))
+globals()["__builtins__"] = _builtins  # of all functions that are defined from here on
+
 # Import these now: later imports in this module are ordinary ones, which user code can break.
 try:
     from _imp import extension_suffixes
@@ -86,14 +89,15 @@ _PART = 1024 * 1024
 _standard: frozenset[str] = sys.stdlib_module_names
 _stdlib: str = getattr(sys, "_stdlib_dir", None) or ""
 _folders = [entry for entry in sys.path if entry == _stdlib or entry.endswith("/lib-dynload")]
+_own_paths = tuple(f"{folder}/" for folder in _folders)
+# Compiled modules of the cold path. They import nothing, so no search and no check is needed.
+_COMPILED = ("_json", "_socket")
 # The runtime never imports these, directly or indirectly, and functions have folders so named.
 _HARMLESS = frozenset(("test", "this", "antigravity", "idlelib", "tkinter", "turtledemo", "venv"))
-_shadowing = _standard - _HARMLESS
 
 _import_as_usual = builtins.__import__
 modules = sys.modules
 """The interpreter's modules: it keeps using this dict when user code replaces ``sys.modules``."""
-_builtins: "dict[str, Any]" = dict(vars(builtins))
 
 _table: "dict[str, ModuleType]" = {
     name: module
@@ -103,6 +107,7 @@ _table: "dict[str, ModuleType]" = {
 _loading: "dict[str, ModuleType]" = {}
 _finders: "dict[str, FileFinder]" = {}
 _covering = False
+_put_off: "list[ModuleType]" = []
 
 bundled: "dict[str, CodeType | memoryview]" = {}
 """The code of the runtime's modules that are not loaded yet, by module name. Modules outside the
@@ -144,6 +149,51 @@ def load_library(name: str, path: str) -> "ModuleType":
     module: ModuleType = module_from_spec(ModuleSpec(name, loader, origin=path))
     loader.exec_module(module)
     return module
+
+
+def adopt(module: "ModuleType") -> None:
+    """Take a module of the runtime into the table; its code has still to run, as trusted code."""
+    vars(module)["__builtins__"] = _builtins
+    _table[module.__name__] = module
+
+
+def put_off(module: "ModuleType") -> None:
+    """Adopt a module whose code runs when something of it is first used, or at ``complete``."""
+    adopt(module)
+    _put_off.append(module)
+
+    def use(attribute: str) -> object:
+        _complete(module)
+        try:
+            return vars(module)[attribute]
+        except KeyError:
+            raise AttributeError(
+                f"module {module.__name__!r} has no attribute {attribute!r}"
+            ) from None
+
+    vars(module)["__getattr__"] = use
+
+
+def complete() -> None:
+    """Run the code of the modules that have been put off."""
+    while _put_off:
+        _complete(_put_off[-1])
+        _put_off.pop()
+
+
+def _complete(module: "ModuleType") -> None:
+    name = module.__name__
+    with _ModuleLockManager(name):
+        code = bundled.get(name)
+        if code is None:
+            return
+        try:
+            loader: Any = module.__loader__
+            loader.exec_module(module)
+        except BaseException:
+            bundled[name] = code  # the next use tries again
+            raise
+        vars(module).pop("__getattr__", None)
 
 
 def import_of_users(name: str) -> "ModuleType":
@@ -275,6 +325,8 @@ def _load(name: str) -> "ModuleType":
     if top not in _standard:
         return import_of_users(name)
     module = modules.get(name)
+    if name in _COMPILED and name not in modules:
+        module = _load_compiled(name)
     if not _is_genuine(module):
         module = _import_soundly(name)
         if module is None:
@@ -331,11 +383,24 @@ def _is_genuine(module: object) -> bool:
 def _is_own_origin(origin: object) -> bool:
     if origin in ("built-in", "frozen"):
         return True
-    return (
-        isinstance(origin, str)
-        and any(origin.startswith(f"{folder}/") for folder in _folders)
-        and "-packages/" not in origin
-    )
+    return isinstance(origin, str) and origin.startswith(_own_paths) and "-packages/" not in origin
+
+
+def _load_compiled(name: str) -> "ModuleType | None":
+    """The compiled module, without a search; None where it is not in its usual place."""
+    spec = BuiltinImporter.find_spec(name)
+    if spec is None:
+        path = f"{_folders[-1]}/{name}{_SUFFIXES[0]}" if _folders else ""
+        spec = ModuleSpec(name, ExtensionFileLoader(name, path), origin=path)
+        spec.has_location = True
+    try:
+        module = modules[name] = module_from_spec(spec)
+        assert spec.loader is not None
+        spec.loader.exec_module(module)
+    except ImportError:
+        modules.pop(name, None)
+        return None
+    return module
 
 
 def _import_soundly(name: str) -> "ModuleType | None":
@@ -370,7 +435,7 @@ def _shadows(entry: str) -> set[str]:
         names = posix.listdir(entry or ".")
     except (FileNotFoundError, NotADirectoryError):
         return set()
-    return {name.partition(".")[0] for name in names} & _shadowing
+    return {name.partition(".")[0] for name in names} & (_standard - _HARMLESS)
 
 
 def _load_private(name: str, parent: str, tail: str) -> "ModuleType":

@@ -6,6 +6,7 @@ Source: "Using the Lambda runtime API" in the AWS Lambda Developer Guide.
 import sys
 
 from lambda_runtime import __version__, payload
+from lambda_runtime.ground import trusted
 from lambda_runtime.runtime_api.connection import TRANSPORT_ERRORS as TRANSPORT_ERRORS
 from lambda_runtime.runtime_api.connection import Connection, Reply
 from lambda_runtime.runtime_api.http1 import field_value, quote
@@ -110,6 +111,7 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
 
     def __init__(self, address: str) -> None:
         self._connection = Connection(address)
+        self._connection.meanwhile = trusted.complete
         common = (
             f"Host: {address}\r\n"
             f"User-Agent: lambda-runtime/{__version__} Python/{sys.version.partition(' ')[0]}\r\n"

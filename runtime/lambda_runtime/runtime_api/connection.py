@@ -122,6 +122,8 @@ class Connection:
         """Whether an exchange has been begun since this was last unset."""
         self.following = False
         """Whether a request is under way whose reply ``poll`` has yet to fetch."""
+        self.meanwhile: Callable[[], object] | None = None
+        """What ``poll`` does while a reply is on its way, if its request did not follow another."""
         self.timeout: int | None = None
         """Seconds that a wait may take, None for no limit; for connections opened from now on."""
 
@@ -189,6 +191,8 @@ class Connection:
                 self._send((request,))
                 self.following = True
                 self._journal = None
+                if self.meanwhile is not None:
+                    self.meanwhile()
             self._polled = self._read()
         except TRANSPORT_ERRORS:
             self.close()

@@ -34,7 +34,11 @@ COLD = (
     "lambda_runtime.loop",
     "lambda_runtime.entry",
 )
-"""The modules that every start loads: the cold path in docs/architecture.md."""
+"""The modules that every start loads: the cold path in docs/architecture.md. Each comes after the
+modules that it imports."""
+
+PUT_OFF = ("lambda_runtime.payload", "lambda_runtime.context")
+"""Modules of the cold path whose code runs while the first event is on its way, or at first use."""
 
 LATE = (
     "lambda_runtime.aio",
@@ -71,25 +75,30 @@ def write(root: str) -> str:
     The same sources and the same interpreter give the same bytes. Raises OSError for a root that
     has no such package or cannot be written to.
     """
-    modules = {name: _compile(root, name) for name in COLD}
-    late = {name: marshal.dumps(_compile(root, name)) for name in LATE}
+    cold_code = {name: _compile(root, name) for name in COLD}
+    paths = {name: cold_code[name].co_filename for name in PUT_OFF}
+    cold = marshal.dumps(cold_code | paths)
+    late = {name: marshal.dumps(_compile(root, name)) for name in (*PUT_OFF, *LATE)}
     sizes = {name: len(code) for name, code in late.items()}
-    loader = _compile(root, "lambda_runtime.start.cold_loader")
+    rest = b"".join((cold, *late.values(), MAGIC_NUMBER))
+    given = f"cold, sizes = {len(rest)}, {sizes}\n"
+    loader = _compile(root, "lambda_runtime.start.cold_loader", given)
     path = os.path.join(root, "lambda_runtime", f"cold.{sys.implementation.cache_tag}")
     with open(f"{path}.part", "wb") as file:
-        file.write(MAGIC_NUMBER + marshal.dumps((loader, modules, sizes)))
-        file.writelines(late.values())
+        file.write(marshal.dumps(loader) + rest)
     os.replace(f"{path}.part", path)
     return path
 
 
-def _compile(root: str, name: str) -> CodeType:
+def _compile(root: str, name: str, given: str = "") -> CodeType:
+    """The byte-code of a module, after that of the statements in ``given``."""
     path = name.replace(".", "/")
     if os.path.isdir(os.path.join(root, path)):
         path += "/__init__"
     with open(os.path.join(root, f"{path}.py"), "rb") as file:
         tree = ast.parse(file.read())
     _drop_docstrings(tree)
+    tree.body[:0] = ast.parse(given).body
     tree = _WithoutAnnotations().visit(tree)
     # Assertions tell the type checker what holds; at run time they would cost a few per cent.
     return compile(tree, f"{path}.py", "exec", dont_inherit=True, optimize=1)

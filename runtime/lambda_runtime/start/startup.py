@@ -5,15 +5,11 @@ Half of this work is useless in a function. This module does the part that users
 where it finds something to do.
 """
 
+import builtins
 import gc
 import posix
 import sys
 import time
-
-try:
-    from _frozen_importlib_external import PathFinder
-except ImportError:
-    from importlib.machinery import PathFinder
 
 from lambda_runtime import logs
 from lambda_runtime.ground import settings, trusted
@@ -126,10 +122,8 @@ def _site_packages() -> list[str]:
 
 def customise(home: str) -> None:
     """Run the ``.pth`` files, ``sitecustomize`` and ``usercustomize`` that are on the path."""
-    _add_builtins()
-    # This search fills the path entries' caches. User imports need them anyway, and they show all
-    # other files without another system call.
-    PathFinder.find_spec("sitecustomize")
+    # ``site`` adds these. Its own also close standard input, where nothing comes from on Lambda.
+    builtins.exit = builtins.quit = sys.exit  # type: ignore[assignment]
     listings = {entry: _listing(entry) for entry in sys.path}
     if any("lambda-pack" in names for names in listings.values()):
         _install_packs(listings)
@@ -155,26 +149,22 @@ def _install_packs(listings: "dict[str, Iterable[str]]") -> None:
         sys.stdout.write(f"[WARN]\tPacks are not used: this Python has changed: {error}\n")
 
 
-def _add_builtins() -> None:
-    import builtins
-
-    try:
-        from _sitebuiltins import Quitter
-    except ImportError:
-        builtins.exit = builtins.quit = sys.exit  # type: ignore[assignment]
-        return
-    for name in ("quit", "exit"):
-        setattr(builtins, name, Quitter(name, "Ctrl-D (i.e. EOF)"))
-
-
 def _listing(entry: str) -> "Iterable[str]":
-    """The names in a folder of ``sys.path``; none if it is not a folder."""
-    finder = sys.path_importer_cache.get(entry, ...)
-    if finder is None:
+    """The names in a folder of ``sys.path``; none if it is not a folder.
+
+    The interpreter's compiled modules count as none: no customisation is there.
+    """
+    finder: Any = sys.path_importer_cache.get(entry, ...)
+    if finder is None or entry.endswith("/lib-dynload"):
         return ()
-    names = getattr(finder, "_path_cache", None)
-    if names and isinstance(names, set):
-        return names
+    if isinstance(getattr(finder, "_path_cache", None), set):
+        if not finder._path_cache:
+            # This search fills the cache. User imports need it anyway, and it shows all files
+            # without another system call.
+            finder.find_spec("sitecustomize")
+        # An empty folder, or a cache of another kind?
+        if finder._path_cache or getattr(finder, "_path_mtime", -1) != -1:
+            return finder._path_cache  # type: ignore[no-any-return]
     try:
         return posix.listdir(entry)
     except OSError:
