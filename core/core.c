@@ -240,19 +240,22 @@ static void make_room(Core *core) {
 }
 
 /* Receive more: 1 if something has come; 0 if the peer has closed, or there is no room; -1 with an
- * exception. */
+ * exception. The runtime never has two threads use one connection. If others do, the bytes are
+ * worthless, but none is written outside the buffer. */
 static int receive(Core *core) {
     make_room(core);
     if (core->end == CAPACITY) return 0;
     core->waiting = 1;
     for (;;) {
+        size_t before = core->end; /* a signal handler may have dropped what there was */
         PyThreadState *state = PyEval_SaveThread();
-        ssize_t received =
-            recv(core->descriptor, core->buffer + core->end, CAPACITY - core->end, 0);
+        ssize_t received = recv(core->descriptor, core->buffer + before, CAPACITY - before, 0);
         int error = errno;
         PyEval_RestoreThread(state);
         if (received >= 0) {
-            core->end += (size_t)received;
+            if (core->end != before)
+                return PyErr_SetString(PyExc_RuntimeError, "two threads use one connection"), -1;
+            core->end = before + (size_t)received;
             core->waiting = 0;
             return received > 0;
         }

@@ -98,7 +98,7 @@ extern PyObject _Py_NoneStruct, _Py_TrueStruct, _Py_FalseStruct;
 #define Py_True (&_Py_TrueStruct)
 #define Py_False (&_Py_FalseStruct)
 
-extern PyObject *PyExc_OSError, *PyExc_TypeError;
+extern PyObject *PyExc_OSError, *PyExc_RuntimeError, *PyExc_TypeError;
 
 void Py_IncRef(PyObject *);
 void Py_DecRef(PyObject *);

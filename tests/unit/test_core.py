@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -435,6 +435,38 @@ def test_a_wait_with_a_limit_ends() -> None:
         with pytest.raises(OSError):
             polled(connection)
         assert connection._socket is None
+
+
+def test_two_threads_that_use_one_core_write_nothing_outside_it(library: Any) -> None:
+    """The runtime never does this. The bytes are worthless then, and the memory is whole."""
+    ours, theirs = socket.socketpair()
+    shared = library.Core()
+    shared.attach(ours.fileno())
+    ended: list[str] = []
+
+    def wait() -> None:
+        try:
+            shared.poll()
+            ended.append("ended")
+        except RuntimeError as error:
+            ended.append(str(error))
+
+    threads = [threading.Thread(target=wait) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.1)
+    with ours, theirs:
+        theirs.setblocking(False)
+        for _ in range(8):
+            with suppress(BlockingIOError):  # all threads have ended already
+                theirs.send(b"HTTP/1.1 200 OK\r\nContent-Length: 65000\r\n\r\n" + b"x" * 30_000)
+            time.sleep(0.01)
+        theirs.shutdown(socket.SHUT_RDWR)
+        for thread in threads:
+            thread.join(10)
+    assert len(ended) == 3
+    assert set(ended) <= {"ended", "two threads use one connection"}
+    assert len(shared.unread()) <= 64 * 1024
 
 
 def test_the_interpreter_runs_on_meanwhile() -> None:

@@ -6,7 +6,7 @@ Source: "Using the Lambda runtime API" in the AWS Lambda Developer Guide.
 import sys
 
 from lambda_runtime import __version__, payload
-from lambda_runtime.ground import trusted
+from lambda_runtime.ground import settings, trusted
 from lambda_runtime.runtime_api.connection import TRANSPORT_ERRORS as TRANSPORT_ERRORS
 from lambda_runtime.runtime_api.connection import Connection, Reply
 from lambda_runtime.runtime_api.http1 import field_value, quote

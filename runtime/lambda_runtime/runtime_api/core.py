@@ -128,14 +128,16 @@ def adopt(connection: Connection) -> None:
 
     Not while a request is being sent or its reply is read; while one is waited for, it may be.
     """
+    if type(connection) is not Connection:
+        return
     choice = settings.get(SWITCH)
-    if choice and choice != _PYTHON:
+    if choice == _PYTHON:
+        return
+    if choice:
         logs.warn(
             f"{SWITCH}={choice[:100]!r}: not a value; set it to {_PYTHON!r} to do without the core "
             "in C, which is used now where it can be loaded"
         )
-    if choice == _PYTHON or type(connection) is not Connection:
-        return
     library = load()
     if library is None:
         return
