@@ -9,6 +9,7 @@ import enum
 import gc
 import json
 import math
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -436,3 +437,19 @@ def test_thresholds_that_a_handler_sets_are_kept(collections_seen: list[int]) ->
     gc.set_threshold(0)
     payload.decode(large_event())
     assert gc.get_threshold()[0] == 0
+
+
+def test_thresholds_are_the_usual_ones_after_many_threads(collections_seen: list[int]) -> None:
+    document = large_event()
+
+    def read() -> None:
+        for _ in range(20):
+            payload.decode(document)
+
+    threads = [threading.Thread(target=read) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    payload.decode(b"{}")
+    assert gc.get_threshold()[0] == 700

@@ -127,7 +127,8 @@ class Server:
     def _fail(self, error: BaseException) -> None:
         """Let the other threads finish their invocations; then a new process replaces this one."""
         with self._serving:
-            self._failure = self._failure or error
+            if self._failure is None:
+                self._failure = error
         self._retire()
 
     def _handle(self, client: "ManagedClient", invocation: "Invocation") -> None:

@@ -12,6 +12,7 @@ Three engines:
   cannot be written at all.
 """
 
+import _thread
 import gc
 import marshal
 import sys
@@ -48,6 +49,7 @@ _DIGITS = b" " * 48 + b"0" * 10 + b" " * 198  # a table for bytes.translate
 
 _thresholds: "tuple[tuple[int, int, int], tuple[int, int, int]] | None" = None
 """The garbage collector's usual thresholds, and those for the event that is being handled."""
+_postponing = _thread.allocate_lock()
 
 _orjson: "Any" = None
 _for_orjson: "Callable[[object], object] | None" = None
@@ -210,18 +212,20 @@ def _postpone_collection() -> None:
     Holds until the next document is read.
     """
     global _thresholds
-    first, *others = usual = gc.get_threshold()
-    if first:
-        gc.set_threshold(first + gc.get_count()[0], *others)
-        _thresholds = usual, gc.get_threshold()
+    with _postponing:
+        first, *others = usual = gc.get_threshold()
+        if first and _thresholds is None:
+            gc.set_threshold(first + gc.get_count()[0], *others)
+            _thresholds = usual, gc.get_threshold()
 
 
 def _restore_thresholds() -> None:
     global _thresholds
-    assert _thresholds is not None
-    (usual, ours), _thresholds = _thresholds, None
-    if gc.get_threshold() == ours:  # else user code has set others
-        gc.set_threshold(*usual)
+    with _postponing:
+        postponed, _thresholds = _thresholds, None
+        # User code may have set others meanwhile.
+        if postponed is not None and gc.get_threshold() == postponed[1]:
+            gc.set_threshold(*postponed[0])
 
 
 def encode(value: "Any") -> bytes:
