@@ -50,7 +50,7 @@ def _paths(folder: str) -> list[str]:
     try:
         names = posix.listdir(folder)
     except OSError:
-        return []  # it is no folder, or nobody may read it
+        names = []  # opening the pack shows the same error, which the user is told
     start = own.removesuffix("pack")
     found = sorted(name for name in names if name.startswith(start) and name.endswith(".pack"))
     return [f"{folder}/{name}" for name in found or [own]]
