@@ -107,6 +107,16 @@ def test_aids_are_used(task: Path) -> None:
     assert outcome.answer == [answer, [], [], False, False, "compile", False]
 
 
+def test_a_module_that_an_event_imports_keeps_nothing(task: Path) -> None:
+    (task / "maker.py").write_text("NAMES = {}\nexec('made = 1', NAMES)\n")
+    (task / "app.py").write_text(
+        packs.APP + "def late(event, context):\n    import maker\n"
+        "    return [maker.NAMES['made'], 'exec' in vars(maker)]\n"
+    )
+    packs.pack(task, "--handler", "app.late", "--in-place")
+    assert packs.run(task, handler="app.late").answer == [1, False]
+
+
 def test_texts_are_looked_up_and_else_computed(task: Path) -> None:
     (task / "app.py").write_text(
         "import inspect, textwrap\n"

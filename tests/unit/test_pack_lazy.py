@@ -170,6 +170,18 @@ def test_a_module_of_a_package_that_others_had_imported(packed: Path) -> None:
     assert run(packed, "attribute", "loaded") == ["inner", ["own.a", "shared.inner"]]
 
 
+@pytest.mark.skipif(not HAS_LAZY_IMPORTS, reason="below, the pack itself imports lazily")
+def test_the_pack_knows_what_is_lazy(packed: Path, tmp_path: Path) -> None:
+    task = packs.copy(packed, tmp_path / "task")
+    # What the pack does not know is not lazy, whatever the list of eager modules says.
+    (task / "app.py").write_text("import uuid\n" + (task / "app.py").read_text())
+    (task / "register.py").write_text(
+        (task / "register.py").read_text().replace("'wave'", "'wave', 'uuid'")
+    )
+    (task / "eager-imports.txt").write_text("wave\n")
+    assert run(task, "loaded") == [["own.a", "own.b", "uuid"]]
+
+
 def test_an_edited_module_imports_as_ever(packed: Path, tmp_path: Path) -> None:
     task = packs.copy(packed, tmp_path / "task")
     pack(task)

@@ -153,6 +153,7 @@ class PackFinder:
         self._is_lazy = True
         self._at_end: list[str] = index["at_end"]
         self._injected: list[tuple[ModuleType, Iterable[str]]] = []
+        self._is_init_over = False
         self._texts: list[dict[Any, Any]] = []
         self._set_aids(index["makers"])
         self._entries: list[str] = []
@@ -220,7 +221,9 @@ class PackFinder:
             lazy.make_lazy(module, *state)
 
     def settle(self, module: "ModuleType") -> None:
-        """Make the module a plain one if nothing in it is lazy."""
+        """The module's code has run: make it a plain one, if nothing in it is lazy any more."""
+        if self._is_init_over:
+            self._take_back()
         if self._is_lazy and module.__name__ in self._lazy:
             from lambda_runtime.pack import lazy
 
@@ -255,12 +258,17 @@ class PackFinder:
                 except Exception:
                     pass  # whoever imports it in an invocation is told
         self.codes.clear()
-        for module, names in self._injected:
-            for name in names:
-                vars(module).pop(name, None)
-        self._injected.clear()
+        self._take_back()
+        self._is_init_over = True
         for known in self._texts:
             known.clear()
+
+    def _take_back(self) -> None:
+        """Remove the names that modules were given while their code ran."""
+        while self._injected:
+            module, names = self._injected.pop()
+            for name in names:
+                vars(module).pop(name, None)
 
     def give_aids(self, module: "ModuleType", givers: "Aids") -> None:
         """Give the module its results, if there are any."""

@@ -12,6 +12,7 @@ from lambda_runtime.pack.finder import PackFinder
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Any
 
 
 _FIRST_READ = 64 * 1024
@@ -49,7 +50,7 @@ def _paths(folder: str) -> list[str]:
     try:
         names = posix.listdir(folder)
     except OSError:
-        return []  # it is no folder, or nobody may read it
+        names = []  # opening the pack shows the same error, which the user is told
     start = own.removesuffix("pack")
     found = sorted(name for name in names if name.startswith(start) and name.endswith(".pack"))
     return [f"{folder}/{name}" for name in found or [own]]
@@ -96,19 +97,20 @@ def _open(entry: str, names: "Iterable[str]", path: str) -> PackFinder:
     _check_distributions(entry, names, index["distributions"], index["beside"])
     finder = PackFinder(entry, path, index)
     if index["lazy"] is not None:
-        _turn_lazy(finder)
+        _turn_lazy(finder, index["kept"])
     finder.read_ahead(index["read_ahead"])
     return finder
 
 
-def _turn_lazy(finder: PackFinder) -> None:
+def _turn_lazy(finder: PackFinder, kept: "Iterable[Any]") -> None:
     """Turn the pack's lazy imports on, unless the environment forbids it."""
     from lambda_runtime.start import lazy_imports
 
     value = settings.get(lazy_imports.VARIABLE)
     if hasattr(sys, "set_lazy_imports"):
         if not value:
-            settings.put(lazy_imports.VARIABLE, "1")  # eager-imports.txt lists the eager ones
+            settings.put(lazy_imports.VARIABLE, "1")
+            lazy_imports.kept = frozenset(kept)
     elif value == "0" or lazy_imports.imports_before_init_ends():
         finder.import_eagerly()
     else:

@@ -72,6 +72,9 @@ The same holds for packages with compiled modules (NumPy, pandas, pyarrow …): 
 each other up during the import, and would mistake a stand-in for the real object.
 """
 
+kept: "frozenset[tuple[str | None, str, tuple[str, ...] | None]] | None" = None
+"""What a pack has found out: the imports that are lazy. Then nothing else is asked."""
+
 _COMPILED = ".so"
 _dictionary: "Any" = type(sys).__dict__
 _EAGER_INITS = ("provisioned-concurrency", "snap-start", "lambda-managed-instances")
@@ -94,10 +97,14 @@ def turn_on(handler: str) -> None:
     packages = None if value == "1" else _packages(value)
     if imports_before_init_ends():
         return
-    eager = _read_eager(settings.get("LAMBDA_TASK_ROOT") or ".")
-    module, _, function = handler.rpartition(".")
     switch: Any = sys  # newer than what type checkers know
-    switch.set_lazy_imports_filter(make_filter(module.replace("/", "."), function, packages, eager))
+    if kept is not None:
+        switch.set_lazy_imports_filter(lambda *statement: statement in kept)
+    else:
+        eager = _read_eager(settings.get("LAMBDA_TASK_ROOT") or ".")
+        module, _, function = handler.rpartition(".")
+        may_be_lazy = make_filter(module.replace("/", "."), function, packages, eager)
+        switch.set_lazy_imports_filter(may_be_lazy)
     switch.set_lazy_imports("all")
 
 

@@ -238,6 +238,7 @@ class Build:
             "modules": lazy.deferred if lazy else {},
             "lazy": lazy.by_module if lazy else None,
             "at_end": lazy.at_end if lazy else [],
+            "kept": lazy.kept if lazy else [],
             "allowance": allowance,
         }
         command = [*self.options.target.command, "-I", "-S", str(_HERE / "write.py"), str(_HOME)]

@@ -34,6 +34,8 @@ class Lazy:
     """The modules that are not imported any more, and where they are."""
     at_end: list[str] = field(default_factory=list)
     """The modules that events import and that init, when nothing was lazy, had imported."""
+    kept: list[Any] = field(default_factory=list)
+    """On 3.15, the imports that are lazy: the importing module, the imported one, the names."""
 
 
 def settle(build: "Build", eager_record: Path, answers: "Answers") -> tuple[Path, Lazy]:
@@ -79,7 +81,7 @@ def _list_eager(build: "Build", eager_record: Path, answers: "Answers") -> tuple
         name: place for name, place in _summary(eager_record)["loaded"].items() if name not in used
     }
     build.say(f"{EAGER_FILE} lists {len(used)} modules; {len(deferred)} are imported when used")
-    return record, Lazy({}, deferred, _at_end(record, eager_record))
+    return record, Lazy({}, deferred, _at_end(record, eager_record), _summary(record)["kept"])
 
 
 class _Search:
@@ -196,7 +198,7 @@ def _summary(record: Path) -> dict[str, Any]:
     """What ``record.Spy.write`` has written for the packer; nothing if it did not get so far."""
     path = record.with_name(f"{record.name}.summary")
     if not path.exists():
-        return {"loaded": {}, "init": [], "lazy": {}, "asked_for": [], "idle": []}
+        return {"loaded": {}, "init": [], "lazy": {}, "asked_for": [], "idle": [], "kept": []}
     summary: dict[str, Any] = marshal.loads(path.read_bytes())
     return summary
 

@@ -44,6 +44,7 @@ class Spy:
         self._stack: list[float] = []
         self._searching = False
         self.lazily: Lazily | None = None
+        self.lazy: list[Statement] = []
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> "Any":
         """The spec of the other finders, with a loader that this object observes."""
@@ -264,6 +265,7 @@ class Spy:
             "lazy": self.lazily.states() if self.lazily else {},
             "asked_for": sorted(self.lazily.asked_for) if self.lazily else [],
             "idle": self.lazily.idle() if self.lazily else [],
+            "kept": [statement for statement in self.lazy if _is_put_off(statement)],
         }
         for path, data in (
             (f"{self.output}.summary", marshal.dumps(summary, 4)),
@@ -380,6 +382,41 @@ class Lazily:
         return True
 
 
+def _note_lazy(spy: Spy) -> None:
+    """Note which imports are lazy, from Python 3.15 on."""
+    from lambda_runtime.start import lazy_imports
+
+    make_filter = lazy_imports.make_filter
+
+    def make_noting(*arguments: "Any") -> "Any":
+        may_be_lazy = make_filter(*arguments)
+
+        def may_and_note(*statement: "Any") -> bool:
+            answer = may_be_lazy(*statement)
+            if answer:
+                spy.lazy.append(statement)
+            return answer
+
+        return may_and_note
+
+    lazy_imports.make_filter = make_noting  # type: ignore[assignment]
+
+
+def _is_put_off(statement: "Statement") -> bool:
+    """Whether the import, which may be lazy, has not taken place by now for any other reason."""
+    from types import LazyImportType  # type: ignore[attr-defined]
+
+    _, imported, names = statement
+    there: Any = sys.modules.get(imported)
+    if there is None:
+        return True
+    # Read as an attribute, the dictionary would import every lazy name in it.
+    namespace: Any = vars(type(sys))["__dict__"].__get__(there)
+    return any(
+        name not in namespace or type(namespace[name]) is LazyImportType for name in names or ()
+    )
+
+
 def _ask_others(own: object, name: str, path: object, target: object) -> "Any":
     for finder in list(sys.meta_path):
         if finder is not own and hasattr(finder, "find_spec"):
@@ -434,8 +471,8 @@ def main(output: str, home: str, mode: str) -> None:
     if packed:
         spy.write()  # it got this far
         entry.main(f"{home}/bootstrap")
-    if mode == "lazy" and not hasattr(sys, "set_lazy_imports"):
-        _import_lazily(spy)
+    if mode == "lazy":
+        (_note_lazy if hasattr(sys, "set_lazy_imports") else _import_lazily)(spy)
     hook_imports, handle = startup.hook_imports, loop.handle_event_request
 
     def hook_and_watch(*arguments: "Any") -> None:

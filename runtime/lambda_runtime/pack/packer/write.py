@@ -119,6 +119,7 @@ class Writer:
         aids: dict[str, Any],
         lazy: dict[str, Any] | None,
         at_end: list[str],
+        kept: list[Any],
     ) -> dict[str, Any]:
         """Write the pack, and return a report about it."""
         from lambda_runtime.pack import format
@@ -152,6 +153,7 @@ class Writer:
             "read_ahead": self._libraries(),
             "lazy": lazy,
             "at_end": at_end,
+            "kept": kept,
         }
         # marshal writes all numbers below 2 ** 31 in the same length, so the size stays the same.
         at = start = format.HEAD + len(dumps(index))
@@ -318,7 +320,7 @@ def main(home: str) -> None:
     writer.collect()
     aids = writer.aids(plan["secrets"])
     place = (plan["output"], plan["machine"], plan["title"])
-    result = writer.write(*place, aids, plan["lazy"], plan["at_end"])
+    result = writer.write(*place, aids, plan["lazy"], plan["at_end"], plan["kept"])
     from lambda_runtime.pack.packer import bytecode
 
     def may_trust(file: str, data: bytes) -> bool:
