@@ -50,6 +50,7 @@ class Assembly:
         root = self._work / "system"
         deb.unpack(self.packages, root)
         debian.lay_out(self.packages, root, self.python, self.arch)
+        self._tools.freeze(root / "usr", "/usr", self.python)
         stdlib = f"usr/lib/python{self.python}"
         self._tools.compile(root / stdlib, f"/{stdlib}", self.python)
         parts = [self._debian_part(package, root) for package in self.packages]

@@ -69,6 +69,7 @@ class Build:
         path = self.work / layer_name(python, arch)
         tree = self.work / "tree" / path.stem
         shutil.copytree(self.tools.interpreter(python, arch), tree / CPYTHON)
+        self.tools.freeze(tree / CPYTHON, f"{MOUNT}/{CPYTHON}", python)
         wheel = self.lock.wheel(python, arch.machine)
         wheels = [wheel] if wheel else []
         self.tools.add_runtime(tree / HOME, wheels, arch)

@@ -1,13 +1,17 @@
 """A small editor for 64-bit little-endian ELF files that never moves a byte.
 
 Theory of operation. A shared object names the libraries, symbols and symbol versions it needs by
-offsets into one string table (`.dynstr`). Three edits are enough to make a binary run on another
-system. None of them changes a size, so all other offsets in the file stay right:
+offsets into one string table (`.dynstr`). A few edits are enough to make a binary run on another
+system, and to give it more data. None of them moves anything, so all other offsets in the file stay
+right:
 
 * `rename` overwrites a name with one of at most the same length;
 * `point_symbol` points a symbol at another name that the table already holds, possibly the tail of
   its present name; `bind_symbol` binds it to another version of the same library;
-* `add_dynamic` turns one of the spare DT_NULL entries that every linker leaves into a new entry.
+* `add_dynamic` turns one of the spare DT_NULL entries that every linker leaves into a new entry;
+* `add_segment` appends data to an executable at fixed addresses. The program header that tells the
+  loader about it takes the place of the last note's header. Nothing reads the notes of an
+  executable through it, and a debugger finds them as sections.
 
 Layouts: the System V ABI's generic chapters and the Linux Standard Base's on symbol versioning.
 """
@@ -26,6 +30,10 @@ _SHT_DYNAMIC, _SHT_DYNSYM, _SHT_VERDEF, _SHT_VERNEED, _SHT_VERSYM = (
     *(0x6FFFFFFD, 0x6FFFFFFE, 0x6FFFFFFF),
 )
 _WEAK = 2
+_ET_EXEC, _PT_LOAD, _PT_NOTE, _READABLE = 2, 1, 4, 4
+#: A program header: type, flags, offset, address, physical address, sizes in file and memory, and
+#: alignment.
+_HEADER = struct.Struct("<IIQQQQQQ")
 _WITHOUT_CONTENT = (0, 8)  # SHT_NULL, SHT_NOBITS
 _MAGIC = b"\x7fELF\x02\x01"
 #: The types of relocations that add the file's own address, on x86-64 and AArch64.
@@ -166,7 +174,73 @@ class Elf:
         """The C `long` at an offset in the file."""
         return self._unpack("q", offset)[0]
 
+    def address(self, name: str) -> int:
+        """The address of a symbol that this executable defines.
+
+        Raises:
+            LayerError: the file defines no such symbol, or its addresses are not fixed.
+        """
+        if self._unpack("H", 16)[0] != _ET_EXEC:
+            raise LayerError(f"{self.name} is not an executable with fixed addresses")
+        table = self._find(_SHT_DYNSYM)
+        for position, found, _, section in self._symbols(table) if table else ():
+            if section and self._string(found) == name:
+                assert table
+                return self._unpack("Q", table.offset + 24 * position + 8)[0]
+        raise LayerError(f"{self.name} does not define {name}")
+
+    def pointer(self, address: int) -> int:
+        """The pointer at an address."""
+        return int.from_bytes(self.bytes_at(address, 8), "little")
+
+    def bytes_at(self, address: int, size: int) -> bytes:
+        """The bytes that the file has for an address.
+
+        Raises:
+            LayerError: the file has no content for it.
+        """
+        at = self._offset_of(address)
+        if at is None:
+            raise LayerError(f"{self.name} has no content at the address {address:#x}")
+        return bytes(self.data[at : at + size])
+
+    def text_at(self, address: int) -> str:
+        """The NUL-terminated string at an address; empty if it is too long for a name."""
+        return self.bytes_at(address, _LONGEST_NAME).partition(b"\0")[0].decode("ascii", "replace")
+
     # Editing
+
+    def set_pointer(self, address: int, value: int) -> None:
+        """Overwrite the pointer at an address."""
+        at = self._offset_of(address)
+        assert at is not None
+        struct.pack_into("<Q", self.data, at, value)
+
+    def next_address(self) -> int:
+        """The address that the next `add_segment` gives its data."""
+        loaded = [fields for _, fields in self._headers() if fields[0] == _PT_LOAD]
+        page = max(fields[7] for fields in loaded)
+        end = max(fields[3] + fields[6] for fields in loaded)
+        # The loader maps whole pages: address and offset must be equal within a page.
+        return end + -end % page + self._padded() % page
+
+    def add_segment(self, content: bytes) -> int:
+        """Append read-only data, which the loader maps at `next_address`; return this address.
+
+        Raises:
+            LayerError: the file has no note's header behind those of its segments.
+        """
+        headers = list(self._headers())
+        last = max(at for at, fields in headers if fields[0] == _PT_LOAD)
+        spare = [at for at, fields in headers if fields[0] == _PT_NOTE and at > last]
+        if not spare:
+            raise LayerError(f"{self.name} has no program header to spare")
+        address, page = self.next_address(), max(f[7] for _, f in headers if f[0] == _PT_LOAD)
+        offset, size = self._padded(), len(content)
+        self.data += bytes(offset - len(self.data)) + content
+        fields = (_PT_LOAD, _READABLE, offset, address, address, size, size, page)
+        _HEADER.pack_into(self.data, spare[-1], *fields)
+        return address
 
     def set_value(self, offset: int, value: int) -> None:
         """Overwrite the C `long` at an offset in the file."""
@@ -238,6 +312,16 @@ class Elf:
             if kind not in _WITHOUT_CONTENT and offset + length > len(self.data):
                 raise IndexError
             yield Section(kind, address, offset, length, link)
+
+    def _headers(self) -> Iterator[tuple[int, tuple[int, ...]]]:
+        """The offset and the fields of each program header."""
+        table = self._unpack("Q", 32)[0]
+        size, count = self._unpack("HH", 54)
+        for at in range(table, table + count * size, size):
+            yield at, _HEADER.unpack_from(self.data, at)
+
+    def _padded(self) -> int:
+        return len(self.data) + -len(self.data) % 16
 
     def _symbols(self, table: Section) -> Iterator[tuple[int, int, int, int]]:
         """The position, name, binding and section of each symbol."""

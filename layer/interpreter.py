@@ -7,8 +7,8 @@ older equivalents (`glibc`). Every bundled library gets a distinct name, `py-ssl
 an RPATH, which serves all extension modules and libraries that have no RPATH themselves. The loader
 searches it before LD_LIBRARY_PATH, which Lambda sets.
 
-CPython finds its prefix from the place of its executable. The few absolute paths in data and in
-libcrypto are rewritten to the layer's.
+CPython finds its prefix from the place of its executable; `frozen` spares most starts that search.
+The few absolute paths in data and in libcrypto are rewritten to the layer's.
 """
 
 import shutil

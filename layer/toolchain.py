@@ -4,6 +4,7 @@ The interpreters that ship make the byte-code, in the versions that the lock nam
 own Python does not influence any byte.
 """
 
+import json
 import os
 import platform
 import runpy
@@ -14,13 +15,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core import build as core
-from layer import deb, interpreter, pip
+from layer import deb, frozen, interpreter, pip
 from layer.errors import LayerError
 from layer.lock import Lock, Wheel
 from layer.target import DEFAULT_PYTHON, Arch, arch_named
 
 ROOT = Path(__file__).resolve().parent.parent
 _COMPILE = Path(__file__).with_name("compile_tree.py")
+_START_CODE = Path(__file__).with_name("start_code.py")
 _SECONDS = 300
 #: The bundle's modules that an external extension imports too. Extensions do not read the bundle.
 _FOR_EXTENSIONS = frozenset(
@@ -93,6 +95,17 @@ class Toolchain:
         """
         program = [self.native(python), "-I", "-S", str(_COMPILE)]
         run([*program, str(tree), mounted, *([left_out] if left_out else [])])
+
+    def freeze(self, home: Path, prefix: str, python: str) -> None:
+        """Put into the interpreter below `home` what its start needs: see `frozen`.
+
+        `prefix` is the path of `home` at run time. The toolchain's own interpreters stay without,
+        so that each build makes the same code.
+        """
+        executable, stdlib = home / f"bin/python{python}", home / f"lib/python{python}"
+        program = [self.native(python), "-I", "-S", str(_START_CODE)]
+        made = run([*program, str(executable), str(stdlib), prefix])
+        frozen.freeze(executable, frozen.Parts.of(json.loads(made)))
 
     def add_runtime(
         self, home: Path, wheels: Sequence[Wheel], *arches: Arch, packer: bool = False

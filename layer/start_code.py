@@ -1,0 +1,119 @@
+"""Compiles what `frozen` puts into an interpreter. Runs under the lock's interpreters.
+
+    python3.13 -I -S start_code.py EXECUTABLE STDLIB PREFIX
+
+EXECUTABLE is the file to put it into, STDLIB the folder of its standard library's sources, and
+PREFIX the path of its prefix at run time. The result is JSON: bytes are in hexadecimal.
+
+Each Python version must make its own byte-code, as `compile_tree` says.
+"""
+
+import _imp
+import io
+import json
+import marshal
+import sys
+
+#: Every start of CPython imports these from the standard library's folder: the encodings of paths
+#: and streams, and for `-c` the cache of source lines.
+_MODULES = ("encodings", "encodings.aliases", "encodings.utf_8", "linecache")
+_GETPATH = b"<frozen getpath>"
+#: The starts of a module's code in marshal's format: its type, without and with the flag that
+#: later objects may refer to it, and no arguments of three kinds.
+_CODE_MARKS = (b"c" + bytes(12), b"\xe3" + bytes(12))
+_FARTHEST = 64 * 1024
+#: CPython executes this code to find its prefix and the module search path: see Modules/getpath.py.
+#: The names in capital letters, `py_setpath` and `config` are CPython's.
+_PLAIN_START = """
+if (
+    config.get("orig_argv", [""])[0] == {program!r}
+    and (config.get("platlibdir") or PLATLIBDIR) == "lib"
+    and not any(map(config.get, {unset!r}))
+    and not (config["pythonpath_env"] or py_setpath)
+    and not (ENV_PYTHONHOME or ENV_PYTHONEXECUTABLE or ENV___PYVENV_LAUNCHER__)
+):
+    config["program_name"] = config["executable"] = config["base_executable"] = {program!r}
+    config["prefix"] = config["exec_prefix"] = {prefix!r}
+    config["base_prefix"] = config["base_exec_prefix"] = {prefix!r}
+    config["platlibdir"], config["stdlib_dir"] = "lib", {stdlib!r}
+    config["module_search_paths"] = [{zip!r}, {stdlib!r}, {stdlib!r} + "/lib-dynload"]
+    config["module_search_paths_set"] = 1
+else:
+    import _imp
+    exec(_imp.get_frozen_object({search!r}))
+"""
+#: What the start's caller may have decided. If it has decided anything, CPython's own code goes on.
+_UNSET = (
+    *("program_name", "home", "executable", "base_executable", "prefix", "exec_prefix"),
+    *("base_prefix", "base_exec_prefix", "module_search_paths_set", "stdlib_dir"),
+)
+#: The frozen name of CPython's own code. No import statement can name it.
+SEARCH = "<getpath>"
+
+
+def main(executable: str, stdlib: str, prefix: str) -> None:
+    """Print the parts for the interpreter in the file `executable`."""
+    with open(executable, "rb") as file:
+        place, search = _find_search(file.read())
+    modules = [name for name in _MODULES if not _imp.is_frozen(name)]
+    parts = {
+        "place": place,
+        "start": _plain_start(prefix).hex(),
+        "modules": [
+            *([name, *_compile(stdlib, prefix, name)] for name in modules),
+            [SEARCH, search.hex(), False],
+        ],
+    }
+    print(json.dumps(parts))
+
+
+def _find_search(content: bytes) -> tuple[int, bytes]:
+    """The offset of CPython's own code that searches for the prefix, and the code."""
+    named = content.find(_GETPATH)
+    for mark in _CODE_MARKS:
+        place = named
+        while (place := content.rfind(mark, max(0, named - _FARTHEST), place)) >= 0:
+            size = _size_of_search(content[place : named + _FARTHEST])
+            if size:
+                return place, content[place : place + size]
+    raise SystemExit("the interpreter has no code 'getpath' of the known form")
+
+
+def _size_of_search(content: bytes) -> int:
+    """The size of the code that `content` begins with; 0 if it does not begin with this code."""
+    file = io.BytesIO(content)
+    try:
+        code = marshal.load(file)
+    except (EOFError, TypeError, ValueError):
+        return 0
+    names = getattr(code, "co_filename", ""), getattr(code, "co_name", "")
+    return file.tell() if names == (_GETPATH.decode(), "<module>") else 0
+
+
+def _plain_start(prefix: str) -> bytes:
+    version = "{}.{}".format(*sys.version_info)
+    source = _PLAIN_START.format(
+        program=f"{prefix}/bin/python{version}",
+        prefix=prefix,
+        stdlib=f"{prefix}/lib/python{version}",
+        zip=f"{prefix}/lib/python{version.replace('.', '')}.zip",
+        unset=_UNSET,
+        search=SEARCH,
+    )
+    return marshal.dumps(compile(source, _GETPATH.decode(), "exec", dont_inherit=True))
+
+
+def _compile(stdlib: str, prefix: str, name: str) -> tuple[str, bool]:
+    """A module's code, with its file at run time as its file; and whether it is a package."""
+    below = name.replace(".", "/")
+    is_package = name == "encodings"
+    below += "/__init__.py" if is_package else ".py"
+    with open(f"{stdlib}/{below}", "rb") as file:
+        source = file.read()
+    version = "{}.{}".format(*sys.version_info)
+    code = compile(source, f"{prefix}/lib/python{version}/{below}", "exec", dont_inherit=True)
+    return marshal.dumps(code).hex(), is_package
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
