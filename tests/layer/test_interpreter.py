@@ -18,6 +18,7 @@ from layer.errors import LayerError
 from layer.lock import Lock
 from layer.target import arch_named
 from support.layers import interpreter
+from support.waiting import give_three_chances
 
 INSIDE = Path(__file__).parent / "inside"
 
@@ -154,7 +155,7 @@ def test_starts_as_fast_as_debians_own(
         "import os, sys, time\n"
         "command = [sys.argv[1], '-I', '-S', '-c', 'pass']\n"
         "times = []\n"
-        "for _ in range(61):\n"
+        "for _ in range(15):\n"
         "    begin = time.perf_counter()\n"
         "    os.waitpid(os.posix_spawn(command[0], command, {}), 0)\n"
         "    times.append(time.perf_counter() - begin)\n"
@@ -166,11 +167,14 @@ def test_starts_as_fast_as_debians_own(
         assert result.returncode == 0, result.stderr
         return float(result.stdout)
 
-    # In turns, and the best of each: other work on the machine only ever adds.
-    ours_is, theirs_is = interpreter(python), f"/usr/bin/python{python}"
-    pairs = [(start(root, ours_is), start(stock, theirs_is)) for _ in range(5)]
-    ours, theirs = (min(times) for times in zip(*pairs, strict=True))
-    assert ours <= 0.95 * theirs, pairs
+    def compare() -> None:
+        # In short turns, and the best of each: other work on the machine only ever adds.
+        ours_is, theirs_is = interpreter(python), f"/usr/bin/python{python}"
+        pairs = [(start(root, ours_is), start(stock, theirs_is)) for _ in range(20)]
+        ours, theirs = (min(times) for times in zip(*pairs, strict=True))
+        assert ours <= 0.95 * theirs, pairs
+
+    give_three_chances(compare)
 
 
 def stock_root(folder: Path, python: str) -> Root:
