@@ -370,6 +370,7 @@ def test_the_requests_are_read_alike(data: bytes, sizes: list[int]) -> None:
 
 
 @given(mutated(), st.lists(st.integers(1, 50), max_size=4))
+@example(b"\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", [])
 @example(b"HTTP/1.1 200 OK\nContent-Length: 2\r\n\r\n{}", [])
 @example(b"HTTP/1.1 200 OK\rContent-Length: 2\r\n\r\n{}", [])
 @example(b"HTTP/1.1 200 OK\0\r\nContent-Length: 2\r\n\r\n{}", [])

@@ -32,7 +32,7 @@ class ReplyReader(MessageReader):
         super().__init__()
         self._expectant = expectant
         # To an answer the platform says the same every time.
-        self._known: tuple[bytes, Reply, int] = (b"", Reply(0, {}), 0)
+        self._known: tuple[bytes | None, Reply, int] = (None, Reply(0, {}), 0)
 
     def feed(self, data: bytes) -> "Iterator[Reply]":
         """Take bytes in, as every reader does; replies that come whole need no generators."""
