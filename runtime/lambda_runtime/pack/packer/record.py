@@ -260,7 +260,7 @@ class Spy:
         }
         # The packer itself reads this, perhaps with another Python.
         summary = {
-            "loaded": {name: self.found[name] for name in self.found if name in sys.modules},
+            "loaded": {name: place for name, place in self.found.items() if _is_users(name)},
             "init": self.init or [],
             "lazy": self.lazily.states() if self.lazily else {},
             "asked_for": sorted(self.lazily.asked_for) if self.lazily else [],
@@ -274,6 +274,11 @@ class Spy:
             with open(f"{path}.part", "wb") as file:
                 file.write(data)
             os.replace(f"{path}.part", path)
+
+
+def _is_users(name: str) -> bool:
+    """Whether the function has loaded this module. What the runtime loads depends on the time."""
+    return name in sys.modules and name.partition(".")[0] != "lambda_runtime"
 
 
 class _Observed:
