@@ -218,9 +218,8 @@ class Elf:
 
     def next_address(self) -> int:
         """The address that the next `add_segment` gives its data."""
-        loaded = [fields for _, fields in self._headers() if fields[0] == _PT_LOAD]
-        page = max(fields[7] for fields in loaded)
-        end = max(fields[3] + fields[6] for fields in loaded)
+        page = self._page()
+        end = max(f[3] + f[6] for _, f in self._headers() if f[0] == _PT_LOAD)
         # The loader maps whole pages: address and offset must be equal within a page.
         return end + -end % page + self._padded() % page
 
@@ -235,7 +234,7 @@ class Elf:
         spare = [at for at, fields in headers if fields[0] == _PT_NOTE and at > last]
         if not spare:
             raise LayerError(f"{self.name} has no program header to spare")
-        address, page = self.next_address(), max(f[7] for _, f in headers if f[0] == _PT_LOAD)
+        address, page = self.next_address(), self._page()
         offset, size = self._padded(), len(content)
         self.data += bytes(offset - len(self.data)) + content
         fields = (_PT_LOAD, _READABLE, offset, address, address, size, size, page)
@@ -319,6 +318,10 @@ class Elf:
         size, count = self._unpack("HH", 54)
         for at in range(table, table + count * size, size):
             yield at, _HEADER.unpack_from(self.data, at)
+
+    def _page(self) -> int:
+        """The alignment of the segments."""
+        return max(fields[7] for _, fields in self._headers() if fields[0] == _PT_LOAD)
 
     def _padded(self) -> int:
         return len(self.data) + -len(self.data) % 16

@@ -7,7 +7,6 @@ byte-code and packed. Lambda loads container images in blocks of 512 KiB: how ma
 start reads is counted, too.
 """
 
-import argparse
 import os
 import re
 import shutil
@@ -23,6 +22,7 @@ from pathlib import Path
 from benchmarks import subjects, toolchain
 from benchmarks.imports import stage
 from benchmarks.imports.measure import environment, measure
+from benchmarks.imports.runs import run_command
 from benchmarks.imports.stage import PACKED, WITH_BYTECODE
 from benchmarks.toolchain import BUILD, ROOT, BenchmarkError
 
@@ -44,19 +44,7 @@ class Reads:
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure, and print the table. Returns the exit status: 2 if the benchmark could not run."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.imports.disk", description=__doc__.partition("\n")[0]
-    )
-    parser.add_argument("functions", nargs="+", choices=stage.FUNCTIONS, metavar="FUNCTION")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--python", help="the interpreter to measure on (default: 3.13)")
-    options = parser.parse_args(arguments)
-    try:
-        _run(options.functions, options.rounds, options.python)
-    except BenchmarkError as error:
-        print(f"benchmark: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run_command("benchmarks.imports.disk", __doc__, 5, _run, arguments)
 
 
 def _run(functions: list[str], rounds: int, wanted: str | None) -> None:

@@ -6,7 +6,6 @@ time on a whole processor, and the first call also on the clock, at the share of
 128 MB of memory have. Only root can set such a share.
 """
 
-import argparse
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,29 +19,17 @@ from benchmarks.imports.runs import (
     Runs,
     bench,
     median,
+    run_command,
 )
 from benchmarks.imports.stage import LAZY, PACKED, WITH_BYTECODE
 from benchmarks.share import SHARE, Group
-from benchmarks.toolchain import BenchmarkError
 
 _NAMES = [PEER_BYTECODE, OURS_BYTECODE, OURS_PACKED, OURS_LAZY]
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure, and print the table. Returns the exit status: 2 if the benchmark could not run."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.imports.lazy", description=__doc__.partition("\n")[0]
-    )
-    parser.add_argument("functions", nargs="+", choices=stage.FUNCTIONS, metavar="FUNCTION")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--python", help="the interpreter to measure on (default: 3.13)")
-    options = parser.parse_args(arguments)
-    try:
-        _run(options.functions, options.rounds, options.python)
-    except BenchmarkError as error:
-        print(f"benchmark: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run_command("benchmarks.imports.lazy", __doc__, 7, _run, arguments)
 
 
 def _run(functions: list[str], rounds: int, wanted: str | None) -> None:

@@ -1,8 +1,10 @@
 """Measures a function on awslambdaric and on this runtime, in several forms of deployment."""
 
+import argparse
 import json
 import statistics
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +83,30 @@ def bench(wanted: str | None) -> Iterator[Bench]:
         theirs = (str(python), "-m", "awslambdaric", "app.handler")
         commands = {OURS: (ours.command, {}), PEER: (theirs, {"PYTHONPATH": str(peer)})}
         yield Bench(base, python, commands, Path(work))
+
+
+def run_command(
+    name: str,
+    about: str,
+    rounds: int,
+    run: Callable[[list[str], int, str | None], None],
+    arguments: list[str] | None,
+) -> int:
+    """Run a command that measures the functions named by its arguments.
+
+    Returns the exit status: 2 if the benchmark could not run.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m {name}", description=about.partition("\n")[0])
+    parser.add_argument("functions", nargs="+", choices=stage.FUNCTIONS, metavar="FUNCTION")
+    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument("--python", help="the interpreter to measure on (default: 3.13)")
+    options = parser.parse_args(arguments)
+    try:
+        run(options.functions, options.rounds, options.python)
+    except BenchmarkError as error:
+        print(f"benchmark: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 def median(starts: list[Start], figure: str = "cpu_ms") -> float:
