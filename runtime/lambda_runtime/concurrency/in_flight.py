@@ -107,9 +107,7 @@ class Slot:
 
     def record(self, invocation: "Invocation") -> None:
         """The whole event has arrived: it is being handled now."""
-        ids = invocation.request_id, invocation.invocation_id or ""
-        if self._arriving != ids:
-            self.arrive(*ids, invocation.deadline_ms)
+        self.arrive(invocation.request_id, invocation.invocation_id or "", invocation.deadline_ms)
         self._arriving = None
         memory = self._memory
         memory[self._arriving_at] = 0
