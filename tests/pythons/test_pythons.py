@@ -29,6 +29,7 @@ INTERPRETER = [
     for name in (
         *("private_interfaces", "startup", "payload", "payload_adoption", "errors", "handlers"),
         *("compat", "context", "settings", "deadline", "snapstart", "lazy_imports", "hooks"),
+        "web_asgi",
     )
 ]
 
