@@ -27,13 +27,14 @@ from hypothesis import strategies as st
 
 from core import build
 from lambda_runtime import logs, payload
-from lambda_runtime.runtime_api import core
+from lambda_runtime.runtime_api import client, core
 from lambda_runtime.runtime_api.client import LambdaRuntimeClient
 from lambda_runtime.runtime_api.connection import Connection, Disconnected, Reply
 from lambda_runtime.runtime_api.http1 import ProtocolError
 from support import transports
 from support.fuzz import examples
 from support.peer import Requests, answering, peer
+from support.process import BOOTSTRAP, run_function
 
 ACCEPTED = b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\n{}"
 SIZED = b"HTTP/1.1 200 OK\r\nX-A: 1\r\nContent-Length: 5\r\n\r\nhello"
@@ -608,14 +609,14 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def chosen_after_an_answer() -> type[Connection]:
     """The class of a client's connection at its second wait."""
     with peer(answering_client) as address:
-        client = LambdaRuntimeClient(address)
-        client.pipeline_next = True
+        asking = LambdaRuntimeClient(address)
+        asking.pipeline_next = True
         kinds = []
         for _ in range(2):
-            invocation = client.wait_next_invocation()
-            kinds.append(type(client._connection))
-            client.post_invocation_result(invocation.request_id, b"1")
-        client.reconnect()
+            invocation = asking.wait_next_invocation()
+            kinds.append(type(asking._connection))
+            asking.post_invocation_result(invocation.request_id, b"1")
+        asking.reconnect()
     assert kinds[0] is Connection, "before the first answer"
     return kinds[1]
 
@@ -637,7 +638,7 @@ def test_it_is_used_from_the_first_answer_on(logged: list[str]) -> None:
 
 
 def test_the_switch_back(monkeypatch: pytest.MonkeyPatch, logged: list[str]) -> None:
-    monkeypatch.setenv(core.SWITCH, "python")
+    monkeypatch.setenv(client.CORE_SWITCH, "python")
     assert chosen_after_an_answer() is Connection
     assert logged == []
 
@@ -645,7 +646,7 @@ def test_the_switch_back(monkeypatch: pytest.MonkeyPatch, logged: list[str]) -> 
 def test_another_value_of_the_switch_is_told(
     monkeypatch: pytest.MonkeyPatch, logged: list[str]
 ) -> None:
-    monkeypatch.setenv(core.SWITCH, "rust")
+    monkeypatch.setenv(client.CORE_SWITCH, "rust")
     assert chosen_after_an_answer() is core.CoreConnection
     assert logged == [
         "LAMBDA_RUNTIME_CORE='rust': not a value; set it to 'python' to do without the core in C, "
@@ -707,6 +708,22 @@ def test_a_damaged_library_is_told_and_not_loaded(
     # All zeros are their own checksum: the dynamic linker says what they are.
     assert "it is damaged" in line or "invalid ELF header" in line
     assert str(place) in line
+
+
+def test_a_process_with_a_damaged_library_goes_on(tmp_path: Path, whole: bytes) -> None:
+    package = tmp_path / "runtime" / "lambda_runtime"
+    shutil.copytree(Path(core.__file__).parents[1], package)
+    shutil.copy(BOOTSTRAP, tmp_path)
+    damaged = package / transports.path().name
+    damaged.write_bytes(whole[:4096])
+    command = [sys.executable, "-S", str(tmp_path / "bootstrap")]
+    code = "def handler(event, context): return event"
+    outcome = run_function(code, events=[b"1", b"2", b"3", b"4"], command=command)
+    assert [path.rpartition("/")[2] for path in outcome.paths] == ["next", "response"] * 4 + [
+        "next"
+    ]
+    assert outcome.answer == 4
+    assert outcome.stdout.count(f"{damaged} is not used (it is damaged)") == 1
 
 
 def test_a_library_for_another_architecture_is_told(place: Path, logged: list[str]) -> None:

@@ -18,6 +18,7 @@ import sys
 
 from lambda_runtime import logs, payload
 from lambda_runtime.ground import settings, trusted
+from lambda_runtime.runtime_api.client import CORE_AT_ONCE, CORE_SWITCH
 from lambda_runtime.runtime_api.connection import TRANSPORT_ERRORS, Connection, Reply
 
 TYPE_CHECKING = False
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
         def drop(self) -> None: ...
 
 
-SWITCH = "LAMBDA_RUNTIME_CORE"
 _PYTHON = "python"
 _NAME = "lambda_runtime.core"
 _MOST_BYTES = 1024 * 1024
@@ -134,13 +134,13 @@ def adopt(connection: Connection) -> None:
     """
     if type(connection) is not Connection:
         return
-    choice = settings.get(SWITCH)
+    choice = settings.get(CORE_SWITCH)
     if choice == _PYTHON:
         return
-    if choice:
+    if choice and choice != CORE_AT_ONCE:
         logs.warn(
-            f"{SWITCH}={choice[:100]!r}: not a value; set it to {_PYTHON!r} to do without the core "
-            "in C, which is used now where it can be loaded"
+            f"{CORE_SWITCH}={choice[:100]!r}: not a value; set it to {_PYTHON!r} to do without the "
+            "core in C, which is used now where it can be loaded"
         )
     library = load()
     if library is None:
