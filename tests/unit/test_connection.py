@@ -186,6 +186,27 @@ def test_the_same_reply_as_before_is_told_from_one_that_only_begins_so() -> None
     assert [reply.closing for reply in found] == [False] * 4 + [True]
 
 
+@pytest.mark.parametrize("cut", range(1, len(ACCEPTED)))
+def test_a_reply_that_came_in_two_pieces_is_known_whole(cut: int) -> None:
+    """The next answer's reply is compared with it, and an event follows that one."""
+
+    def script(accepted: socket.socket) -> None:
+        requests = Requests(accepted)
+        requests.read()
+        accepted.sendall(ACCEPTED[:cut])
+        time.sleep(0.005)  # until the first piece has been read
+        accepted.sendall(ACCEPTED[cut:])
+        for _ in range(2):
+            requests.read()
+        accepted.sendall(ACCEPTED + SIZED)
+
+    with connected(script) as connection:
+        assert connection.exchange(GET).status == 202
+        assert connection.exchange(GET, following=GET).status == 202
+        assert connection.poll(GET).body == b"hello"
+        connection.settle()
+
+
 def test_a_request_that_may_have_been_seen_is_not_repeated() -> None:
     with connected(answering()) as connection:
         with pytest.raises(Disconnected):

@@ -228,8 +228,10 @@ class Connection:
             if buffer.startswith(known, start):
                 self._at = start + len(known)
                 return reply
+        pieces = len(self._journal)
         reply = self._receive()
-        if reply.status == 202 and self._buffer is buffer and not reply.closing:
+        # Only where all of it was there: a body may come after its head, past the buffer.
+        if reply.status == 202 and len(self._journal) == pieces and not reply.closing:
             self._known = buffer[start : self._at], reply
         return reply
 
