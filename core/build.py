@@ -33,6 +33,8 @@ FLAGS = (
     *("-shared", "-fPIC", "-fvisibility=hidden", "-s", "-Wl,--build-id=none"),
 )
 _SECONDS = 300
+_SUM = 4, (1 << 30) - 35
+"""The bytes of the checksum, and its modulus, as ``lambda_runtime.runtime_api.core`` checks it."""
 
 
 class CoreError(Exception):
@@ -77,6 +79,15 @@ def build(machine: str, output: Path, cache: Path = BUILD / "cache") -> None:
     )
     if done.returncode:
         raise CoreError(f"cannot compile {SOURCES[0].name} for {target}:\n{done.stderr[-2000:]}")
+    seal(output)
+
+
+def seal(path: Path) -> None:
+    """Append the checksum, without which the runtime does not load a library."""
+    size, modulus = _SUM
+    with path.open("r+b") as file:
+        number = int.from_bytes(file.read(), "little")
+        file.write((number % modulus).to_bytes(size, "little"))
 
 
 def add_to(package: Path, machines: tuple[str, ...] = MACHINES) -> list[Path]:
@@ -107,4 +118,5 @@ def add_to_checkout() -> Path | None:
 def _digest() -> str:
     """What a library depends on: one of other sources or flags is kept elsewhere."""
     parts = [path.read_bytes() for path in (*SOURCES, REQUIREMENTS)]
-    return hashlib.sha256(b"\0".join([*parts, repr((FLAGS, GLIBC)).encode()])).hexdigest()[:16]
+    parts.append(repr((FLAGS, GLIBC, _SUM)).encode())
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +47,20 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             print(reason)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Put the groups in order: processes take them in the order of their first tests."""
+    if spare := [item for item in items if _is_spare(item)]:
+        config.hook.pytest_deselected(items=spare)
+        items[:] = [item for item in items if item not in spare]
     order = {name: number for number, name in enumerate(GROUPS.values())}
     items.sort(key=lambda item: order.get(_group(item.nodeid).split()[0], len(order)))
+
+
+def _is_spare(item: pytest.Item) -> bool:
+    """Whether the test is to run with the core where the runtime never uses it."""
+    given = item.callspec.params if hasattr(item, "callspec") else {}
+    way = given.get("way") or given.get("mode")
+    return given.get("wire") == "core" and way in ("threads", "async")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -80,3 +91,16 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from support.runtimes import copy_handlers
 
     return copy_handlers(tmp_path_factory.mktemp("function") / "task")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def wire(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What ``transports.in_processes`` sets up for a file's tests."""
+    from support import transports
+
+    transport = getattr(request, "param", None)
+    if transport is None:
+        yield
+    else:
+        with transports.chosen(transport):
+            yield

@@ -26,8 +26,8 @@ SEED = random.SystemRandom().randrange(1_000_000)
 def test_every_invocation_is_answered_once_or_its_process_replaced(
     invocations: int, rate: float, transport: str
 ) -> None:
-    switch = {"LAMBDA_RUNTIME_CORE": "python"} if transport == "python" else {}
-    account = asyncio.run(run_batch(SEED, invocations, rate, **switch))
+    settings = transports.SETTINGS[transport]
+    account = asyncio.run(run_batch(SEED, invocations, rate, **settings))
     print(f"seed {SEED}: {account}")
     assert not account.wrong
     assert account.faults > 0

@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 
 from lambda_emulator.invocation import Reply
+from support import transports
 from support.lifecycle import function
+
+pytestmark = transports.in_processes
 
 INDENT = "\u00a0\u00a0"
 RAISE = {"LAMBDA_RUNTIME_TIMEOUT": "raise"}

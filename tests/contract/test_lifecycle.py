@@ -10,9 +10,12 @@ import pytest
 
 from lambda_emulator.function import SnapStart
 from lambda_emulator.threaded import ThreadedEmulator
+from support import transports
 from support.lifecycle import function, wait_for_log
 from support.paths import ROOT
 from support.waiting import begin
+
+pytestmark = transports.in_processes
 
 HOOKS = [
     "hook: third registered",

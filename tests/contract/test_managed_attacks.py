@@ -15,6 +15,7 @@ import pytest
 from lambda_emulator.emulator import InitFailed
 from lambda_emulator.http.faults import Fault, Faults
 from lambda_emulator.threaded import ThreadedEmulator
+from support import transports
 from support.managed import (
     SHARED,
     managed,
@@ -25,6 +26,8 @@ from support.managed import (
 from support.paths import ROOT
 from support.processes import alive, children
 from support.waiting import begin, wait_until
+
+pytestmark = transports.in_processes
 
 HANDLER = {
     "processes": "attacks.handler",

@@ -10,9 +10,12 @@ import pytest
 
 from lambda_emulator.emulator import InitFailed
 from lambda_emulator.http.faults import Fault, Faults
+from support import transports
 from support.managed import PIPE, lines, managed, records, supervisor_of, wait_for_polls
 from support.processes import children
 from support.waiting import begin, wait_until
+
+pytestmark = transports.in_processes
 
 HANDLER = {
     "processes": "hostile.handler",

@@ -13,10 +13,13 @@ import pytest
 from lambda_emulator.emulator import InitFailed
 from lambda_emulator.invocation import Reply
 from lambda_emulator.threaded import ThreadedEmulator
+from support import transports
 from support.documents import blocks
 from support.managed import SHARED, WAYS, event_file, lines, managed, records, wait_for_polls
 from support.paths import ROOT
 from support.waiting import begin, wait_until
+
+pytestmark = transports.in_processes
 
 MANY = 10_000
 

@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 
 from lambda_emulator.threaded import ThreadedEmulator
+from support import transports
 from support.managed import PIPE, PROVIDER, SHARED, WAYS, lines, managed, records, wait_for_polls
 from support.waiting import begin, wait_until
+
+pytestmark = transports.in_processes
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -16,10 +16,13 @@ import pytest
 from lambda_emulator.emulator import InitFailed
 from lambda_emulator.http.faults import STALE, Fault, Faults
 from lambda_emulator.threaded import ThreadedEmulator
+from support import transports
 from support.managed import SHARED, WAYS, lines, managed, records, supervisor_of, wait_for_polls
 from support.paths import ROOT
 from support.processes import alive, children
 from support.waiting import begin, give_three_chances, wait_until
+
+pytestmark = transports.in_processes
 
 WORKERS = [way for way in WAYS if way not in SHARED]
 

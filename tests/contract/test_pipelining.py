@@ -15,8 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from support import transports
 from support.paths import ROOT
 from support.peer import Requests
+
+pytestmark = transports.in_processes
 
 _PATIENCE = 20.0
 #: Long beside the microseconds between two sends of one process, and short for a test.

@@ -15,8 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from support import transports
 from support.paths import ROOT
 from support.peer import LARGE, Requests
+
+pytestmark = transports.in_processes
 
 ACCEPTED = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"
 REFUSALS = {

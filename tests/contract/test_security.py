@@ -13,9 +13,12 @@ from lambda_emulator.http.faults import Fault
 from lambda_emulator.threaded import ThreadedEmulator
 from lambda_runtime.runtime_api import connection, http1
 from lambda_runtime.runtime_api.reply_reader import ReplyReader
+from support import transports
 from support.emulated import RUNTIMES
 from support.peer import ScriptedSocket
 from support.process import BOOTSTRAP, Outcome, run_function
+
+pytestmark = transports.in_processes
 
 SECRET = "s3cr3t-0xC0FFEE"
 CREDENTIALS = {

@@ -17,7 +17,10 @@ from container.engine import require
 from lambda_emulator.function import SnapStart
 from lambda_emulator.http.faults import Fault
 from lambda_emulator.platform.logs import LogRecord
+from support import transports
 from support.lifecycle import AWSLAMBDARIC, OURS, function
+
+pytestmark = transports.in_processes
 
 ORDER = [
     ["note", "last", {}],

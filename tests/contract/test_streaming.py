@@ -18,10 +18,14 @@ import pytest
 
 from lambda_emulator.http.faults import Fault
 from lambda_emulator.threaded import ThreadedEmulator, ThreadedStream
+from lambda_runtime.runtime_api.client import CORE_SWITCH
+from support import transports
 from support.emulated import RUNTIMES, Runs
 from support.paths import ROOT
 from support.peer import peer, request
 from support.waiting import wait_until
+
+pytestmark = transports.in_processes
 
 HANDLERS = Path(__file__).parent / "kinds"
 Run = Callable[..., ThreadedEmulator]
@@ -501,7 +505,8 @@ def test_the_request_and_the_connection_after_it(tmp_path: Path) -> None:
 
 
 def test_a_plain_handler_loads_none_of_it(run: Run) -> None:
-    modules = set(run("bare.modules", inherit=False).invoke({}).json())
+    as_usual = {CORE_SWITCH: ""}
+    modules = set(run("bare.modules", inherit=False, environment=as_usual).invoke({}).json())
     ours = {name for name in modules if name.startswith("lambda_runtime.")}
     assert ours == {
         f"lambda_runtime.{name}"

@@ -18,6 +18,7 @@ from elftools.elf.sections import SymbolTableSection
 from benchmarks import toolchain
 from core import __main__ as command
 from core import build
+from lambda_runtime.runtime_api import core as runtime
 from layer.elf import Elf
 from support.paths import ROOT
 
@@ -79,6 +80,12 @@ def test_it_is_the_same_from_another_folder(
     assert (tmp_path / "again.so").read_bytes() == build.library(machine).read_bytes()
 
 
+def test_it_ends_in_the_checksum_that_the_runtime_looks_for(library: Path) -> None:
+    content = library.read_bytes()
+    assert runtime.is_whole(content)
+    assert not any(runtime.is_whole(content[:-cut]) for cut in range(1, len(content), 97))
+
+
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["--output", str(tmp_path / "out")]) == 0
     made = sorted(path.name for path in (tmp_path / "out").iterdir())
@@ -115,6 +122,7 @@ def compile_natively(output: Path, flags: list[str]) -> None:
     options = [flag for flag in build.FLAGS if flag not in ("-s", "-O2")]
     command = [toolchain.compiler(), "-O1", "-g", *options, *flags, *own]
     toolchain.run([*command, "-o", str(output), str(build.SOURCES[0])], "compile the core")
+    build.seal(output)
 
 
 def runtime_of(name: str) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from support import transports
 from support.contract.session import Session
 from support.runtimes import awslambdaric, checkout
 
@@ -18,8 +20,16 @@ def reference(task: Path) -> Iterator[Session]:
         yield session
 
 
+@pytest.fixture(scope="session", params=transports.TRANSPORTS)
+def subject(request: pytest.FixtureRequest, task: Path) -> Iterator[Session]:
+    """This runtime, as it lies in the checkout, with each transport from the first answer on."""
+    runtime = replace(checkout(), environment=transports.SETTINGS[request.param])
+    with Session(runtime, task) as session:
+        yield session
+
+
 @pytest.fixture(scope="session")
-def subject(task: Path) -> Iterator[Session]:
-    """This runtime, as it lies in the checkout."""
+def plain(task: Path) -> Iterator[Session]:
+    """The same without a variable that chooses the transport."""
     with Session(checkout(), task) as session:
         yield session

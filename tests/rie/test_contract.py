@@ -11,12 +11,19 @@ from support.contract.cases import all_cases, fixtures
 from support.contract.session import Case, Session
 
 CASES = all_cases()
+ENVIRONMENT = [case for case in CASES if case.id.startswith("environment-")]
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", [case for case in CASES if case not in ENVIRONMENT], ids=str)
 def test_same_outcome(case: Case, reference: Session, subject: Session) -> None:
     check.same(case, reference, subject)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("case", ENVIRONMENT, ids=str)
+def test_same_environment(case: Case, reference: Session, plain: Session) -> None:
+    check.same(case, reference, plain)
 
 
 @pytest.mark.timeout(60)

@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from lambda_rie.rie import Reply
+from support import transports
 from support.runtimes import checkout
+
+pytestmark = transports.in_processes
 
 HANDLERS = Path(__file__).parents[1] / "contract" / "kinds"
 Invoke = Callable[[Any], Reply]

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from support import transports
 from support.lifecycle import HANDLERS
 from support.runtimes import checkout
+
+pytestmark = transports.in_processes
 
 SECOND = {"AWS_LAMBDA_FUNCTION_TIMEOUT": "1"}
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from lambda_rie.rie import Rie
-from support import managed_rie
+from support import managed_rie, transports
 from support.contract import check
 from support.contract.cases import all_cases
 from support.contract.session import Case, Session
@@ -98,6 +98,7 @@ def invoke_many(rie: Rie, events: list[dict[str, Any]], at_once: int) -> list[An
         return [reply.json() for reply in replies]
 
 
+@transports.in_processes
 @pytest.mark.parametrize("way", WAYS)
 def test_many_invocations_at_once(folder: Path, way: str) -> None:
     events = [
@@ -118,6 +119,7 @@ def test_many_invocations_at_once(folder: Path, way: str) -> None:
         assert logged == {f"at work on {answer['number']}": answer["id"] for answer in answers}
 
 
+@transports.in_processes
 @pytest.mark.parametrize("way", WAYS)
 def test_a_worker_that_dies(folder: Path, way: str) -> None:
     with work(folder, way, polls=4) as rie:
@@ -149,6 +151,7 @@ def test_a_stream_that_fails_ends_with_its_trailers(folder: Path, way: str) -> N
         assert b"broke off 2" in broken.content
 
 
+@transports.in_processes
 @pytest.mark.parametrize("way", WAYS)
 def test_hooks_at_the_end(folder: Path, way: str) -> None:
     give_three_chances(lambda: hooks_run_at_the_end(folder, way))

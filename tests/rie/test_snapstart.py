@@ -8,9 +8,12 @@ import sys
 import pytest
 
 from lambda_rie.rie import Rie
+from support import transports
 from support.lifecycle import AWSLAMBDARIC, HANDLERS, OURS
 from support.paths import ROOT
 from support.runtimes import PLATFORM
+
+pytestmark = transports.in_processes
 
 PROXY = (sys.executable, str(ROOT / "tests" / "support" / "restore_proxy.py"))
 

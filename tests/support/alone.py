@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from support import transports
 from support.polls import Polls
 from support.process import BOOTSTRAP
 
@@ -25,6 +26,7 @@ def served(
             "AWS_LAMBDA_RUNTIME_API": polls.address,
             "LAMBDA_TASK_ROOT": str(folder),
             "_HANDLER": "app.handler",
+            **transports.variables(),
             **(environment or {}),
         },
         stdout=subprocess.PIPE,

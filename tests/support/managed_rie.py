@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 
 from lambda_rie.rie import Launch, Reply, Rie
-from support import opt_namespace
+from support import opt_namespace, transports
 from support.paths import ROOT
 from support.runtimes import PLATFORM, Runtime
 
@@ -58,7 +58,12 @@ def instance(
     variables: Mapping[str, str],
 ) -> Rie:
     """Make a managed instance of this runtime with a function of the folder ``task``."""
-    environment = {**PLATFORM, **variables, "AWS_LAMBDA_MAX_CONCURRENCY": str(polls)}
+    environment = {
+        **PLATFORM,
+        **transports.variables(),
+        **variables,
+        "AWS_LAMBDA_MAX_CONCURRENCY": str(polls),
+    }
     return Rie((*OURS, handler), task, environment, enclose_in(place, OURS))
 
 

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from support import transports
 from support.paths import ROOT
 from support.peer import Requests, peer
 
@@ -91,6 +92,7 @@ def run_function(
                 "AWS_LAMBDA_RUNTIME_API": address,
                 "LAMBDA_TASK_ROOT": str(folder),
                 "_HANDLER": handler,
+                **transports.variables(),
                 **(environment or {}),
             },
             capture_output=True,

@@ -16,6 +16,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from support import transports
 from support.peer import Requests
 from support.process import BOOTSTRAP, event
 
@@ -142,6 +143,7 @@ class Counted(RuntimeApi):
                     "AWS_LAMBDA_RUNTIME_API": self.address,
                     "LAMBDA_TASK_ROOT": folder,
                     "_HANDLER": "app.handler",
+                    **transports.variables(),
                     **(environment or {}),
                 },
                 stdout=subprocess.PIPE,

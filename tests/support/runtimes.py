@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lambda_rie.rie import Launch, Rie
+from support import transports
 from support.paths import ROOT
 
 HANDLERS = ROOT / "tests" / "handlers"
@@ -49,7 +50,7 @@ class Runtime:
 
     def function(self, handler: str, task: Path, environment: Mapping[str, str]) -> Rie:
         """Make a function of the folder ``task``. It starts when its context is entered."""
-        settings = {**PLATFORM, **self.environment, **environment}
+        settings = {**PLATFORM, **transports.variables(), **self.environment, **environment}
         return Rie((*self.argv, handler), task, settings, self.enclose)
 
     def seen(self, task: Path) -> str:

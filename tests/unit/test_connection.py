@@ -2,6 +2,7 @@
 
 import select
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from lambda_runtime.runtime_api.connection import Connection, Disconnected, split_address
+from lambda_runtime.runtime_api.core import CoreConnection
 from lambda_runtime.runtime_api.http1 import MAX_HEAD, ProtocolError
 from support import transports
 from support.peer import (
@@ -186,6 +188,27 @@ def test_the_same_reply_as_before_is_told_from_one_that_only_begins_so() -> None
     assert [reply.closing for reply in found] == [False] * 4 + [True]
 
 
+@pytest.mark.parametrize("cut", range(1, len(ACCEPTED)))
+def test_a_reply_that_came_in_two_pieces_is_known_whole(cut: int) -> None:
+    """The next answer's reply is compared with it, and an event follows that one."""
+
+    def script(accepted: socket.socket) -> None:
+        requests = Requests(accepted)
+        requests.read()
+        accepted.sendall(ACCEPTED[:cut])
+        time.sleep(0.005)  # until the first piece has been read
+        accepted.sendall(ACCEPTED[cut:])
+        for _ in range(2):
+            requests.read()
+        accepted.sendall(ACCEPTED + SIZED)
+
+    with connected(script) as connection:
+        assert connection.exchange(GET).status == 202
+        assert connection.exchange(GET, following=GET).status == 202
+        assert connection.poll(GET).body == b"hello"
+        connection.settle()
+
+
 def test_a_request_that_may_have_been_seen_is_not_repeated() -> None:
     with connected(answering()) as connection:
         with pytest.raises(Disconnected):
@@ -230,6 +253,26 @@ def test_a_refusal_while_a_request_is_being_sent(refusing: Script, following: by
         reply = connection.exchange(head, bytes(LARGE), following)
         assert (reply.status, connection.following) == (413, False)
         assert connection.exchange(GET).body == b"hello"
+
+
+def test_what_is_raised_right_after_something_else_ends_the_exchange_and_the_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its reply must not be read as the next event."""
+
+    def raise_again(limit: int) -> None:
+        raise LookupError
+
+    with connected(answering(ACCEPTED), answering(SIZED)) as connection:
+        with monkeypatch.context() as patch:
+            patch.setattr(Connection, "_read", lambda self: (_ for _ in ()).throw(RecursionError))
+            patch.setattr(CoreConnection, "_answered", Connection._answered)
+            patch.setattr(sys, "setrecursionlimit", raise_again)
+            with pytest.raises(LookupError):
+                connection.exchange(GET)
+        assert connection.has_begun
+        assert connection.poll(GET).body == b"hello"
+        connection.settle()
 
 
 def test_an_early_acceptance_does_not_end_the_request() -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import platform
 import posix
+import random
 import re
+import shutil
 import signal
 import socket
 import struct
@@ -21,14 +25,16 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from core import build
 from lambda_runtime import logs, payload
-from lambda_runtime.runtime_api import core
+from lambda_runtime.runtime_api import client, core
 from lambda_runtime.runtime_api.client import LambdaRuntimeClient
 from lambda_runtime.runtime_api.connection import Connection, Disconnected, Reply
 from lambda_runtime.runtime_api.http1 import ProtocolError
 from support import transports
 from support.fuzz import examples
 from support.peer import Requests, answering, peer
+from support.process import BOOTSTRAP, run_function
 
 ACCEPTED = b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\n{}"
 SIZED = b"HTTP/1.1 200 OK\r\nX-A: 1\r\nContent-Length: 5\r\n\r\nhello"
@@ -603,14 +609,14 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def chosen_after_an_answer() -> type[Connection]:
     """The class of a client's connection at its second wait."""
     with peer(answering_client) as address:
-        client = LambdaRuntimeClient(address)
-        client.pipeline_next = True
+        asking = LambdaRuntimeClient(address)
+        asking.pipeline_next = True
         kinds = []
         for _ in range(2):
-            invocation = client.wait_next_invocation()
-            kinds.append(type(client._connection))
-            client.post_invocation_result(invocation.request_id, b"1")
-        client.reconnect()
+            invocation = asking.wait_next_invocation()
+            kinds.append(type(asking._connection))
+            asking.post_invocation_result(invocation.request_id, b"1")
+        asking.reconnect()
     assert kinds[0] is Connection, "before the first answer"
     return kinds[1]
 
@@ -632,7 +638,7 @@ def test_it_is_used_from_the_first_answer_on(logged: list[str]) -> None:
 
 
 def test_the_switch_back(monkeypatch: pytest.MonkeyPatch, logged: list[str]) -> None:
-    monkeypatch.setenv(core.SWITCH, "python")
+    monkeypatch.setenv(client.CORE_SWITCH, "python")
     assert chosen_after_an_answer() is Connection
     assert logged == []
 
@@ -640,7 +646,7 @@ def test_the_switch_back(monkeypatch: pytest.MonkeyPatch, logged: list[str]) -> 
 def test_another_value_of_the_switch_is_told(
     monkeypatch: pytest.MonkeyPatch, logged: list[str]
 ) -> None:
-    monkeypatch.setenv(core.SWITCH, "rust")
+    monkeypatch.setenv(client.CORE_SWITCH, "rust")
     assert chosen_after_an_answer() is core.CoreConnection
     assert logged == [
         "LAMBDA_RUNTIME_CORE='rust': not a value; set it to 'python' to do without the core in C, "
@@ -648,27 +654,111 @@ def test_another_value_of_the_switch_is_told(
     ]
 
 
-@pytest.mark.parametrize("content", [None, b"", b"\x7fELF", b"text"])
-def test_without_a_library_python_does_all_of_it(
-    content: bytes | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, logged: list[str]
-) -> None:
+@pytest.fixture
+def whole() -> bytes:
+    """The library as it is."""
+    return transports.path().read_bytes()
+
+
+@pytest.fixture
+def place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Where the library is looked for."""
     path = tmp_path / "core.so"
-    if content is not None:
-        path.write_bytes(content)
     monkeypatch.setattr(core, "path_of", lambda machine: str(path))
+    return path
+
+
+def test_without_a_library_python_does_all_of_it(place: Path, logged: list[str]) -> None:
     assert chosen_after_an_answer() is Connection
     assert logged == []
 
 
-def test_a_library_for_another_architecture(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def zeros_from(start: int) -> Callable[[bytes], bytes]:
+    """Damage as after a power cut: of a file, only the first pages have been written."""
+    return lambda whole: whole[:start] + bytes(len(whole) - start)
+
+
+def cut_at(end: int) -> Callable[[bytes], bytes]:
+    return lambda whole: whole[:end]
+
+
+CUTS = (0, 1, 4, 16, 63, 64, 300, 4096, 8192, -4096, -200, -5, -4, -1)
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    **{f"cut at {end}": cut_at(end) for end in CUTS},
+    "too long": lambda whole: whole + b"x",
+    "all zeros": zeros_from(0),
+    "zeros behind the header": zeros_from(64),
+    "zeros from the second page on": zeros_from(4096),
+    "noise behind the header": lambda whole: (
+        whole[:64] + random.Random(1).randbytes(len(whole) - 64)
+    ),
+    "one bit": lambda whole: whole[:9000] + bytes([whole[9000] ^ 4]) + whole[9001:],
+    "text": lambda whole: b"text",
+    "a pointer of git-lfs": lambda whole: b"version https://git-lfs.github.com/spec/v1\n",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_library_is_told_and_not_loaded(
+    damage: Callable[[bytes], bytes], whole: bytes, place: Path, logged: list[str]
 ) -> None:
-    path = tmp_path / "core.so"
-    image = bytearray(transports.path().read_bytes())
-    image[18] ^= 0xFF  # e_machine
-    path.write_bytes(image)
-    monkeypatch.setattr(core, "path_of", lambda machine: str(path))
+    place.write_bytes(damage(whole))
+    assert chosen_after_an_answer() is Connection
+    (line,) = logged
+    # All zeros are their own checksum: the dynamic linker says what they are.
+    assert "it is damaged" in line or "invalid ELF header" in line
+    assert str(place) in line
+
+
+def test_a_process_with_a_damaged_library_goes_on(tmp_path: Path, whole: bytes) -> None:
+    package = tmp_path / "runtime" / "lambda_runtime"
+    shutil.copytree(Path(core.__file__).parents[1], package)
+    shutil.copy(BOOTSTRAP, tmp_path)
+    damaged = package / transports.path().name
+    damaged.write_bytes(whole[:4096])
+    command = [sys.executable, "-S", str(tmp_path / "bootstrap")]
+    code = "def handler(event, context): return event"
+    outcome = run_function(code, events=[b"1", b"2", b"3", b"4"], command=command)
+    assert [path.rpartition("/")[2] for path in outcome.paths] == ["next", "response"] * 4 + [
+        "next"
+    ]
+    assert outcome.answer == 4
+    assert outcome.stdout.count(f"{damaged} is not used (it is damaged)") == 1
+
+
+def test_a_library_for_another_architecture_is_told(place: Path, logged: list[str]) -> None:
+    (other,) = {*build.MACHINES} - {platform.machine()}
+    shutil.copy(build.library(other), place)
+    assert core.is_whole(place.read_bytes())
+    assert chosen_after_an_answer() is Connection
+    assert len(logged) == 1
+
+
+def test_what_cannot_be_read_is_told(
+    place: Path, logged: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.mkdir()
     assert core.load() is None
+    place.rmdir()
+    place.symlink_to(place)
+    assert core.load() is None
+
+    def refuse(*given: object) -> int:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
+
+    monkeypatch.setattr(posix, "open", refuse)  # root may read everything
+    assert core.load() is None
+    reasons = ("Is a directory", "Too many levels of symbolic links", "Permission denied")
+    assert [reason in line for reason, line in zip(reasons, logged, strict=True)] == [True] * 3
+
+
+def test_in_an_archive_there_is_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, logged: list[str]
+) -> None:
+    (tmp_path / "archive.zip").write_bytes(b"")
+    monkeypatch.setattr(core, "path_of", lambda machine: f"{tmp_path}/archive.zip/core.so")
+    assert core.load() is None
+    assert logged == []
 
 
 def test_a_free_threaded_interpreter_does_not_load_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -146,24 +146,27 @@ class Connection:
         self._sent = []
         interruptions = 0
         self.has_begun = True  # whatever is raised from here on is dealt with
-        while True:
-            try:
-                reply = self._answered(parts, following)
-                break
-            except TRANSPORT_ERRORS:
-                # Whatever is still under way on this connection belongs to a request given up.
-                self.close()
-                raise
-            except BaseException as error:
-                interruptions += 1
-                if issubclass(type(error), RecursionError):
-                    # A handler has set a low limit: without more room the reply is never read, and
-                    # an event that comes after it is lost.
-                    sys.setrecursionlimit(max(sys.getrecursionlimit(), DEPTH))
-                if interruptions == _MOST_INTERRUPTIONS:
-                    self.close()
+        try:
+            while True:
+                try:
+                    reply = self._answered(parts, following)
+                    break
+                except TRANSPORT_ERRORS:
                     raise
-                self.interruption = self.interruption or error
+                except BaseException as error:
+                    interruptions += 1
+                    if issubclass(type(error), RecursionError):
+                        # A handler has set a low limit: without more room the reply is never read,
+                        # and an event that comes after it is lost.
+                        sys.setrecursionlimit(max(sys.getrecursionlimit(), DEPTH))
+                    if interruptions == _MOST_INTERRUPTIONS:
+                        raise
+                    self.interruption = self.interruption or error
+        except BaseException:
+            # Whatever is still under way on this connection belongs to a request given up. So it is
+            # too when something is raised in the lines above, right after something else.
+            self.close()
+            raise
         # No call here, in which something could be raised before the next reply is known of.
         self._journal, self.following = None, following != b""
         if reply.closing or (self._at != len(self._buffer) and not self.following):
@@ -228,8 +231,10 @@ class Connection:
             if buffer.startswith(known, start):
                 self._at = start + len(known)
                 return reply
+        pieces = len(self._journal)
         reply = self._receive()
-        if reply.status == 202 and self._buffer is buffer and not reply.closing:
+        # Only where all of it was there: a body may come after its head, past the buffer.
+        if reply.status == 202 and len(self._journal) == pieces and not reply.closing:
             self._known = buffer[start : self._at], reply
         return reply
 

@@ -18,6 +18,7 @@ import sys
 
 from lambda_runtime import logs, payload
 from lambda_runtime.ground import settings, trusted
+from lambda_runtime.runtime_api.client import CORE_AT_ONCE, CORE_SWITCH
 from lambda_runtime.runtime_api.connection import TRANSPORT_ERRORS, Connection, Reply
 
 TYPE_CHECKING = False
@@ -40,9 +41,12 @@ if TYPE_CHECKING:
         def drop(self) -> None: ...
 
 
-SWITCH = "LAMBDA_RUNTIME_CORE"
 _PYTHON = "python"
 _NAME = "lambda_runtime.core"
+_MOST_BYTES = 1024 * 1024
+_SUM_BYTES = 4
+_MODULUS = (1 << 30) - 35
+"""A prime, of which the remainder of a long number is found in one pass."""
 _ACCEPTED = Reply(202, {})
 
 
@@ -130,13 +134,13 @@ def adopt(connection: Connection) -> None:
     """
     if type(connection) is not Connection:
         return
-    choice = settings.get(SWITCH)
+    choice = settings.get(CORE_SWITCH)
     if choice == _PYTHON:
         return
-    if choice:
+    if choice and choice != CORE_AT_ONCE:
         logs.warn(
-            f"{SWITCH}={choice[:100]!r}: not a value; set it to {_PYTHON!r} to do without the core "
-            "in C, which is used now where it can be loaded"
+            f"{CORE_SWITCH}={choice[:100]!r}: not a value; set it to {_PYTHON!r} to do without the "
+            "core in C, which is used now where it can be loaded"
         )
     library = load()
     if library is None:
@@ -152,15 +156,45 @@ def adopt(connection: Connection) -> None:
 def load() -> "Any":
     """The library for this machine and interpreter, None if there is none.
 
-    It is of the stable ABI, which a free-threaded interpreter does not have.
+    It is of the stable ABI, which a free-threaded interpreter does not have. A file that is there
+    and of no use is told in the log.
     """
     path = path_of(posix.uname().machine)
-    if "t" in getattr(sys, "abiflags", "t") or not posix.access(path, posix.R_OK):
+    if "t" in getattr(sys, "abiflags", "t"):
         return None
     try:
-        return trusted.load_library(_NAME, path)
-    except ImportError:
-        return None  # of another C library, on a file system without execution, or refused
+        if is_whole(_content(path)):
+            return trusted.load_library(_NAME, path)
+        reason = "it is damaged"
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ImportError) as error:
+        # Of another machine or C library, on a file system without execution, or refused.
+        reason = str(error)
+    logs.warn(f"{path} is not used ({reason}): without it the runtime takes more CPU time")
+    return None
+
+
+def is_whole(content: bytes) -> bool:
+    """Whether the file of a library is as it was made: it ends in a checksum.
+
+    The dynamic linker believes what it reads. A file that was cut short or damaged when it was
+    unpacked would end the process.
+    """
+    return content[-_SUM_BYTES:] == checksum(content[:-_SUM_BYTES])
+
+
+def checksum(content: bytes) -> bytes:
+    """What the file of a library with this content ends in. No module is loaded to compute it."""
+    return (int.from_bytes(content, "little") % _MODULUS).to_bytes(_SUM_BYTES, "little")
+
+
+def _content(path: str) -> bytes:
+    descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+    try:
+        return posix.read(descriptor, min(posix.fstat(descriptor).st_size, _MOST_BYTES))
+    finally:
+        posix.close(descriptor)
 
 
 def path_of(machine: str) -> str:
