@@ -736,7 +736,7 @@ def test_a_process_with_a_damaged_library_goes_on(tmp_path: Path, whole: bytes) 
     package = tmp_path / "runtime" / "lambda_runtime"
     shutil.copytree(Path(core.__file__).parents[1], package)
     shutil.copy(BOOTSTRAP, tmp_path)
-    damaged = package / transports.path().name
+    damaged = package / build.name_of(platform.machine())
     damaged.write_bytes(whole[:4096])
     command = [sys.executable, "-S", str(tmp_path / "bootstrap")]
     code = "def handler(event, context): return event"
