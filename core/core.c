@@ -23,6 +23,7 @@ enum {
     MOST_HEADERS = 24,
     LONGEST_NAME = 64,
     LONGEST_NUMBER = 7, /* digits of a length that is sure to fit */
+    MOST_INTERNED = 256, /* names; CPython 3.12 keeps each for ever */
 };
 
 typedef struct {
@@ -47,6 +48,7 @@ typedef struct {
     size_t event_end;   /* the end of the reply that `poll` has found; 0 if there is none */
     Py_ssize_t sent;    /* bytes of the request that the kernel has taken */
     char waiting;       /* whether the last `poll` was interrupted while it waited for bytes */
+    int interned;       /* names that were new to the interpreter */
     Header headers[MOST_HEADERS];
 } Core;
 
@@ -308,7 +310,15 @@ static PyObject *to_string(Text text) {
     return PyUnicode_FromStringAndSize(text.at, (Py_ssize_t)text.length);
 }
 
-static int learn_name(Header *header, Text name) {
+/* Have names compared by their addresses, as those that the runtime looks up are interned too. */
+static void intern(Core *core, PyObject **name) {
+    PyObject *fresh = *name;
+    if (core->interned == MOST_INTERNED) return;
+    PyUnicode_InternInPlace(name);
+    if (*name == fresh) core->interned++;
+}
+
+static int learn_name(Core *core, Header *header, Text name) {
     char lowered[LONGEST_NAME];
     for (size_t i = 0; i < name.length; i++) lowered[i] = lower(name.at[i]);
     PyObject *raw = to_string(name);
@@ -318,15 +328,15 @@ static int learn_name(Header *header, Text name) {
         Py_DECREF(raw);
         return 0;
     }
-    PyUnicode_InternInPlace(&known);
+    intern(core, &known);
     replace(&header->name, known);
     replace(&header->raw, raw);
     return 1;
 }
 
 /* Add one header to the dictionary. False with an exception. */
-static int add_header(PyObject *headers, Header *header, Text name, Text value) {
-    if (!is_text(header->raw, name) && !learn_name(header, name)) return 0;
+static int add_header(Core *core, PyObject *headers, Header *header, Text name, Text value) {
+    if (!is_text(header->raw, name) && !learn_name(core, header, name)) return 0;
     if (!is_text(header->value, value)) {
         PyObject *fresh = to_string(value);
         if (fresh == NULL) return 0;
@@ -338,11 +348,13 @@ static int add_header(PyObject *headers, Header *header, Text name, Text value) 
 static PyObject *make_headers(Core *core, const Head *head) {
     PyObject *headers = PyDict_New();
     if (headers == NULL) return NULL;
-    for (int i = 0; i < head->count; i++)
-        if (!add_header(headers, &core->headers[i], head->fields[2 * i], head->fields[2 * i + 1])) {
+    for (int i = 0; i < head->count; i++) {
+        const Text *field = &head->fields[2 * i];
+        if (!add_header(core, headers, &core->headers[i], field[0], field[1])) {
             Py_DECREF(headers);
             return NULL;
         }
+    }
     return headers;
 }
 

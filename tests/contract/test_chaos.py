@@ -15,6 +15,7 @@ import pytest
 from benchmarks import toolchain
 from support import transports
 from support.chaos import Account, run_batch, run_managed_batch
+from support.emulated import Target
 from support.managed import WAYS
 from support.memory import growth, hold
 
@@ -26,8 +27,8 @@ SEED = random.SystemRandom().randrange(1_000_000)
 def test_every_invocation_is_answered_once_or_its_process_replaced(
     invocations: int, rate: float, transport: str
 ) -> None:
-    settings = transports.SETTINGS[transport]
-    account = asyncio.run(run_batch(SEED, invocations, rate, **settings))
+    target = Target(environment=transports.SETTINGS[transport])
+    account = asyncio.run(run_batch(SEED, invocations, rate, target))
     print(f"seed {SEED}: {account}")
     assert not account.wrong
     assert account.faults > 0

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +17,8 @@ from typing import Any
 from lambda_emulator.emulator import Emulator
 from lambda_emulator.http.faults import RandomFaults
 from lambda_emulator.invocation import Invocation
+from support.emulated import Target
+from support.memory import Held
 from support.paths import ROOT
 
 KINDS_FOLDER = ROOT / "tests" / "contract" / "kinds"
@@ -93,9 +94,11 @@ class _Batch:
     per_exit = 1
     """The number of invocations that fail, at most, when a process ends."""
 
-    def __init__(self, seed: int, invocations: int, rate: float, kinds: dict[str, int]) -> None:
+    def __init__(
+        self, seed: int, invocations: int, rate: float, kinds: dict[str, int], target: Target
+    ) -> None:
         self.account = Account(seed, invocations)
-        self.environment: dict[str, str] = {}
+        self.target = target
         self.kinds = kinds
         self.faults = RandomFaults(seed, rate)
         self._dice = random.Random(f"invocations {seed}")
@@ -103,11 +106,11 @@ class _Batch:
 
     def emulator(self) -> Emulator:
         return Emulator(
-            command=[sys.executable, "-S", str(ROOT / "bootstrap")],
+            command=self.target.command(),
             handler="chaos.handler",
             task_root=KINDS_FOLDER,
             timeout=PATIENCE,
-            environment=self.environment,
+            environment=self.target.environment,
             faults=self.faults,
         )
 
@@ -185,22 +188,22 @@ class _ManagedBatch(_Batch):
 
     good = (*_Batch.good, *(f"failed with {kind}" for kind in _PLATFORM))
 
-    def __init__(self, seed: int, invocations: int, rate: float, way: str) -> None:
+    def __init__(self, seed: int, invocations: int, rate: float, way: str, target: Target) -> None:
         unfit = _AWAITED if way == "threads" else ()
         kinds = {kind: weight for kind, weight in _KINDS.items() if kind not in unfit}
         if way in _SHARED_WAYS:
             self.per_exit = _POLLS  # an exit ends all invocations of the process
-        super().__init__(seed, invocations, rate, kinds)
+        super().__init__(seed, invocations, rate, kinds, target)
         self._way = way
 
     def emulator(self) -> Emulator:
         return Emulator(
-            command=[sys.executable, "-S", str(ROOT / "bootstrap")],
+            command=self.target.command(),
             handler="chaos.handler",
             task_root=KINDS_FOLDER,
             timeout=_MANAGED_TIMEOUT,
             max_concurrency=_POLLS,
-            environment={"LAMBDA_RUNTIME_CONCURRENCY": self._way},
+            environment={**self.target.environment, "LAMBDA_RUNTIME_CONCURRENCY": self._way},
             faults=self.faults,
         )
 
@@ -282,34 +285,38 @@ def _is_answer(kind: str, token: str, size: int, payload: bytes) -> bool:
     return payload == told + b"x" * size + told
 
 
-async def run_batch(seed: int, invocations: int, rate: float, **environment: str) -> Account:
+async def run_batch(
+    seed: int, invocations: int, rate: float, target: Target | None = None
+) -> Account:
     """Run a batch of invocations. ``rate`` is the share of exchanges with a fault (0 to 1)."""
-    batch = _Batch(seed, invocations, rate, _KINDS)
-    batch.environment |= environment
-    return await batch.run()
+    return await _Batch(seed, invocations, rate, _KINDS, target or Target()).run()
 
 
-async def run_managed_batch(seed: int, invocations: int, rate: float, way: str) -> Account:
+async def run_managed_batch(
+    seed: int, invocations: int, rate: float, way: str, target: Target | None = None
+) -> Account:
     """Run a batch with several invocations at once, in the concurrency mode ``way``."""
-    return await _ManagedBatch(seed, invocations, rate, way).run()
+    return await _ManagedBatch(seed, invocations, rate, way, target or Target()).run()
 
 
-async def measure_growth(seed: int, settle: int, invocations: int) -> tuple[Account, int, int]:
+async def measure_memory(
+    seed: int, settle: int, invocations: int, target: Target
+) -> tuple[Account, list[Held]]:
     """Run every kind of handler in one process, without faults.
 
-    Returns the account, and the growth of the process in KiB and in descriptors during the last
-    ``invocations``. ``settle`` invocations come before them.
+    Returns the account, and readings at eleven equal intervals of the last ``invocations``, the
+    first before them. ``settle`` invocations come before that one.
     """
     kinds = {kind: weight for kind, weight in _KINDS.items() if kind not in _ENDS}
-    batch = _Batch(seed, settle + invocations, 0.0, kinds)
-    held: list[tuple[int, int]] = []
+    batch = _Batch(seed, settle + invocations, 0.0, kinds, target)
+    moments = {settle + invocations * tenth // 10 for tenth in range(11)}
+    readings = []
     async with batch.emulator() as emulator:
         for number in range(settle + invocations + 1):
-            if number in (settle, settle + invocations):
+            if number in moments:
                 figures = await emulator.invoke({"kind": "figures", "token": ""})
-                held.append(figures.json())
+                readings.append(Held(number, *figures.json()))
             if number < settle + invocations:
                 await batch.invoke(emulator, f"{seed}-{number}")
         batch.account.starts = emulator.environment.starts
-    (memory, descriptors), (memory_later, descriptors_later) = held
-    return batch.account, memory_later - memory, descriptors_later - descriptors
+    return batch.account, readings

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from lambda_emulator.threaded import ThreadedEmulator
@@ -14,6 +16,20 @@ RUNTIMES = {
     "lambda_runtime": [sys.executable, "-S", str(ROOT / "bootstrap")],
     "awslambdaric": [sys.executable, "-m", "awslambdaric"],
 }
+
+
+@dataclass(frozen=True)
+class Target:
+    """The interpreter of this runtime, and the variables that it gets beside a test's own."""
+
+    python: str = sys.executable
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def command(self) -> list[str]:
+        return [self.python, "-S", str(ROOT / "bootstrap")]
+
+    def __str__(self) -> str:
+        return " ".join([*map("=".join, self.environment.items()), self.python])
 
 
 class Runs:

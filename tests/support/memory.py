@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from support.emulated import Target
 from support.paths import ROOT
 
 TASK = ROOT / "tests" / "contract" / "kinds"
@@ -23,20 +23,29 @@ class Held:
     descriptors: int
 
 
-def hold(stub: Path, folder: Path, event: bytes, invocations: int, seconds: int) -> list[Held]:
+def hold(
+    stub: Path,
+    folder: Path,
+    event: bytes,
+    invocations: int,
+    seconds: int,
+    target: Target | None = None,
+) -> list[Held]:
     """Take ten readings at equal intervals, the first after a tenth of the invocations.
 
     Raises RuntimeError, with the stub's message, if the runtime fails.
     """
+    target = target or Target()
     period = invocations // 10
     (folder / "event").write_bytes(event)
     done = subprocess.run(
         [
             *(str(stub), "serve", str(folder / "event"), str(folder / "answer")),
             *(str(invocations), str(invocations - 1), str(seconds)),
-            *(sys.executable, "-S", str(ROOT / "bootstrap")),
+            *target.command(),
         ],
         env=os.environ
+        | target.environment
         | {
             "_HANDLER": "steady.handler",
             "LAMBDA_TASK_ROOT": str(TASK),

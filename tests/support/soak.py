@@ -2,7 +2,9 @@
 
 Every batch has a seed: the first seed plus the number of the batch. The output names the seed of a
 failed batch. Such a batch can run alone:
-``make soak ARGS="--seed SEED --batches 1 --managed 0 --mixed 0 --memory 0 --messages 0"``.
+``make soak ARGS="--seed SEED --batches 1 --managed 0 --mixed 0 --memory 0 --messages 0"``. The seed
+also determines the transport of a batch, so that a run has both: ``--transport`` gives one to all.
+``--python`` is the interpreter of the runtimes; the emulator stays on this one.
 """
 
 from __future__ import annotations
@@ -20,10 +22,11 @@ from pathlib import Path
 
 from benchmarks.events import encode, message
 from benchmarks.toolchain import compile_native
-from support import mapping_soak
-from support.chaos import Account, measure_growth, run_batch, run_managed_batch
+from support import mapping_soak, transports
+from support.chaos import Account, measure_memory, run_batch, run_managed_batch
+from support.emulated import Target
 from support.managed import WAYS
-from support.memory import growth, hold
+from support.memory import Held, growth, hold
 
 GROWTH_LIMIT_KB = 1024
 _BATCH = 1000
@@ -36,13 +39,13 @@ def main() -> int:
     print(f"seed {options.seed}", flush=True)
     held = True
     if options.batches:
-        held &= _chaos(options.seed, options.batches, options.rate, options.jobs)
+        held &= _chaos(options, options.batches)
     if options.managed:
-        held &= _managed(options.seed, options.managed, options.rate, options.jobs)
-    if options.mixed:
-        held &= _mixed(options.seed, options.mixed)
-    if options.memory:
-        held &= _memory(options.memory)
+        held &= _managed(options, options.managed)
+    for transport in options.transports if options.mixed else ():
+        held &= _mixed(options.seed, options.mixed, _target(options, transport))
+    for transport in options.transports if options.memory else ():
+        held &= _memory(options.memory, _target(options, transport))
     if options.messages:
         held &= _messages(options.seed, options.messages)
     print("everything held" if held else "FAILED", flush=True)
@@ -64,67 +67,93 @@ def _parser() -> argparse.ArgumentParser:
     add("--mixed", type=int, default=20_000, help="invocations of all kinds in one process")
     add("--memory", type=int, default=1_000_000, help="invocations of a plain handler in one")
     add("--messages", type=int, default=100_000, help="through a FIFO mapping, with crashes")
+    add(
+        "--transport",
+        dest="transports",
+        type=lambda name: (name,),
+        choices=[(name,) for name in transports.TRANSPORTS],
+        metavar="|".join(transports.TRANSPORTS),
+        default=transports.TRANSPORTS,
+        help="both, unless this names one",
+    )
+    add("--python", default=sys.executable, help="interpreter of the runtimes (this one)")
     add("--jobs", type=int, default=os.cpu_count() or 1, help="batches at once (%(default)s)")
     return parser
 
 
-def _batch(seed: int, rate: float) -> Account:
-    return asyncio.run(run_batch(seed, _BATCH, rate))
+def _target(options: argparse.Namespace, transport: str) -> Target:
+    return Target(options.python, transports.SETTINGS[transport])
 
 
-def _managed_batch(seed: int, rate: float) -> Account:
+def _batch(seed: int, rate: float, target: Target) -> Account:
+    return asyncio.run(run_batch(seed, _BATCH, rate, target))
+
+
+def _managed_batch(seed: int, rate: float, target: Target) -> Account:
     # The seed also determines the concurrency mode.
     way = list(WAYS)[seed % len(WAYS)]
-    return asyncio.run(run_managed_batch(seed, _BATCH, rate, way))
+    return asyncio.run(run_managed_batch(seed, _BATCH, rate, way, target))
 
 
-def _chaos(seed: int, batches: int, rate: float, jobs: int) -> bool:
-    return _run("faults at random bytes", _batch, seed, batches, rate, jobs)
+def _chaos(options: argparse.Namespace, batches: int) -> bool:
+    return _run("faults at random bytes", _batch, options, batches, 1)
 
 
-def _managed(seed: int, batches: int, rate: float, jobs: int) -> bool:
-    return _run("the same, several at once", _managed_batch, seed, batches, rate, jobs)
+def _managed(options: argparse.Namespace, batches: int) -> bool:
+    # Each mode has both transports.
+    return _run("the same, several at once", _managed_batch, options, batches, len(WAYS))
 
 
 def _run(
     title: str,
-    batch: Callable[[int, float], Account],
-    seed: int,
+    batch: Callable[[int, float, Target], Account],
+    options: argparse.Namespace,
     batches: int,
-    rate: float,
-    jobs: int,
+    turn: int,
 ) -> bool:
-    total = Account(seed)
+    total = Account(options.seed)
     started = time.monotonic()
-    with ProcessPoolExecutor(jobs) as pool:
-        seeds = range(seed, seed + batches)
-        for number, account in enumerate(pool.map(batch, seeds, [rate] * batches), 1):
+    seeds = range(options.seed, options.seed + batches)
+    names = [options.transports[seed // turn % len(options.transports)] for seed in seeds]
+    targets = [_target(options, name) for name in names]
+    with ProcessPoolExecutor(options.jobs) as pool:
+        accounts = pool.map(batch, seeds, [options.rate] * batches, targets)
+        for number, account in enumerate(accounts, 1):
             total += account
-            print(f"[{number}/{batches}] seed {account.seed}: {account}", flush=True)
+            name = names[number - 1]
+            print(f"[{number}/{batches}] seed {account.seed}, {name}: {account}", flush=True)
     print(f"{title}, {time.monotonic() - started:.0f} s: {total}", flush=True)
     for line in total.wrong:
         print(f"  {line}")
     return not total.wrong and sum(total.outcomes.values()) == batches * _BATCH
 
 
-def _mixed(seed: int, invocations: int) -> bool:
+def _mixed(seed: int, invocations: int, target: Target) -> bool:
     settle = max(1000, invocations // 10)
-    account, memory, descriptors = asyncio.run(measure_growth(seed, settle, invocations))
-    print(f"all kinds, one process: {memory:+} KiB, {descriptors:+} descriptors; {account}")
+    account, readings = asyncio.run(measure_memory(seed, settle, invocations, target))
+    memory, descriptors = _growth(readings)
+    print(
+        f"all kinds, one process, {target}: {memory:+} KiB, {descriptors:+} descriptors; {account}"
+    )
     return (
         not account.wrong and account.starts == 1 and memory < GROWTH_LIMIT_KB and descriptors <= 0
     )
 
 
-def _memory(invocations: int) -> bool:
+def _memory(invocations: int, target: Target) -> bool:
     stub, *_ = compile_native()
     with tempfile.TemporaryDirectory() as folder:
-        readings = hold(stub, Path(folder), encode(message()), invocations, _STUB_SECONDS)
+        event = encode(message())
+        readings = hold(stub, Path(folder), event, invocations, _STUB_SECONDS, target)
+    memory, descriptors = _growth(readings)
+    print(f"plain handler, one process, {target}: {memory:+} KiB, {descriptors:+} descriptors")
+    return memory < GROWTH_LIMIT_KB and descriptors <= 0
+
+
+def _growth(readings: list[Held]) -> tuple[int, int]:
     for reading in readings:
         print(reading, flush=True)
-    memory, descriptors = growth(readings)
-    print(f"plain handler, one process: {memory:+} KiB, {descriptors:+} descriptors")
-    return memory < GROWTH_LIMIT_KB and descriptors <= 0
+    return growth(readings)
 
 
 def _messages(seed: int, messages: int) -> bool:

@@ -16,7 +16,7 @@ import socket
 import termios
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -26,9 +26,16 @@ from hypothesis import strategies as st
 
 from lambda_runtime.runtime_api import connection as python_transport
 from lambda_runtime.runtime_api import core, http1
-from lambda_runtime.runtime_api.connection import TRANSPORT_ERRORS, Connection, Reply
+from lambda_runtime.runtime_api.connection import (
+    TRANSPORT_ERRORS,
+    Connection,
+    Disconnected,
+    Reply,
+)
+from lambda_runtime.runtime_api.reply_reader import ReplyReader
 from support import transports
 from support.fuzz import examples
+from support.peer import ScriptedSocket
 
 POST = b"POST /response HTTP/1.1\r\nContent-Length: 3\r\n\r\n"
 ANSWER = b"123"
@@ -315,7 +322,7 @@ def rounds(draw: st.DrawFn) -> Round:
 
 
 @given(st.lists(rounds(), min_size=1, max_size=4))
-@settings(max_examples=examples(120), deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_both_transports_understand_the_same(conversation: list[Round]) -> None:
     wanted = Client("python").hold(conversation)
     assert Client("core").hold(conversation) == wanted
@@ -325,7 +332,7 @@ def test_both_transports_understand_the_same(conversation: list[Round]) -> None:
     st.lists(rounds(), min_size=1, max_size=3),
     st.lists(st.sampled_from([0.00002, 0.0001, 0.0003, 0.001]), min_size=1, max_size=7),
 )
-@settings(max_examples=examples(80), deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_what_a_signal_raises_changes_nothing(
     conversation: list[Round], seconds: list[float]
 ) -> None:
@@ -345,3 +352,63 @@ def test_a_conversation_cut_at_each_byte(transport: str) -> None:
         one = Round(reply, event, True, (cut, 1 << 20), False)
         understood = Client(transport).hold([one] * 2)
         assert understood == [202, (200, fields, b"hello", {}, False)] * 2, cut
+
+
+class Pieces(ScriptedSocket):
+    """A socket from which the pieces can be received, and then its end."""
+
+    def __init__(self, pieces: list[bytes]) -> None:
+        self._pieces = pieces
+        self._at = 0
+
+    def recv(self, limit: int) -> bytes:
+        if self._at == len(self._pieces):
+            return b""
+        piece = self._pieces[self._at]
+        self._pieces[self._at] = piece[limit:]
+        self._at += len(piece) <= limit
+        return piece[:limit]
+
+
+def read_one_by_one(pieces: list[bytes]) -> Iterator[object]:
+    """What the connection reads of a stream, which is what ``threads`` reads with."""
+    connection = Connection("127.0.0.1:1")
+    connection._socket = Pieces(pieces)  # type: ignore[assignment]
+    try:
+        while True:
+            connection._polled = reply = connection.receive()
+            yield reply.status, reply.headers, bytes(reply.body), reply.trailers, reply.closing
+            if reply.closing:
+                return
+    except TRANSPORT_ERRORS as error:
+        yield type(error).__name__
+
+
+def read_as_they_come(pieces: list[bytes]) -> Iterator[object]:
+    """The same by the reader for event loops."""
+    reader = ReplyReader()
+    try:
+        for piece in pieces:
+            for reply in reader.feed(piece):
+                yield reply.status, reply.headers, bytes(reply.body), reply.trailers, reply.closing
+                if reply.closing:
+                    return
+        if (last := reader.end()) is not None:
+            yield last.status, last.headers, bytes(last.body), last.trailers, last.closing
+            return
+        raise Disconnected
+    except TRANSPORT_ERRORS as error:
+        yield type(error).__name__
+
+
+@given(st.lists(rounds(), min_size=1, max_size=4))
+@settings(max_examples=examples(80), deadline=None)
+def test_a_stream_of_replies_is_read_alike_as_it_comes(conversation: list[Round]) -> None:
+    data = b"".join(one.reply + one.event for one in conversation)
+    sizes = itertools.cycle([size for one in conversation for size in one.sizes])
+    pieces, at = [], 0
+    while at < len(data):
+        size = next(sizes)
+        pieces.append(data[at : at + size])
+        at += size
+    assert [*read_as_they_come(pieces)] == [*read_one_by_one([*pieces])]
