@@ -18,7 +18,8 @@ import sys
 
 from lambda_runtime import logs, payload
 from lambda_runtime.ground import settings, trusted
-from lambda_runtime.runtime_api.connection import TRANSPORT_ERRORS, Connection, Reply
+from lambda_runtime.runtime_api.connection import Connection
+from lambda_runtime.runtime_api.http1 import TRANSPORT_ERRORS, Reply
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
