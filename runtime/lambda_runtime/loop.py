@@ -198,7 +198,7 @@ def _watch_init() -> None:
     elif settings.get("AWS_LAMBDA_INITIALIZATION_TYPE") in (None, "on-demand"):
         trace_ms = 0 if settings.get("AWS_LAMBDA_MAX_CONCURRENCY") else _INIT_TRACE_MS
     under_way.init_trace_ms = trace_ms
-    under_way.watch(_watch, at_once=trace_ms > 0)
+    under_way.watch(_watch, _SLOW_INIT_SECONDS if trace_ms else None)
     if not trace_ms and not is_watched():
         under_way.watch_no_more()
 
@@ -210,10 +210,11 @@ def is_watched() -> bool:
     )
 
 
-def _watch(alarm: "_thread.LockType") -> None:
-    """Watch the init, and then the deadlines, in a thread that does nothing else."""
-    if under_way.init_trace_ms:
-        alarm.acquire(True, _SLOW_INIT_SECONDS)
+def _watch(alarm: "_thread.LockType", woken: bool) -> None:
+    """Watch the init, and then the deadlines, in a thread that does nothing else.
+
+    It has slept, unless it has been ``woken`` by an invocation.
+    """
     if under_way.init_trace_ms:
         from lambda_runtime.deadline import trace
 

@@ -7,8 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from lambda_runtime.runtime_api.async_connection import AsyncConnection
-from lambda_runtime.runtime_api.connection import Disconnected, Reply
-from lambda_runtime.runtime_api.http1 import ProtocolError
+from lambda_runtime.runtime_api.http1 import Disconnected, ProtocolError, Reply
 from support.peer import LARGE, REFUSALS, REFUSING, Script, answering, peer
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"

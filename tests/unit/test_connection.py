@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from lambda_runtime.runtime_api.connection import Connection, Disconnected, split_address
+from lambda_runtime.runtime_api.connection import Connection, split_address
 from lambda_runtime.runtime_api.core import CoreConnection
-from lambda_runtime.runtime_api.http1 import MAX_HEAD, ProtocolError
+from lambda_runtime.runtime_api.http1 import MAX_HEAD, Disconnected, ProtocolError
 from support import transports
 from support.peer import (
     LARGE,

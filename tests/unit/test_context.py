@@ -9,7 +9,7 @@ from lambda_runtime import context
 from lambda_runtime.context import LambdaContext
 from lambda_runtime.ground.faults import FaultException
 from lambda_runtime.runtime_api.client import Invocation
-from lambda_runtime.runtime_api.connection import Reply
+from lambda_runtime.runtime_api.http1 import Reply
 
 CLIENT = {
     "custom": {"k": "v"},

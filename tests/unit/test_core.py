@@ -29,8 +29,8 @@ from core import build
 from lambda_runtime import logs, payload
 from lambda_runtime.runtime_api import client, core
 from lambda_runtime.runtime_api.client import LambdaRuntimeClient
-from lambda_runtime.runtime_api.connection import Connection, Disconnected, Reply
-from lambda_runtime.runtime_api.http1 import ProtocolError
+from lambda_runtime.runtime_api.connection import Connection
+from lambda_runtime.runtime_api.http1 import Disconnected, ProtocolError, Reply
 from support import transports
 from support.fuzz import examples
 from support.peer import Requests, answering, peer

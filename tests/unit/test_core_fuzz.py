@@ -26,12 +26,8 @@ from hypothesis import strategies as st
 
 from lambda_runtime.runtime_api import connection as python_transport
 from lambda_runtime.runtime_api import core, http1
-from lambda_runtime.runtime_api.connection import (
-    TRANSPORT_ERRORS,
-    Connection,
-    Disconnected,
-    Reply,
-)
+from lambda_runtime.runtime_api.connection import Connection
+from lambda_runtime.runtime_api.http1 import TRANSPORT_ERRORS, Disconnected, Reply
 from lambda_runtime.runtime_api.reply_reader import ReplyReader
 from support import transports
 from support.fuzz import examples

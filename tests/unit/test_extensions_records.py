@@ -24,7 +24,7 @@ from lambda_runtime.extensions import (
 )
 from lambda_runtime.extensions.client import LOGS, TELEMETRY
 from lambda_runtime.extensions.subscription import Subscription
-from lambda_runtime.runtime_api.connection import Reply
+from lambda_runtime.runtime_api.http1 import Reply
 
 
 def parse(*batch: Any) -> list[Record]:

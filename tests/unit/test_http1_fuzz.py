@@ -24,8 +24,9 @@ from hypothesis import strategies as st
 
 from lambda_runtime.extensions.listener import RequestReader
 from lambda_runtime.runtime_api import http1
-from lambda_runtime.runtime_api.connection import Connection, Disconnected, Reply
+from lambda_runtime.runtime_api.connection import Connection
 from lambda_runtime.runtime_api.core import _ACCEPTED as ACCEPTED_BY_CORE
+from lambda_runtime.runtime_api.http1 import Disconnected, Reply
 from lambda_runtime.runtime_api.reader import MessageReader
 from lambda_runtime.runtime_api.reply_reader import ReplyReader
 from support import transports

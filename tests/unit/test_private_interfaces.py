@@ -43,6 +43,7 @@ PRIVATE = {
     "_sre",
     "._accept",  # of a socket
     "._args_from_interpreter_flags",  # of subprocess
+    "._base_executable",  # of sys
     "._current_frames",  # of sys
     "._data",  # of os.environ
     "._Environ",  # of os
@@ -164,6 +165,7 @@ BREAK = {
         "import importlib.util; sys.modules['_frozen_importlib'] = None\n"
         "sys.modules['_frozen_importlib_external'] = None"
     ),
+    "no _base_executable": "del sys._base_executable",
     "no _fix_co_filename": "import types; sys.modules['_imp'] = types.ModuleType('_imp')",
     "no _path_cache": FINDER.format("pass"),
     "an unfilled _path_cache": FINDER.format("_path_cache = set()"),

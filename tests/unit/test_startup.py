@@ -97,9 +97,20 @@ def test_a_checkout_and_a_bundle_behave_alike(tmp_path: Path, clean_python: str)
     code = (
         "import sys, lambda_runtime.entry as entry\n"
         "def handler(e, c): return [entry.__file__, entry.main.__code__.co_filename,"
-        " entry.__spec__.origin, lambda_runtime.__path__, type(sys.meta_path[0]).__name__]\n"
-        "import lambda_runtime"
+        " entry.__spec__.origin, lambda_runtime.__path__, type(sys.meta_path[0]).__name__,"
+        " *map(spec, ('', '.ground', '.loop', '.context', '.ground.trusted'))]\n"
+        "def spec(name):\n"
+        "    module = sys.modules['lambda_runtime' + name]\n"
+        "    spec = importlib.util.find_spec(module.__name__)\n"
+        "    places = spec.submodule_search_locations\n"
+        "    return [spec is module.__spec__, module.__loader__ is spec.loader, spec.name,"
+        " spec.origin == module.__file__, spec.has_location, spec.parent == module.__package__,"
+        " places == getattr(module, '__path__', None), isinstance(spec.loader,"
+        " importlib.machinery.SourceFileLoader), hasattr(module, 'missing')]\n"
+        "import lambda_runtime, importlib.util, importlib.machinery"
     )
+    names = ("", ".ground", ".loop", ".context", ".ground.trusted")
+    specs = [[True, True, f"lambda_runtime{name}", *[True] * 5, False] for name in names]
     for shape in ("runtime/lambda_runtime", "lambda_runtime"):
         home = tmp_path / shape.replace("/", "_")
         package = home / shape
@@ -113,7 +124,7 @@ def test_a_checkout_and_a_bundle_behave_alike(tmp_path: Path, clean_python: str)
         )
         bundled = run_function(code, command=command)
         file = f"{package}/entry.py"
-        assert plain.answer == [file, file, file, [str(package)], "ImportHooks"]
+        assert plain.answer == [file, file, file, [str(package)], "ImportHooks", *specs]
         assert bundled.answer == plain.answer
         # the bundle is what is used: without the sources beside it the function still runs
         (package / "entry.py").unlink()
@@ -134,11 +145,15 @@ PUT_OFF = """
 import builtins, sys
 FIRST
 IN_INIT
-UNTOUCHED = [name for name in ("payload", "context")
-             if "__getattr__" in vars(sys.modules["lambda_runtime." + name])]
+PARTS = {"payload": "encode", "context": "LambdaContext", "runtime_api.http1": "parse_head",
+         "errors.last_resort": "tell"}
+def untouched():
+    return [name for name, part in PARTS.items()
+            if part not in vars(sys.modules["lambda_runtime." + name])]
+UNTOUCHED = untouched()
 def handler(event, context):
     missing = "missing" in dir(sys.modules["lambda_runtime.payload"])
-    return [event, missing, "__getattr__" in vars(sys.modules["lambda_runtime.context"]),
+    return [event, missing, untouched(),
             context.__class__.__name__, context.aws_request_id != ""]
 print(*UNTOUCHED)
 """
@@ -167,12 +182,23 @@ for thread in threads: thread.join()
 def test_what_is_put_off_comes_in_spite_of_user_code(
     in_init: str, first: str, bundled: list[str]
 ) -> None:
-    """Two modules of the bundle run while the first event is on its way, or at first use."""
+    """Modules of the bundle run while the first event is on its way, or at first use."""
     code = PUT_OFF.replace("IN_INIT", in_init).replace("FIRST", first)
     outcome = run_function(code, command=bundled, events=[b'{"a": [1, 2.5, "\\u00e9"]}'])
-    assert outcome.answer == [{"a": [1, 2.5, "\u00e9"]}, False, False, "LambdaContext", True]
-    untouched = {"payload": in_init != IN_THREADS, "context": not first}
+    assert outcome.answer == [{"a": [1, 2.5, "\u00e9"]}, False, [], "LambdaContext", True]
+    untouched = {
+        "payload": in_init != IN_THREADS,
+        "context": not first,
+        "runtime_api.http1": True,
+        "errors.last_resort": True,
+    }
     assert outcome.stdout.split() == [name for name, is_so in untouched.items() if is_so]
+
+
+def test_an_init_error_needs_what_is_put_off(bundled: list[str]) -> None:
+    outcome = run_function("import sys; sys.path.clear(); 1 / 0", command=bundled)
+    assert outcome.paths == ["init/error"]
+    assert "ZeroDivisionError" in outcome.stdout
 
 
 def test_no_cold_module_waits_for_another(bundled: list[str]) -> None:

@@ -9,9 +9,8 @@ from lambda_runtime.errors import last_resort
 from lambda_runtime.ground.process import process
 from lambda_runtime.ground.user_code import guards_user_code
 from lambda_runtime.runtime_api.async_connection import AsyncConnection
-from lambda_runtime.runtime_api.client import TRANSPORT_ERRORS, Invocation
-from lambda_runtime.runtime_api.connection import Reply
-from lambda_runtime.runtime_api.http1 import quote
+from lambda_runtime.runtime_api.client import Invocation
+from lambda_runtime.runtime_api.http1 import TRANSPORT_ERRORS, Reply, quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

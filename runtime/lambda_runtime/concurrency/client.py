@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from lambda_runtime.concurrency.in_flight import Slot
     from lambda_runtime.concurrency.poll_connection import Share
     from lambda_runtime.runtime_api.client import Answer
-    from lambda_runtime.runtime_api.connection import Reply
+    from lambda_runtime.runtime_api.http1 import Reply
     from lambda_runtime.runtime_api.upload import Upload
 
 PAUSES = (0.1, 0.2, 0.4, 0.8)

@@ -21,7 +21,8 @@ from lambda_runtime.ground import settings
 from lambda_runtime.ground.invocation import under_way
 from lambda_runtime.ground.process import process
 from lambda_runtime.ground.user_code import guards_user_code
-from lambda_runtime.runtime_api.client import TRANSPORT_ERRORS, Invocation, RuntimeApiError
+from lambda_runtime.runtime_api.client import Invocation, RuntimeApiError
+from lambda_runtime.runtime_api.http1 import TRANSPORT_ERRORS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from lambda_runtime.concurrency.handover import Sender
     from lambda_runtime.concurrency.in_flight import Slot
     from lambda_runtime.handlers import Handler
-    from lambda_runtime.runtime_api.connection import Reply
+    from lambda_runtime.runtime_api.http1 import Reply
 
     T = TypeVar("T")
     Ts = TypeVarTuple("Ts")

@@ -17,8 +17,7 @@ try:
 except ImportError:
     import socket as _socket  # type: ignore[no-redef]
 
-from lambda_runtime.runtime_api.connection import Disconnected
-from lambda_runtime.runtime_api.http1 import ProtocolError
+from lambda_runtime.runtime_api.http1 import Disconnected, ProtocolError
 from lambda_runtime.runtime_api.reply_reader import ReplyReader
 
 TYPE_CHECKING = False

@@ -7,8 +7,8 @@ in the AWS Lambda Developer Guide.
 """
 
 from lambda_runtime.ground import settings
-from lambda_runtime.runtime_api.connection import Connection, Disconnected, Reply
-from lambda_runtime.runtime_api.http1 import ProtocolError, field_value
+from lambda_runtime.runtime_api.connection import Connection
+from lambda_runtime.runtime_api.http1 import Disconnected, ProtocolError, Reply, field_value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

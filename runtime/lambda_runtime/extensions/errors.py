@@ -2,7 +2,7 @@
 
 from lambda_runtime import payload
 from lambda_runtime.extensions.client import ExtensionError
-from lambda_runtime.runtime_api.connection import Reply
+from lambda_runtime.runtime_api.http1 import Reply
 
 _ADVICE = {
     "Extension.InvalidEventType": (

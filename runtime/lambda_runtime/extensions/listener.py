@@ -17,10 +17,11 @@ except (ImportError, AttributeError):
     import socket as _socket  # type: ignore[no-redef]
 
 from lambda_runtime.extensions import records
-from lambda_runtime.runtime_api.connection import Reply, new_socket
+from lambda_runtime.runtime_api.connection import new_socket
 from lambda_runtime.runtime_api.http1 import (
     UNTIL_CLOSE,
     ProtocolError,
+    Reply,
     body_length,
     closes,
     parse_fields,

@@ -45,7 +45,7 @@ class UnderWay:
         self.watched_ms = 0
         """An invocation with an earlier deadline than this must wake the thread that watches
         deadlines; 0 if there must be no such thread."""
-        self._watch: Callable[[_thread.LockType], None] | None = None
+        self._watch: Callable[[_thread.LockType, bool], None] | None = None
         self._alarm: _thread.LockType | None = None
         self._owner: ContextVar[Invocation | None] | None = None
 
@@ -117,16 +117,19 @@ class UnderWay:
         invocation = self.of_caller()
         return None if invocation is None else invocation.tenant_id
 
-    def watch(self, watch: "Callable[[_thread.LockType], None]", *, at_once: bool = False) -> None:
-        """Call ``watch`` in a thread, ``at_once`` or when an invocation first has a deadline.
+    def watch(
+        self, watch: "Callable[[_thread.LockType, bool], None]", seconds: float | None = None
+    ) -> None:
+        """Call ``watch`` in a thread: after so many seconds, or when an invocation has a deadline.
 
-        ``watch`` gets a lock: releasing the lock wakes the thread. The thread sleeps until shortly
-        before the next deadline. By then, most invocations are over, and later ones have later
-        deadlines. So most invocations need not wake the thread.
+        ``watch`` gets a lock, and whether it has been released meanwhile: releasing the lock wakes
+        the thread. The thread sleeps until shortly before the next deadline. By then, most
+        invocations are over, and later ones have later deadlines. So most invocations need not wake
+        the thread.
         """
         self._watch, self.watched_ms = watch, NEVER
-        if at_once:
-            self._start()
+        if seconds is not None:
+            self._start(seconds)
 
     def watch_no_more(self) -> None:
         """Stop watching: nothing happens any more when an invocation's time is up."""
@@ -139,7 +142,7 @@ class UnderWay:
     def _wake(self, deadline_ms: int) -> None:
         self.watched_ms = deadline_ms
         if self._alarm is None:
-            self._start()
+            self._start(0)
             if self._alarm is None:
                 self.watched_ms = 0  # no thread, so no trace; the invocation goes on
             return
@@ -148,13 +151,15 @@ class UnderWay:
         except RuntimeError:
             pass  # the thread is awake already
 
-    def _start(self) -> None:
+    def _start(self, seconds: float) -> None:
         """Start the thread, if the system has one left."""
         assert self._watch is not None
         alarm = _thread.allocate_lock()
         alarm.acquire()
         try:
-            _thread.start_new_thread(self._watch, (alarm,))
+            # Asleep before it runs any Python, the thread takes less of the time of the start.
+            sleep = map(alarm.acquire, (True,), (seconds,))
+            _thread.start_new_thread(next, (map(self._watch, (alarm,), sleep),))
         except RuntimeError:
             return
         self._alarm = alarm

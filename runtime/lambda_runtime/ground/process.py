@@ -16,7 +16,8 @@ class Process:
     """The state of this process; ``process`` is the only instance."""
 
     def __init__(self) -> None:
-        self._owner = posix.getpid()
+        self.owner = posix.getpid()
+        """The process that answers: this one, unless it has been forked since."""
         self.main_thread = _thread.get_ident()
         """The identifier of the thread in which signal handlers run, and may raise."""
         self._before_fork: list[Callable[[], object]] = []
@@ -26,11 +27,11 @@ class Process:
 
     def is_forked(self) -> bool:
         """Whether this is a child that user code forked."""
-        return posix.getpid() != self._owner
+        return posix.getpid() != self.owner
 
     def claim(self) -> None:
         """From now on this process answers invocations, like the one that forked it."""
-        self._owner, self.main_thread = posix.getpid(), _thread.get_ident()
+        self.owner, self.main_thread = posix.getpid(), _thread.get_ident()
 
     def before_fork(self, action: "Callable[[], object]") -> None:
         """Call the action in the parent process before every fork."""

@@ -113,6 +113,9 @@ bundled: "dict[str, CodeType | memoryview]" = {}
 """The code of the runtime's modules that are not loaded yet, by module name. Modules outside the
 cold path are marshalled."""
 
+packed: "tuple[memoryview, int] | None" = None
+"""A bundle's file, and where its index begins, until ``bundled`` has the modules of the index."""
+
 after_load: "dict[str, Callable[[], None]]" = {}
 """Actions to call after a standard library module was loaded without ``sys.meta_path``."""
 
@@ -133,6 +136,8 @@ def loaded(name: str) -> "Any":
 
 def hold(*names: str) -> None:
     """Read the code of these modules of the runtime into memory, unless a bundle has done so."""
+    if packed is not None:
+        return
     for name in names:
         if name not in bundled and name not in _table:
             spec = find_own(name)
@@ -151,27 +156,44 @@ def load_library(name: str, path: str) -> "ModuleType":
     return module
 
 
-def adopt(module: "ModuleType") -> None:
-    """Take a module of the runtime into the table; its code has still to run, as trusted code."""
-    vars(module)["__builtins__"] = _builtins
+def adopt(module: "ModuleType") -> "Callable[[str], object]":
+    """Take a module of the runtime into the table; its code runs as trusted code.
+
+    Its ``__spec__`` and ``__loader__`` are made when somebody asks for one of them. Returns the
+    module's ``__getattr__``, which does this.
+    """
+    namespace = vars(module)
+    namespace["__builtins__"] = _builtins
     _table[module.__name__] = module
+    namespace.pop("__spec__", None)
+    namespace.pop("__loader__", None)
+    others: Callable[[str], object] | None = namespace.get("__getattr__")
+
+    def find(attribute: str) -> object:
+        if attribute == "__spec__" or attribute == "__loader__":
+            spec = _spec(module.__name__, namespace["__file__"], BundleLoader)
+            if "__path__" in namespace:
+                spec.submodule_search_locations = namespace["__path__"]
+            namespace.update(__spec__=spec, __loader__=spec.loader)
+        elif module in _put_off:
+            _complete(module)
+        elif others is not None:
+            return others(attribute)
+        try:
+            return namespace[attribute]
+        except KeyError:
+            raise AttributeError(
+                f"module {module.__name__!r} has no attribute {attribute!r}"
+            ) from None
+
+    namespace["__getattr__"] = find
+    return find
 
 
 def put_off(module: "ModuleType") -> None:
     """Adopt a module whose code runs when something of it is first used, or at ``complete``."""
     adopt(module)
     _put_off.append(module)
-
-    def use(attribute: str) -> object:
-        _complete(module)
-        try:
-            return vars(module)[attribute]
-        except KeyError:
-            raise AttributeError(
-                f"module {module.__name__!r} has no attribute {attribute!r}"
-            ) from None
-
-    vars(module)["__getattr__"] = use
 
 
 def complete() -> None:
@@ -184,16 +206,25 @@ def complete() -> None:
 def _complete(module: "ModuleType") -> None:
     name = module.__name__
     with _ModuleLockManager(name):
-        code = bundled.get(name)
+        code = _held(name)
         if code is None:
             return
-        try:
-            loader: Any = module.__loader__
-            loader.exec_module(module)
-        except BaseException:
-            bundled[name] = code  # the next use tries again
-            raise
-        vars(module).pop("__getattr__", None)
+        namespace = vars(module)
+        if isinstance(code, memoryview):
+            code = moved(marshal.loads(code), namespace["__file__"])
+        exec(code, namespace)  # if this is interrupted, the next use tries again
+        del bundled[name]
+
+
+def _held(name: str) -> "CodeType | memoryview | None":
+    """The code of this module of the runtime, if it is in memory and has not run."""
+    global packed
+    if packed is not None:
+        content, index = packed
+        places: dict[str, tuple[int, int]] = marshal.loads(content[index:])
+        bundled.update({late: content[start:end] for late, (start, end) in places.items()})
+        packed = None
+    return bundled.get(name)
 
 
 def import_of_users(name: str) -> "ModuleType":
@@ -211,7 +242,7 @@ def usual_import() -> "Callable[..., ModuleType]":
 def find_own(name: str) -> "ModuleSpec | None":
     """The spec of the runtime's module of this name, for ordinary imports of it."""
     path = f"{_HOME}/{name.replace('.', '/')}"
-    code = bundled.get(name)
+    code = _held(name)
     if isinstance(code, memoryview):
         code = bundled[name] = marshal.loads(code)
     if code is not None:
@@ -221,16 +252,23 @@ def find_own(name: str) -> "ModuleSpec | None":
         if not is_package and not posix.access(f"{path}.py", posix.R_OK):
             return None
     file = f"{path}/__init__.py" if is_package else f"{path}.py"
-    loader = (_OwnLoader if code is None else BundleLoader)(name, file)
-    spec = ModuleSpec(name, loader, origin=file, is_package=is_package)
+    return _spec(name, file, _OwnLoader if code is None else BundleLoader)
+
+
+def _spec(name: str, file: str, kind: "type[_OwnLoader]") -> "ModuleSpec":
+    is_package = file.endswith("/__init__.py")
+    spec = ModuleSpec(name, kind(name, file), origin=file, is_package=is_package)
     spec.has_location = True
     if is_package:
-        spec.submodule_search_locations = [path]
+        spec.submodule_search_locations = [file.rpartition("/")[0]]
     return spec
 
 
-class _DirectLoader(SourceFileLoader):
-    """Reads files with ``posix`` only: ``io.open_code`` imports, which user code may break."""
+class _OwnLoader(SourceFileLoader):
+    """Executes modules with the runtime's own ``__import__``.
+
+    Reads files with ``posix`` only: ``io.open_code`` imports, which user code may break.
+    """
 
     def get_data(self, path: str) -> bytes:
         descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
@@ -241,10 +279,6 @@ class _DirectLoader(SourceFileLoader):
             return b"".join(parts)
         finally:
             posix.close(descriptor)
-
-
-class _OwnLoader(_DirectLoader):
-    """Executes the runtime's modules with its own ``__import__``."""
 
     def exec_module(self, module: "ModuleType") -> None:
         namespace = vars(module)
@@ -526,7 +560,7 @@ def _finder(folder: str) -> FileFinder:
     finder = _finders.get(folder)
     if finder is None:
         compiled = (ExtensionFileLoader, _SUFFIXES)
-        finder = _finders[folder] = FileFinder(folder, compiled, (_DirectLoader, [".py"]))
+        finder = _finders[folder] = FileFinder(folder, compiled, (_OwnLoader, [".py"]))
     return finder
 
 

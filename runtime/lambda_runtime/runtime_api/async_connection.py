@@ -9,8 +9,8 @@ import socket
 import sys
 from collections import deque
 
-from lambda_runtime.runtime_api.connection import DEPTH, Disconnected, Reply, split_address
-from lambda_runtime.runtime_api.http1 import ProtocolError
+from lambda_runtime.runtime_api.connection import DEPTH, split_address
+from lambda_runtime.runtime_api.http1 import Disconnected, ProtocolError, Reply
 from lambda_runtime.runtime_api.reply_reader import ReplyReader
 
 TYPE_CHECKING = False

@@ -7,14 +7,14 @@ import sys
 
 from lambda_runtime import __version__, payload
 from lambda_runtime.ground import settings, trusted
-from lambda_runtime.runtime_api.connection import TRANSPORT_ERRORS as TRANSPORT_ERRORS
-from lambda_runtime.runtime_api.connection import Connection, Reply
-from lambda_runtime.runtime_api.http1 import field_value, quote
+from lambda_runtime.runtime_api import http1
+from lambda_runtime.runtime_api.connection import Connection
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from lambda_runtime.runtime_api.http1 import Reply
     from lambda_runtime.runtime_api.upload import Upload
 
     Handler = Callable[[object, object], object]
@@ -69,7 +69,7 @@ class Invocation:
         "upload",
     )
 
-    def __init__(self, reply: Reply) -> None:
+    def __init__(self, reply: "Reply") -> None:
         """Take what the reply to ``next`` has brought. Raises RuntimeApiError if it is no event."""
         if reply.status != 200:
             raise RuntimeApiError(
@@ -146,7 +146,7 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
                 self._choose_core()
             try:
                 self._event = Invocation(self._connection.poll(self._next))
-            except TRANSPORT_ERRORS as error:
+            except http1.TRANSPORT_ERRORS as error:
                 raise self.connection_lost("next", error) from error
             except RuntimeApiError as error:
                 self._connection.settle()
@@ -201,7 +201,7 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
         """
         from lambda_runtime.runtime_api.upload import Upload
 
-        path = f"invocation/{quote(invocation.request_id)}/response"
+        path = f"invocation/{http1.quote(invocation.request_id)}/response"
         head = self._post_head(path, content_type, _echo(invocation.invocation_id), None)
         if prelude:
             head += b"%x\r\n%b\r\n" % (len(prelude), prelude)
@@ -227,9 +227,11 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
         )
         extra = _echo(invocation_id)
         if error_type:
-            extra += f"Lambda-Runtime-Function-Error-Type: {field_value(error_type)}\r\n"
+            extra += f"Lambda-Runtime-Function-Error-Type: {http1.field_value(error_type)}\r\n"
         if xray_fault and len(xray_fault) < _XRAY_CAUSE_LIMIT:
-            extra += f"Lambda-Runtime-Function-XRay-Error-Cause: {field_value(xray_fault)}\r\n"
+            extra += (
+                f"Lambda-Runtime-Function-XRay-Error-Cause: {http1.field_value(xray_fault)}\r\n"
+            )
         return self._answer("error", invoke_id, body, "application/json", extra)
 
     def fail_upload(self, invocation: Invocation, error_type: str, document: bytes) -> "Answer":
@@ -259,7 +261,7 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
             reply = self._connection.poll(
                 f"GET /2018-06-01/runtime/{path} HTTP/1.1\r\n{self._common}\r\n".encode()
             )
-        except TRANSPORT_ERRORS as error:
+        except http1.TRANSPORT_ERRORS as error:
             raise self.connection_lost(path, error) from error
         self._connection.settle()
         if reply.status != 200:
@@ -275,11 +277,11 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
 
     def _report(self, path: str, report: dict[str, object], error_type: str) -> None:
         body = payload.encode(report)
-        extra = f"Lambda-Runtime-Function-Error-Type: {field_value(error_type)}\r\n"
+        extra = f"Lambda-Runtime-Function-Error-Type: {http1.field_value(error_type)}\r\n"
         head = self._post_head(path, "application/json", extra, body)
         try:
             reply = self._connection.exchange(head, body)
-        except TRANSPORT_ERRORS as error:
+        except http1.TRANSPORT_ERRORS as error:
             raise self.connection_lost(path, error) from error
         if reply.status != 202:
             raise self._failed(
@@ -290,11 +292,11 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
     def _answer(
         self, kind: str, invoke_id: str, body: bytes, content_type: str, extra: str
     ) -> "Answer":
-        path = f"invocation/{quote(invoke_id)}/{kind}"
+        path = f"invocation/{http1.quote(invoke_id)}/{kind}"
         head = self._post_head(path, content_type, extra, body)
         try:
             reply = self._connection.exchange(head, body, self._pipelined_request(body))
-        except TRANSPORT_ERRORS as error:
+        except http1.TRANSPORT_ERRORS as error:
             raise self.connection_lost(path, error) from error
         if reply.status != 202:
             self.check_reply(kind, invoke_id, len(body), reply)
@@ -312,7 +314,7 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
         # A large answer may be refused, and what is logged of it is to be there before the event.
         return self._next_with_answer if self.pipeline_next and len(body) < _PIPELINE_LIMIT else b""
 
-    def check_reply(self, kind: str, invoke_id: str, size: int, reply: Reply) -> None:
+    def check_reply(self, kind: str, invoke_id: str, size: int, reply: "Reply") -> None:
         """Take the Runtime API's reply to an answer of so many bytes.
 
         A refusal is logged. Raises RuntimeApiError when the environment is to end.
@@ -327,7 +329,7 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
 
     def _post_head(self, path: str, content_type: str, extra: str, body: bytes | None) -> bytes:
         if content_type != "application/json":
-            content_type = field_value(content_type)
+            content_type = http1.field_value(content_type)
         framing = _STREAMING if body is None else f"Content-Length: {len(body)}\r\n\r\n"
         return (
             f"POST /2018-06-01/runtime/{path} HTTP/1.1\r\n{self._common}"
@@ -348,15 +350,17 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
 
 def _echo(invocation_id: str | None) -> str:
     return (
-        f"Lambda-Runtime-Invocation-Id: {field_value(invocation_id)}\r\n" if invocation_id else ""
+        f"Lambda-Runtime-Invocation-Id: {http1.field_value(invocation_id)}\r\n"
+        if invocation_id
+        else ""
     )
 
 
-def _reply_text(reply: Reply) -> str:
+def _reply_text(reply: "Reply") -> str:
     return f"{reply.status} {bytes(reply.body[:500]).decode('utf-8', 'replace')}".rstrip()
 
 
-def _log_refusal(kind: str, invoke_id: str, size: int, reply: Reply) -> None:
+def _log_refusal(kind: str, invoke_id: str, size: int, reply: "Reply") -> None:
     from lambda_runtime import logs
 
     advice = ""

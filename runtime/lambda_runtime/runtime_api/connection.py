@@ -21,23 +21,14 @@ try:
 except ImportError:
     import socket as _socket  # type: ignore[no-redef]
 
-from lambda_runtime.runtime_api.http1 import (
-    CHUNKED,
-    MAX_HEAD,
-    UNTIL_CLOSE,
-    ProtocolError,
-    body_length,
-    check_unfinished,
-    chunk_size,
-    parse_head,
-    parse_lines,
-    parse_status_line,
-    within_bounds,
-)
+from lambda_runtime.ground.process import process
+from lambda_runtime.runtime_api import http1
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from lambda_runtime.runtime_api.http1 import Reply
 
     Piece = bytes | tuple[bytearray, int, list[int]]
     """What was received, or the body that it was received into: from where on, and the counts."""
@@ -55,30 +46,6 @@ _MOST_INTERRUPTIONS = 100
 _CLOSED = "the Runtime API closed the connection in the middle of a reply"
 DEPTH = 400
 """Frames for which there has to be room."""
-
-
-class Disconnected(Exception):
-    """The Runtime API closed or reset the connection before its reply was complete."""
-
-
-TRANSPORT_ERRORS = (OSError, Disconnected, ProtocolError)
-"""What an exchange ends with when the peer is gone."""
-
-
-class Reply:
-    """One HTTP reply: ``status``, ``headers`` (names in lower case), ``body``, ``trailers``.
-
-    ``closing`` says that nothing more is to be sent on the connection that it came on.
-    """
-
-    __slots__ = ("body", "closing", "headers", "status", "trailers")
-
-    def __init__(self, status: int, headers: dict[str, str], closing: bool = False) -> None:
-        self.status = status
-        self.headers = headers
-        self.closing = closing
-        self.body: bytes | bytearray = b""
-        self.trailers: dict[str, str] = {}
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -104,7 +71,7 @@ class Connection:
 
     def __init__(self, address: str) -> None:
         self.address = split_address(address)
-        self._owner = posix.getpid()
+        self._owner = process.owner
         self._socket: _socket.socket | None = None
         self._buffer = b""
         self._at = 0
@@ -127,7 +94,7 @@ class Connection:
         self.timeout: int | None = None
         """Seconds that a wait may take, None for no limit; for connections opened from now on."""
 
-    def exchange(self, head: bytes, body: bytes = b"", following: bytes = b"") -> Reply:
+    def exchange(self, head: bytes, body: bytes = b"", following: bytes = b"") -> "Reply":
         """Send one request, its head and body given as they go over the wire; return the reply.
 
         Another request may follow in the same ``send``; its reply is fetched later. The peer reads
@@ -151,7 +118,7 @@ class Connection:
                 try:
                     reply = self._answered(parts, following)
                     break
-                except TRANSPORT_ERRORS:
+                except http1.TRANSPORT_ERRORS:
                     raise
                 except BaseException as error:
                     interruptions += 1
@@ -173,11 +140,11 @@ class Connection:
             self.close()
         return reply
 
-    def _answered(self, parts: tuple[bytes, ...], following: bytes) -> Reply:
+    def _answered(self, parts: tuple[bytes, ...], following: bytes) -> "Reply":
         """The reply to these, of which ``self._sent`` may say that some has been sent already."""
         return self._read() if self._send(parts) else self.receive_refusal()
 
-    def poll(self, request: bytes) -> Reply:
+    def poll(self, request: bytes) -> "Reply":
         """The reply to this request, which is sent unless it followed the last one.
 
         Raises as ``exchange`` does, and whatever others raise meanwhile; then it may be called
@@ -197,7 +164,7 @@ class Connection:
                 if self.meanwhile is not None:
                     self.meanwhile()
             self._polled = self._read()
-        except TRANSPORT_ERRORS:
+        except http1.TRANSPORT_ERRORS:
             self.close()
             raise
         return self._polled
@@ -215,7 +182,7 @@ class Connection:
         """Whether what ``poll`` raised has ended its wait for bytes, and none had come."""
         return self._journal is not None and self._waited_at == len(self._journal)
 
-    def _read(self) -> Reply:
+    def _read(self) -> "Reply":
         """The reply that is under way, from its beginning."""
         if self._journal is not None:
             self._buffer, self._at = _whole(self._journal), 0
@@ -224,7 +191,7 @@ class Connection:
         if start == len(buffer):
             self._buffer, self._at = buffer, start = self._received(), 0
             if not buffer:
-                raise Disconnected(_CLOSED)
+                raise http1.Disconnected(_CLOSED)
         # To an answer the platform says the same every time.
         if self._known is not None:
             known, reply = self._known
@@ -272,7 +239,7 @@ class Connection:
         if posix.getpid() != self._owner:
             sys.exit()
 
-    def receive(self) -> Reply:
+    def receive(self) -> "Reply":
         """The reply to the request that has been sent. Raises as ``exchange`` does.
 
         After an exception the connection is of no more use, and to be closed.
@@ -280,9 +247,9 @@ class Connection:
         self._journal = None
         return self._read()
 
-    def _receive(self) -> Reply:
+    def _receive(self) -> "Reply":
         reply = self._receive_head()
-        length = body_length(reply.status, reply.headers)
+        length = http1.body_length(reply.status, reply.headers)
         start, end = self._at, self._at + length
         if start <= end <= len(self._buffer):
             self._at = end
@@ -293,7 +260,7 @@ class Connection:
         self._in_body = False
         return reply
 
-    def receive_refusal(self) -> Reply:
+    def receive_refusal(self) -> "Reply":
         """The reply of a peer that has not read the request to its end.
 
         Raises as ``exchange`` does. The connection breaks off then, perhaps in the middle of the
@@ -303,8 +270,8 @@ class Connection:
         reply = self._receive_head()
         reply.closing = True
         try:
-            self._receive_body(reply, body_length(reply.status, reply.headers))
-        except (OSError, Disconnected):
+            self._receive_body(reply, http1.body_length(reply.status, reply.headers))
+        except (OSError, http1.Disconnected):
             pass
         return reply
 
@@ -437,7 +404,7 @@ class Connection:
         """Add what has arrived to the buffer, dropping from it what has been read."""
         received = self._received()
         if not received:
-            raise Disconnected(_CLOSED)
+            raise http1.Disconnected(_CLOSED)
         rest = self._buffer[self._at :]
         self._buffer, self._at = rest + received if rest else received, 0
 
@@ -449,7 +416,7 @@ class Connection:
         self._journal.extend(map(self._socket.recv, (_RECEIVE,)))
         return self._journal[-1]  # type: ignore[return-value]
 
-    def _receive_head(self) -> Reply:
+    def _receive_head(self) -> "Reply":
         while True:
             start = self._at
             if (found := self._buffer.find(b"\r\n\r\n", start)) >= 0:
@@ -457,11 +424,11 @@ class Connection:
                 self._at = found + 4
             else:
                 head = self._head()
-            status, headers, closing = parse_head(head)
+            status, headers, closing = http1.parse_head(head)
             if status >= 200:
-                return Reply(status, headers, closing)
+                return http1.Reply(status, headers, closing)
             if status == 101:
-                raise ProtocolError("101 Switching Protocols, though none was asked for")
+                raise http1.ProtocolError("101 Switching Protocols, though none was asked for")
 
     def _head(self) -> bytes:
         if self._at == len(self._buffer):
@@ -472,7 +439,7 @@ class Connection:
             return self._buffer[start:found]
         # It comes in pieces, and of what cannot become a head the rest may never come.
         first = self._line(b"HTTP/1.")
-        parse_status_line(first.decode("utf-8", "replace"))
+        http1.parse_status_line(first.decode("utf-8", "replace"))
         return b"\r\n".join((first, *self._lines()))
 
     def _lines(self) -> list[bytes]:
@@ -480,27 +447,27 @@ class Connection:
         lines: list[bytes] = []
         size = 0
         while line := self._line():
-            parse_lines([line])
+            http1.parse_lines([line])
             lines.append(line)
             size += len(line)
-            if size > MAX_HEAD:
-                raise ProtocolError(f"more than {MAX_HEAD} bytes of HTTP header")
+            if size > http1.MAX_HEAD:
+                raise http1.ProtocolError(f"more than {http1.MAX_HEAD} bytes of HTTP header")
         return lines
 
     def _line(self, start: bytes = b"") -> bytes:
         """The bytes up to the end of the line, which is passed over."""
         while (found := self._buffer.find(b"\r\n", self._at)) < 0:
-            check_unfinished(self._buffer[self._at :], start)
+            http1.check_unfinished(self._buffer[self._at :], start)
             self._more()
         line = self._buffer[self._at : found]
         self._at = found + 2
         return line
 
-    def _receive_body(self, reply: Reply, length: int) -> None:
-        if length == CHUNKED:
+    def _receive_body(self, reply: "Reply", length: int) -> None:
+        if length == http1.CHUNKED:
             reply.body = self._chunks()
-            reply.trailers = parse_lines(self._lines())
-        elif length == UNTIL_CLOSE:
+            reply.trailers = http1.parse_lines(self._lines())
+        elif length == http1.UNTIL_CLOSE:
             reply.closing = True
             self._receive_rest(reply)
         else:
@@ -525,13 +492,15 @@ class Connection:
             while start < len(body):
                 counts.extend(map(self._socket.recv_into, (view[start:],)))
                 if not counts[-1]:
-                    raise Disconnected("the Runtime API closed the connection in an event's body")
+                    raise http1.Disconnected(
+                        "the Runtime API closed the connection in an event's body"
+                    )
                 start += counts[-1]
 
     def _chunks(self) -> bytes | bytearray:
         body: bytes | bytearray = b""
-        while size := chunk_size(self._line()):
-            within_bounds(len(body) + size)
+        while size := http1.chunk_size(self._line()):
+            http1.within_bounds(len(body) + size)
             chunk = self._exactly(size)
             if not body:
                 body = chunk
@@ -540,15 +509,15 @@ class Connection:
                     body = bytearray(body)
                 body += chunk
             if self._exactly(2) != b"\r\n":
-                raise ProtocolError("a chunk that is longer than its size says")
+                raise http1.ProtocolError("a chunk that is longer than its size says")
         return body
 
-    def _receive_rest(self, reply: Reply) -> None:
+    def _receive_rest(self, reply: "Reply") -> None:
         reply.body = body = bytearray(self._buffer[self._at :])
         self._buffer, self._at = b"", 0
         while received := self._received():
             body += received
-            within_bounds(len(body))
+            http1.within_bounds(len(body))
 
 
 def unsent(message: tuple[bytes, ...], sent: int) -> "Iterator[memoryview]":

@@ -19,7 +19,8 @@ import sys
 from lambda_runtime import logs, payload
 from lambda_runtime.ground import settings, trusted
 from lambda_runtime.runtime_api.client import CORE_AT_ONCE, CORE_SWITCH
-from lambda_runtime.runtime_api.connection import TRANSPORT_ERRORS, Connection, Reply
+from lambda_runtime.runtime_api.connection import Connection
+from lambda_runtime.runtime_api.http1 import TRANSPORT_ERRORS, Reply
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -46,6 +46,30 @@ class ProtocolError(Exception):
     """The peer sent something that is not HTTP/1.1, or that is beyond the bounds set here."""
 
 
+class Disconnected(Exception):
+    """The Runtime API closed or reset the connection before its reply was complete."""
+
+
+TRANSPORT_ERRORS = (OSError, Disconnected, ProtocolError)
+"""What an exchange ends with when the peer is gone."""
+
+
+class Reply:
+    """One HTTP reply: ``status``, ``headers`` (names in lower case), ``body``, ``trailers``.
+
+    ``closing`` says that nothing more is to be sent on the connection that it came on.
+    """
+
+    __slots__ = ("body", "closing", "headers", "status", "trailers")
+
+    def __init__(self, status: int, headers: dict[str, str], closing: bool = False) -> None:
+        self.status = status
+        self.headers = headers
+        self.closing = closing
+        self.body: bytes | bytearray = b""
+        self.trailers: dict[str, str] = {}
+
+
 def parse_head(block: bytes) -> tuple[int, dict[str, str], bool]:
     """The status, the headers, and whether the peer closes the connection after this reply.
 

@@ -5,12 +5,13 @@ is whole. What the bytes mean is ``http1``'s to say, as everywhere; whether the 
 or requests, a subclass says.
 """
 
-from lambda_runtime.runtime_api.connection import Disconnected, Reply
 from lambda_runtime.runtime_api.http1 import (
     CHUNKED,
     MAX_HEAD,
     UNTIL_CLOSE,
+    Disconnected,
     ProtocolError,
+    Reply,
     check_unfinished,
     chunk_size,
     parse_lines,

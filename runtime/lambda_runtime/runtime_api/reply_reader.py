@@ -1,8 +1,8 @@
 """The Runtime API's replies out of bytes as they arrive."""
 
-from lambda_runtime.runtime_api.connection import Reply
 from lambda_runtime.runtime_api.http1 import (
     ProtocolError,
+    Reply,
     body_length,
     parse_head,
     parse_status_line,

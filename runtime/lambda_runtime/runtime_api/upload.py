@@ -14,8 +14,8 @@ except ImportError:
 
 from lambda_runtime import logs
 from lambda_runtime.ground.faults import FaultException
-from lambda_runtime.runtime_api.connection import Connection, Disconnected, Reply, unsent
-from lambda_runtime.runtime_api.http1 import ProtocolError, field_value
+from lambda_runtime.runtime_api.connection import Connection, unsent
+from lambda_runtime.runtime_api.http1 import Disconnected, ProtocolError, Reply, field_value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

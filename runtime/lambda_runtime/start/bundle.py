@@ -37,7 +37,12 @@ COLD = (
 """The modules that every start loads: the cold path in docs/architecture.md. Each comes after the
 modules that it imports."""
 
-PUT_OFF = ("lambda_runtime.payload", "lambda_runtime.context")
+PUT_OFF = (
+    "lambda_runtime.payload",
+    "lambda_runtime.errors.last_resort",
+    "lambda_runtime.runtime_api.http1",
+    "lambda_runtime.context",
+)
 """Modules of the cold path whose code runs while the first event is on its way, or at first use."""
 
 LATE = (
@@ -79,9 +84,14 @@ def write(root: str) -> str:
     paths = {name: cold_code[name].co_filename for name in PUT_OFF}
     cold = marshal.dumps(cold_code | paths)
     late = {name: marshal.dumps(_compile(root, name)) for name in (*PUT_OFF, *LATE)}
-    sizes = {name: len(code) for name, code in late.items()}
-    rest = b"".join((cold, *late.values(), MAGIC_NUMBER))
-    given = f"cold, sizes = {len(rest)}, {sizes}\n"
+    places: dict[str, tuple[int, int]] = {}
+    end = -len(MAGIC_NUMBER)
+    for name, code in reversed(late.items()):
+        places[name] = end - len(code), end
+        end -= len(code)
+    index = marshal.dumps(places)
+    rest = b"".join((cold, index, *late.values(), MAGIC_NUMBER))
+    given = f"cold, index = {-len(rest)}, {end - len(index)}\n"
     loader = _compile(root, "lambda_runtime.start.cold_loader", given)
     path = os.path.join(root, "lambda_runtime", f"cold.{sys.implementation.cache_tag}")
     with open(f"{path}.part", "wb") as file:
