@@ -1,17 +1,20 @@
-"""``python -m benchmarks.artefacts``: sizes and cold starts of the layers and images.
+"""``python -m benchmarks.artefacts``: sizes and starts of the layers and images.
 
 ``make layer`` and ``make image`` must have built them. Prints a table and writes it to
 build/benchmark/artefacts.md; with ``--publish`` also into docs/benchmarks.md.
 """
 
 import json
+import select
+import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks import report
 from benchmarks.toolchain import BUILD, ROOT
@@ -20,6 +23,13 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 BEGIN = "<!-- artefacts: begin -->"
 END = "<!-- artefacts: end -->"
 _COLD_START = Path(__file__).with_name("cold_start.py")
+_STARTS = Path(__file__).with_name("starts.py")
+_ROUNDS = 9
+_TURNS = 40
+_SECONDS = 20
+
+if TYPE_CHECKING:
+    from lambda_rie.roots import Root
 
 
 @dataclass(frozen=True)
@@ -34,6 +44,15 @@ class Artefact:
     """Ratio of the time from exec to the first ``next`` to the bare interpreter's whole run."""
 
 
+@dataclass(frozen=True)
+class Start:
+    """A layer's interpreter: its whole run to that of Debian's own, and the largest allowed."""
+
+    name: str
+    ratio: float
+    at_most: float = 0.85
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print the table. Returns the exit status: 2 if nothing is built."""
     publish = "--publish" in (sys.argv[1:] if arguments is None else arguments)
@@ -42,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not made.exists():
             print(f"benchmark: {made} is missing: run {command} first", file=sys.stderr)
             return 2
-    table = to_markdown([*_layers(layers), *_images(images)])
+    table = to_markdown([*_layers(layers), *_images(images)], _starts(layers))
     BUILD.mkdir(parents=True, exist_ok=True)
     (BUILD / "artefacts.md").write_text(table + "\n")
     if publish:
@@ -51,8 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def to_markdown(artefacts: Sequence[Artefact]) -> str:
-    """Make one line for each artefact: sizes in MB (10^6 bytes), a tick within the limit."""
+def to_markdown(artefacts: Sequence[Artefact], starts: Sequence[Start]) -> str:
+    """Make one line for each artefact and start: sizes in MB (10^6 bytes), a tick within limits."""
     lines = [
         "| | compressed | at most | | unpacked | cold start, to the bare interpreter's |",
         "| --- | --: | --: | :-: | --: | --: |",
@@ -65,6 +84,14 @@ def to_markdown(artefacts: Sequence[Artefact]) -> str:
             f"| {each.name} | {each.compressed / 1e6:.2f} MB | {each.at_most / 1e6:.1f} MB "
             f"| {mark} | {unpacked} | {cold} |"
         )
+    lines += [
+        "",
+        "| | whole run of `-I -S -c pass`, to Debian's own CPython | at most | |",
+        "| --- | --: | --: | :-: |",
+    ]
+    for start in starts:
+        mark = "✓" if start.ratio <= start.at_most else "✗"
+        lines.append(f"| {start.name} | {start.ratio:.3f} | {start.at_most:.2f} | {mark} |")
     return "\n".join(lines)
 
 
@@ -83,6 +110,63 @@ def _layers(index: Path) -> list[Artefact]:
         )
         for layer in json.loads(index.read_text())["layers"]
     ]
+
+
+def _starts(index: Path) -> list[Start]:
+    from layer.target import PYTHONS, layer_name
+    from layer.toolchain import runner
+
+    own = {layer_name(python, runner()): python for python in PYTHONS}
+    files = [layer["file"] for layer in json.loads(index.read_text())["layers"]]
+    return [Start(file, _start_to_debians(own[file])) for file in files if file in own]
+
+
+def _start_to_debians(python: str) -> float:
+    """The median of the rounds' ratios; in a round the two interpreters take turns."""
+    from layer.run import root_with_layer, stock_root
+
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as servers:
+        roots = {
+            f"/opt/cpython/bin/python{python}": root_with_layer(Path(folder, "ours"), python),
+            f"/usr/bin/python{python}": stock_root(Path(folder, "stock"), python),
+        }
+        both = [servers.enter_context(_server(root, program)) for program, root in roots.items()]
+        rounds = [[[_next(each) for each in both] for _ in range(_TURNS)] for _ in range(_ROUNDS)]
+    ratios: list[float] = []
+    for turns in rounds:
+        ours, theirs = map(statistics.median, zip(*turns, strict=True))
+        ratios.append(ours / theirs)
+    return statistics.median(ratios)
+
+
+@contextmanager
+def _server(root: "Root", program: str) -> "Iterator[subprocess.Popen[str]]":
+    from lambda_rie.roots import PLATFORM
+
+    with subprocess.Popen(
+        root.command([program, "-c", _STARTS.read_text(), program], folder="/tmp"),
+        env=PLATFORM,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            for _ in range(5):
+                _next(process)
+            yield process
+        finally:
+            process.kill()  # this ends the first process inside, and so all others
+
+
+def _next(server: "subprocess.Popen[str]") -> float:
+    assert server.stdin
+    assert server.stdout
+    server.stdin.write("\n")
+    server.stdin.flush()
+    if not select.select([server.stdout], [], [], _SECONDS)[0]:
+        raise RuntimeError("benchmarks/starts.py does not answer")
+    return float(server.stdout.readline())
 
 
 def _cold_start_in_layer(python: str) -> float:

@@ -11,7 +11,7 @@ from layer import deb, pip, sbom
 from layer.errors import LayerError
 from layer.lock import RIE, Lock, Package, Wheel
 from layer.target import Arch
-from layer.toolchain import ROOT, Toolchain, version, write_bootstrap
+from layer.toolchain import ROOT, Start, Toolchain, version
 
 RUNTIME = "var/runtime"
 DOCUMENTS = "usr/share/doc/lambda-runtime"
@@ -46,24 +46,43 @@ class Assembly:
         return tools.lock
 
     def system(self) -> Folder:
-        """Debian's share: the interpreter, its libraries, certificates, time zones."""
+        """Debian's share: libraries, the standard library, certificates, time zones.
+
+        Until `runtime` takes it, the interpreter's program too.
+        """
         root = self._work / "system"
         deb.unpack(self.packages, root)
         debian.lay_out(self.packages, root, self.python, self.arch)
-        self._tools.freeze(root / "usr", "/usr", self.python)
         stdlib = f"usr/lib/python{self.python}"
         self._tools.compile(root / stdlib, f"/{stdlib}", self.python)
         parts = [self._debian_part(package, root) for package in self.packages]
         return Folder(root, f"Debian packages and CPython {self.python}", parts)
 
-    def runtime(self, *, packer: bool = False) -> Folder:
-        """The runtime, the bootstrap, and orjson if it has a wheel for this Python."""
+    def runtime(self, system: Folder, *, packer: bool = False) -> Folder:
+        """The runtime, the bootstrap, and orjson if it has a wheel for this Python.
+
+        And the interpreter's program, which it takes out of `system`: the program holds the
+        runtime's bundle, and `system` stays the same until Debian changes something.
+        """
         root = self._work / "runtime"
         home = root / RUNTIME
         wheel = self._tools.lock.wheel(self.python, self.arch.machine)
         self._tools.add_runtime(home, [wheel] if wheel else [], self.arch, packer=packer)
-        write_bootstrap(home / "bootstrap", f"#!/usr/bin/python{self.python} -S")
         self._tools.compile_runtime(home, self._tools.native(self.python), f"/{RUNTIME}")
+        program = f"usr/bin/python{self.python}"
+        (root / "usr/bin").mkdir(parents=True)
+        (system.path / program).rename(root / program)
+        start = Start(
+            self.python,
+            bootstrap=home / "bootstrap",
+            script=f"/{RUNTIME}/bootstrap",
+            home=home,
+            mounted=f"/{RUNTIME}",
+            executable=root / program,
+            stdlib=system.path / f"usr/lib/python{self.python}",
+            prefix="/usr",
+        )
+        self._tools.freeze(start)
         documents = root / DOCUMENTS
         documents.mkdir(parents=True)
         shutil.copy(ROOT / "LICENSE", documents / "LICENSE")

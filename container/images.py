@@ -106,10 +106,11 @@ def make_toolbox(python: str, output: Path = OUTPUT) -> list[Made]:
 def _make(python: str, architecture: str, work: Path, output: Path) -> list[Made]:
     arch = arch_named(architecture)
     assembly = Assembly(Toolchain(_lock(python, arch), work), work, python, arch)
+    debian = assembly.system()
+    own = assembly.runtime(debian)  # before Debian's share is packed, as it takes a file out of it
     packed = _Packed(work)
     system, runtime, rie, shell = (
-        packed.add(folder)
-        for folder in (assembly.system(), assembly.runtime(), assembly.rie(), assembly.shell())
+        packed.add(folder) for folder in (debian, own, assembly.rie(), assembly.shell())
     )
     contents = {
         BASE: [system, runtime, rie],
@@ -137,10 +138,9 @@ def _make_toolbox(python: str, work: Path, output: Path) -> Made:
         tars.repack(toolbox.root(work, arch), work / "root.tar.gz"),
         "Debian with compilers",
     )
-    folders = (
-        toolbox.python(assembly.system(), lock, python, arch, work),
-        *(assembly.runtime(packer=True), assembly.rie()),
-    )
+    system = assembly.system()
+    runtime = assembly.runtime(system, packer=True)
+    folders = toolbox.python(system, lock, python, arch, work), runtime, assembly.rie()
     layers = [root, *(packed.layers[packed.add(folder).path] for folder in folders)]
     image = _image(arch, layers, "", {"PATH": _PATH}, f"{NAME}{BUILD}", python)
     return _write(image, python, BUILD, native(), output)

@@ -84,14 +84,9 @@ def explained(message: str) -> str:
 
 
 def python(system: Folder, lock: Lock, version: str, arch: Arch, work: Path) -> Folder:
-    """The image's interpreter with its headers and pip, for the root that mmdebstrap made."""
-    target = work / "toolbox"
-    for name in (f"usr/bin/python{version}", f"usr/lib/python{version}"):
-        source, copy = system.path / name, target / name
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(source, copy, symlinks=True) if source.is_dir() else shutil.copy(
-            source, copy
-        )
+    """The image's standard library with headers and pip, for the root that mmdebstrap made."""
+    target, stdlib = work / "toolbox", f"usr/lib/python{version}"
+    shutil.copytree(system.path / stdlib, target / stdlib, symlinks=True)
     headers = work / "headers"
     deb.unpack(lock.packages(f"headers{version}-{arch.name}"), headers)
     shutil.copytree(headers / "usr/include", target / "usr/include", symlinks=True)

@@ -26,7 +26,7 @@ from layer.target import (
     Arch,
     layer_name,
 )
-from layer.toolchain import Toolchain, runner, version, write_bootstrap
+from layer.toolchain import Start, Toolchain, runner, version, write_bootstrap
 
 #: AWS's managed runtimes: a link to the version's own interpreter.
 _MANAGED_SHEBANG = "#!/var/lang/bin/python3 -S"
@@ -69,13 +69,22 @@ class Build:
         path = self.work / layer_name(python, arch)
         tree = self.work / "tree" / path.stem
         shutil.copytree(self.tools.interpreter(python, arch), tree / CPYTHON)
-        self.tools.freeze(tree / CPYTHON, f"{MOUNT}/{CPYTHON}", python)
         wheel = self.lock.wheel(python, arch.machine)
         wheels = [wheel] if wheel else []
         self.tools.add_runtime(tree / HOME, wheels, arch)
-        write_bootstrap(tree / "bootstrap", f"#!{MOUNT}/{CPYTHON}/bin/python{python} -S")
-        self.tools.compile(tree / CPYTHON, f"{MOUNT}/{CPYTHON}", python, WITHOUT_BYTE_CODE)
         self.tools.compile_runtime(tree / HOME, self.tools.native(python), f"{MOUNT}/{HOME}")
+        start = Start(
+            python,
+            bootstrap=tree / "bootstrap",
+            script=f"{MOUNT}/bootstrap",
+            home=tree / HOME,
+            mounted=f"{MOUNT}/{HOME}",
+            executable=tree / CPYTHON / f"bin/python{python}",
+            stdlib=tree / CPYTHON / f"lib/python{python}",
+            prefix=f"{MOUNT}/{CPYTHON}",
+        )
+        self.tools.freeze(start)
+        self.tools.compile(tree / CPYTHON, f"{MOUNT}/{CPYTHON}", python, WITHOUT_BYTE_CODE)
         zips.write(tree, path)
         check.check_limits([path])
         check.check_zip(path, arch, [python])

@@ -204,6 +204,20 @@ class Elf:
             raise LayerError(f"{self.name} has no content at the address {address:#x}")
         return bytes(self.data[at : at + size])
 
+    def find(self, content: bytes, address: int) -> int:
+        """The address of this content, which the section at `address` has once from there on.
+
+        Raises:
+            LayerError: it does not have it, or has it more than once.
+        """
+        for section in self._sections:
+            if section.kind == _SHT_PROGBITS and 0 <= address - section.address < section.size:
+                start = section.offset + address - section.address
+                data = self.data[start : section.offset + section.size]
+                if data.count(content) == 1:
+                    return address + data.index(content)
+        raise LayerError(f"{self.name} does not have {content.hex()} once after {address:#x}")
+
     def text_at(self, address: int) -> str:
         """The NUL-terminated string at an address; empty if it is too long for a name."""
         return self.bytes_at(address, _LONGEST_NAME).partition(b"\0")[0].decode("ascii", "replace")
@@ -212,9 +226,11 @@ class Elf:
 
     def set_pointer(self, address: int, value: int) -> None:
         """Overwrite the pointer at an address."""
-        at = self._offset_of(address)
-        assert at is not None
-        struct.pack_into("<Q", self.data, at, value)
+        self._overwrite(address, "<Q", value)
+
+    def set_int(self, address: int, value: int) -> None:
+        """Overwrite the C `int` at an address."""
+        self._overwrite(address, "<i", value)
 
     def next_address(self) -> int:
         """The address that the next `add_segment` gives its data."""
@@ -298,6 +314,11 @@ class Elf:
         struct.pack_into("<QQ", self.data, spare[0], tag, offset)
 
     # The tables
+
+    def _overwrite(self, address: int, layout: str, value: int) -> None:
+        at = self._offset_of(address)
+        assert at is not None
+        struct.pack_into(layout, self.data, at, value)
 
     def _unpack(self, layout: str, offset: int) -> tuple[int, ...]:
         return struct.unpack_from("<" + layout, self.data, offset)

@@ -1,17 +1,23 @@
-"""Puts into an interpreter what its start would otherwise search for and read from files.
+"""Puts into an interpreter what its start, and the runtime's, would otherwise search for and read.
 
 Theory of operation. CPython's start does two things that have the same result each time in a layer
 or an image. It searches for its prefix, by frozen code named `getpath`: a dozen looks for files
 that do not exist. And it imports `encodings` and two of its modules (for `-c` also `linecache`)
 from the standard library's folder, like any module: list the folder, look for extension modules,
-read the byte-code. Together they take a seventh of the start.
+read the byte-code. Together they take a seventh of the start. Then it runs `bootstrap` as any
+script: two dozen system calls and a compilation, to read the bundle and execute it.
 
 * `start_code` writes shorter code over `getpath`. If the interpreter was started plainly, by its
   own path and with no variable that moves its prefix or path, that code sets the known results.
   Otherwise it executes CPython's own code.
+* If the plain start's script is the runtime's `bootstrap`, with the text that it had when this was
+  built, that code replaces it in the configuration by a command, which does the same with a bundle
+  in memory. Its text names the bundle, so another version's files are not mixed with this one's.
 * The table of frozen modules that the start needs (`_PyImport_FrozenBootstrap`) is replaced by a
-  longer one, with these modules and CPython's own `getpath`. Table and code are in a new segment at
-  the end of the file: see `elf.Elf.add_segment`.
+  longer one, with these modules, the bundle and CPython's own `getpath`. Table and code are in a
+  new segment at the end of the file: see `elf.Elf.add_segment`.
+* The garbage collector would go twice through the objects that a start makes, none of which is
+  garbage. Its count of new objects begins below zero, so that it does not count them.
 
 The interpreter so reads less code from files than Debian's, and none from other places.
 """
@@ -29,6 +35,13 @@ _TABLE = "_PyImport_FrozenBootstrap"
 _ENTRY = struct.Struct("<QQii")
 _FIRST = "_frozen_importlib"
 _MOST = 16
+_STATE = "_PyRuntime"
+#: CPython's `struct gc_generation`, of the three generations: a list's head that the start fills
+#: in, how many objects make it due, and how many there are.
+_GENERATIONS = struct.pack("<16xii16xii16xii", 2000, 0, 10, 0, 10, 0)
+_COUNT_AT = 20
+#: About as many objects as a start makes.
+_OF_START = 6000
 
 
 @dataclass(frozen=True)
@@ -59,6 +72,8 @@ def freeze(executable: Path, parts: Parts) -> None:
     content, first = _segment(parts, entries, binary.next_address())
     base = binary.add_segment(content)
     binary.set_pointer(variable, base + first)
+    generations = binary.find(_GENERATIONS, binary.address(_STATE))
+    binary.set_int(generations + _COUNT_AT, -_OF_START)
     executable.write_bytes(binary.data)
 
 

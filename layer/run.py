@@ -66,6 +66,21 @@ def root_with_layer(folder: Path, python: str = DEFAULT_PYTHON) -> Root:
     return Root(folder / "root").prepare().bound(opt=folder / "opt")
 
 
+def stock_root(folder: Path, python: str) -> Root:
+    """Make a root with Debian's own CPython, byte-code compiled as its installation does."""
+    lock, name = Lock.read(), runner().name
+    wanted = {
+        f"root-{name}": "dash",
+        f"tests{python}-{name}": "libc6",
+        f"system-{name}": "libgcc-s1",
+    }
+    base = [each for key in wanted for each in lock.packages(key) if each.name == wanted[key]]
+    deb.unpack([*base, *lock.packages(f"cpython{python}-{name}", f"libraries-{name}")], folder)
+    stock, library = Root(folder).prepare(), f"/usr/lib/python{python}"
+    stock.run(f"/usr/bin/python{python}", "-m", "compileall", "-q", library, seconds=120)
+    return stock
+
+
 def unzip(layer: Path, target: Path) -> Path:
     """Unpack a layer as Lambda does: with the modes that the zip gives."""
     with zipfile.ZipFile(layer) as archive:

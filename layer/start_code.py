@@ -1,9 +1,8 @@
 """Compiles what `frozen` puts into an interpreter. Runs under the lock's interpreters.
 
-    python3.13 -I -S start_code.py EXECUTABLE STDLIB PREFIX
+    python3.13 -I -S start_code.py FILES
 
-EXECUTABLE is the file to put it into, STDLIB the folder of its standard library's sources, and
-PREFIX the path of its prefix at run time. The result is JSON: bytes are in hexadecimal.
+FILES is a JSON object, see `main`. So is the result, with bytes in hexadecimal.
 
 Each Python version must make its own byte-code, as `compile_tree` says.
 """
@@ -23,7 +22,7 @@ _GETPATH = b"<frozen getpath>"
 _CODE_MARKS = (b"c" + bytes(12), b"\xe3" + bytes(12))
 _FARTHEST = 64 * 1024
 #: CPython executes this code to find its prefix and the module search path: see Modules/getpath.py.
-#: The names in capital letters, `py_setpath` and `config` are CPython's.
+#: The names in capital letters, `py_setpath`, `readlines` and `config` are CPython's.
 _PLAIN_START = """
 if (
     config.get("orig_argv", [""])[0] == {program!r}
@@ -38,6 +37,11 @@ if (
     config["platlibdir"], config["stdlib_dir"] = "lib", {stdlib!r}
     config["module_search_paths"] = [{zip!r}, {stdlib!r}, {stdlib!r} + "/lib-dynload"]
     config["module_search_paths_set"] = 1
+    try:
+        if config.get("run_filename") == {script!r} and readlines({script!r}) == {lines!r}:
+            config["run_filename"], config["run_command"] = None, {command!r}
+    except (OSError, ValueError):
+        pass
 else:
     import _imp
     exec(_imp.get_frozen_object({search!r}))
@@ -47,20 +51,54 @@ _UNSET = (
     *("program_name", "home", "executable", "base_executable", "prefix", "exec_prefix"),
     *("base_prefix", "base_exec_prefix", "module_search_paths_set", "stdlib_dir"),
 )
-#: The frozen name of CPython's own code. No import statement can name it.
-SEARCH = "<getpath>"
+#: The frozen names of CPython's own code, of the code that does the bootstrap's work, and of the
+#: runtime's bundle. No import statement can name them.
+SEARCH, STARTER, BUNDLE = "<getpath>", "<bootstrap>", "<bundle>"
+#: What the interpreter runs in place of the bootstrap's text, as by `-c`.
+_COMMAND = f"import _imp; exec(_imp.get_frozen_object({STARTER!r}))"
+#: It leaves `__main__` as the run of a script does, and hands over as the bootstrap does.
+_STARTER = """
+import _imp
+import marshal
+from _frozen_importlib_external import SourceFileLoader
+
+__file__ = {script!r}
+__loader__ = SourceFileLoader("__main__", __file__)
+content = _imp.find_frozen({bundle!r}, withdata=True)[0]
+exec(marshal.loads(content), {{"home": {home!r}, "content": content}})
+from lambda_runtime.ground import trusted
+
+trusted.load("lambda_runtime.entry").main(__file__)
+"""
 
 
-def main(executable: str, stdlib: str, prefix: str) -> None:
-    """Print the parts for the interpreter in the file `executable`."""
+def main(
+    executable: str,
+    stdlib: str,
+    prefix: str,
+    bootstrap: str,
+    script: str,
+    bundle: str,
+    mounted: str,
+) -> None:
+    """Print the parts for the interpreter in the file `executable`.
+
+    `stdlib` is the folder of its standard library's sources, `bootstrap` and `bundle` are the
+    runtime's files. At run time `prefix` is the interpreter's prefix, `script` the path of
+    `bootstrap`, and `mounted` the folder of the runtime's package.
+    """
     with open(executable, "rb") as file:
         place, search = _find_search(file.read())
+    with open(bundle, "rb") as file:
+        content = file.read()
     modules = [name for name in _MODULES if not _imp.is_frozen(name)]
     parts = {
         "place": place,
-        "start": _plain_start(prefix).hex(),
+        "start": _plain_start(prefix, bootstrap, script).hex(),
         "modules": [
             *([name, *_compile(stdlib, prefix, name)] for name in modules),
+            [STARTER, _starter(script, mounted).hex(), False],
+            [BUNDLE, content.hex(), False],
             [SEARCH, search.hex(), False],
         ],
     }
@@ -90,17 +128,27 @@ def _size_of_search(content: bytes) -> int:
     return file.tell() if names == (_GETPATH.decode(), "<module>") else 0
 
 
-def _plain_start(prefix: str) -> bytes:
+def _plain_start(prefix: str, bootstrap: str, script: str) -> bytes:
     version = "{}.{}".format(*sys.version_info)
+    with open(bootstrap, encoding="utf-8") as file:
+        lines = file.read().splitlines()
     source = _PLAIN_START.format(
         program=f"{prefix}/bin/python{version}",
         prefix=prefix,
         stdlib=f"{prefix}/lib/python{version}",
         zip=f"{prefix}/lib/python{version.replace('.', '')}.zip",
         unset=_UNSET,
+        script=script,
+        lines=lines,
+        command=_COMMAND,
         search=SEARCH,
     )
     return marshal.dumps(compile(source, _GETPATH.decode(), "exec", dont_inherit=True))
+
+
+def _starter(script: str, mounted: str) -> bytes:
+    source = _STARTER.format(script=script, bundle=BUNDLE, home=mounted)
+    return marshal.dumps(compile(source, STARTER, "exec", dont_inherit=True))
 
 
 def _compile(stdlib: str, prefix: str, name: str) -> tuple[str, bool]:
@@ -116,4 +164,4 @@ def _compile(stdlib: str, prefix: str, name: str) -> tuple[str, bool]:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(**json.loads(sys.argv[1]))

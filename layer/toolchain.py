@@ -12,13 +12,15 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from core import build as core
 from layer import deb, frozen, interpreter, pip
+from layer.download import sha256_of
 from layer.errors import LayerError
 from layer.lock import Lock, Wheel
-from layer.target import DEFAULT_PYTHON, Arch, arch_named
+from layer.target import DEFAULT_PYTHON, Arch, arch_named, digits
 
 ROOT = Path(__file__).resolve().parent.parent
 _COMPILE = Path(__file__).with_name("compile_tree.py")
@@ -52,6 +54,29 @@ def runner() -> Arch:
     if platform.system() != "Linux" or platform.libc_ver()[0] != "glibc":
         raise LayerError("layers are built on Linux with glibc: use such a machine or container")
     return arch_named(platform.machine())
+
+
+@dataclass(frozen=True)
+class Start:
+    """What starts a runtime, and where it is: the runtime's bootstrap and its interpreter.
+
+    On disk: the files `bootstrap` and `executable`, the folder `home` of the runtime's package, and
+    the folder `stdlib` of the interpreter's library. At run time: the bootstrap's path `script`,
+    that folder `mounted`, and the interpreter's `prefix`.
+    """
+
+    python: str
+    bootstrap: Path
+    script: str
+    home: Path
+    mounted: str
+    executable: Path
+    stdlib: Path
+    prefix: str
+
+    @property
+    def bundle(self) -> Path:
+        return self.home / f"lambda_runtime/cold.cpython-{digits(self.python)}"
 
 
 class Toolchain:
@@ -96,16 +121,20 @@ class Toolchain:
         program = [self.native(python), "-I", "-S", str(_COMPILE)]
         run([*program, str(tree), mounted, *([left_out] if left_out else [])])
 
-    def freeze(self, home: Path, prefix: str, python: str) -> None:
-        """Put into the interpreter below `home` what its start needs: see `frozen`.
+    def freeze(self, start: Start) -> None:
+        """Write the bootstrap, and put what its start needs into the interpreter: see `frozen`.
 
-        `prefix` is the path of `home` at run time. The toolchain's own interpreters stay without,
-        so that each build makes the same code.
+        The home must have its bundle. The toolchain's own interpreters stay as they are, so that
+        each build makes the same code.
         """
-        executable, stdlib = home / f"bin/python{python}", home / f"lib/python{python}"
-        program = [self.native(python), "-I", "-S", str(_START_CODE)]
-        made = run([*program, str(executable), str(stdlib), prefix])
-        frozen.freeze(executable, frozen.Parts.of(json.loads(made)))
+        # With the bundle's name in the text, an interpreter knows whether it holds the same one.
+        shebang = f"#!{start.prefix}/bin/python{start.python} -S"
+        comment = f"# The bundle: {sha256_of(start.bundle)[:32]}"
+        write_bootstrap(start.bootstrap, f"{shebang}\n{comment}")
+        wanted = ("executable", "stdlib", "prefix", "bootstrap", "script", "bundle", "mounted")
+        files = json.dumps({name: str(getattr(start, name)) for name in wanted})
+        made = run([self.native(start.python), "-I", "-S", str(_START_CODE), files])
+        frozen.freeze(start.executable, frozen.Parts.of(json.loads(made)))
 
     def add_runtime(
         self, home: Path, wheels: Sequence[Wheel], *arches: Arch, packer: bool = False
@@ -144,10 +173,10 @@ class Toolchain:
                 path.unlink()
 
 
-def write_bootstrap(path: Path, shebang: str) -> None:
-    """Write the checkout's bootstrap to `path`, with `shebang` as its first line."""
+def write_bootstrap(path: Path, head: str) -> None:
+    """Write the checkout's bootstrap to `path`, with `head` in the place of its first line."""
     lines = (ROOT / "bootstrap").read_text().splitlines(keepends=True)
-    path.write_text(shebang + "\n" + "".join(lines[1:]))
+    path.write_text(head + "\n" + "".join(lines[1:]))
     path.chmod(0o755)
 
 

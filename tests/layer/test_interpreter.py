@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trustme
 
 from lambda_rie.roots import Root
-from layer import deb, frozen
+from layer import frozen
 from layer.errors import LayerError
-from layer.lock import Lock
-from layer.target import arch_named
+from layer.run import stock_root
 from support.layers import interpreter
+from support.plain_starts import facts, facts_of_runtime, hide
 from support.waiting import give_three_chances
 
 INSIDE = Path(__file__).parent / "inside"
@@ -83,24 +81,6 @@ def test_path_holds_the_layer_only(root: Root, python: str) -> None:
     assert all(entry.startswith("/opt/cpython/") for entry in result.stdout.split())
 
 
-FACTS = (
-    "import encodings.utf_8, json, linecache, sys\n"
-    "names = 'path prefix exec_prefix base_prefix base_exec_prefix executable _base_executable'\n"
-    "facts = {name: getattr(sys, name) for name in (*names.split(), 'platlibdir', '_stdlib_dir')}\n"
-    "modules = encodings, encodings.utf_8, linecache\n"
-    "facts['files'] = [module.__file__ for module in modules]\n"
-    "facts['origins'] = [module.__spec__.origin for module in modules]\n"
-    "print(json.dumps(facts))\n"
-)
-
-
-def facts(root: Root, program: str, **env: str) -> dict[str, Any]:
-    result = root.run(program, "-S", "-P", "-c", FACTS, env=env)
-    assert result.returncode == 0, result.stderr
-    told: dict[str, Any] = json.loads(result.stdout)
-    return told
-
-
 def test_a_plain_start_gives_what_cpython_s_search_gives(root: Root, python: str) -> None:
     plain = facts(root, interpreter(python))
     assert plain == facts(root, f"/opt/cpython/bin/../bin/python{python}")
@@ -118,10 +98,7 @@ def test_a_plain_start_looks_for_nothing(root: Root, python: str, tmp_path: Path
     (opt / "lib").mkdir(exist_ok=True)
     (opt / f"lib/python{python.replace('.', '')}.zip").write_text("")
     encodings = opt / f"cpython/lib/python{python}/encodings"
-    shutil.rmtree(encodings / "__pycache__")
-    for name in ("__init__.py", "aliases.py", "utf_8.py"):
-        (encodings / name).unlink()  # it is a link to the layer's file
-        (encodings / name).write_text("raise SystemExit('this file was executed')\n")
+    hide(encodings, "__init__.py", "aliases.py", "utf_8.py")
     assert facts(root.bound(opt=opt), interpreter(python)) == plain
 
 
@@ -137,6 +114,52 @@ def test_who_moves_the_path_or_the_prefix_is_heard(root: Root, python: str, tmp_
         "/var/task/bin/python", "-c", "import sys; print(sys.prefix, sys.base_prefix)"
     )
     assert inside.stdout.split() == ["/var/task", "/opt/cpython"], inside.stderr
+
+
+def test_no_garbage_is_looked_for_in_what_a_start_makes(root: Root, python: str) -> None:
+    assert facts(root, interpreter(python))["collector"] == [[0, 0, 0], True, [2000, 10, 10]]
+    script = "import gc; gc.collect(); print(gc.get_count()[0] >= 0)"
+    assert root.run(interpreter(python), "-c", script).stdout == "True\n"
+
+
+def test_the_bootstrap_is_started_from_the_program(root: Root, python: str, tmp_path: Path) -> None:
+    """With the text that this layer has, and as the run of that text would."""
+    task, opt = tmp_path / "task", tmp_path / "opt"
+    task.mkdir()
+    shutil.copytree(root.binds["/opt"], opt, copy_function=os.link)
+    changed = root.bound(opt=opt)
+    text = (opt / "bootstrap").read_text()
+    other = tmp_path / "bootstrap"
+    other.write_text(text + "# changed\n")
+    other.chmod(0o755)
+    other.replace(opt / "bootstrap")
+    plain = facts_of_runtime(root, "/opt/bootstrap", task=task)
+    assert plain == facts_of_runtime(changed, "/opt/bootstrap", task=task)
+    assert plain["sys_argv"] == [plain["file"]] == ["/opt/bootstrap"]
+    # The text is compared, and nothing else is read of the runtime.
+    bundle = opt / f"runtime/lambda_runtime/cold.cpython-{python.replace('.', '')}"
+    bundle.unlink()
+    hide(bundle.parent, "__init__.py", "entry.py", "loop.py")
+    assert changed.run("/opt/bootstrap", "app.handler").stderr == "this file was executed\n"
+    (opt / "bootstrap").unlink()
+    shutil.copy(root.binds["/opt"] / "bootstrap", opt / "bootstrap")
+    for command in (("/opt/bootstrap",), (interpreter(python), "-S", "/opt/bootstrap")):
+        assert facts_of_runtime(changed, *command, task=task) == plain
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"#!%s\nprint('my own')\n", b"#!%s\n# \xe4 in Latin-1: coding: latin1\nprint('my own')\n"],
+)
+def test_a_bootstrap_of_another_layer_is_executed(
+    root: Root, python: str, tmp_path: Path, text: bytes
+) -> None:
+    (tmp_path / "bootstrap").write_bytes(text % interpreter(python).encode())
+    (tmp_path / "bootstrap").chmod(0o755)
+    (tmp_path / "cpython").symlink_to("/layer/cpython")
+    (root.folder / "layer").mkdir(exist_ok=True)
+    inside = replace(root, binds={"/layer": root.binds["/opt"], "/opt": tmp_path})
+    assert inside.run("/opt/bootstrap").stdout == "my own\n"
 
 
 def test_files_of_another_form_are_refused(root: Root, tmp_path: Path) -> None:
@@ -175,18 +198,3 @@ def test_starts_as_fast_as_debians_own(
         assert ours <= 0.95 * theirs, pairs
 
     give_three_chances(compare)
-
-
-def stock_root(folder: Path, python: str) -> Root:
-    """Debian with its own CPython, byte-code compiled as its installation does."""
-    lock = Lock.read()
-    name = arch_named(os.uname().machine).name
-    shell = [package for package in lock.packages(f"root-{name}") if package.name == "dash"]
-    libc = [p for p in lock.packages(f"tests{python}-{name}") if p.name == "libc6"]
-    gcc = [p for p in lock.packages(f"system-{name}") if p.name == "libgcc-s1"]
-    own = lock.packages(f"cpython{python}-{name}", f"libraries-{name}")
-    deb.unpack([*shell, *libc, *gcc, *own], folder)
-    stock = Root(folder).prepare()
-    program, library = f"/usr/bin/python{python}", f"/usr/lib/python{python}"
-    stock.run(program, "-m", "compileall", "-q", library, seconds=120)
-    return stock
