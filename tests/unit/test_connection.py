@@ -275,6 +275,34 @@ def test_what_is_raised_right_after_something_else_ends_the_exchange_and_the_con
         connection.settle()
 
 
+@pytest.mark.parametrize("following", [b"", GET])
+def test_a_connection_that_could_not_be_closed_is_closed_by_the_next_request(
+    following: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close = Connection.close
+    refusals = [LookupError]
+
+    def refuse_once(connection: Connection) -> None:
+        if refusals:
+            raise refusals.pop()
+        close(connection)
+
+    for kind in (Connection, CoreConnection):
+        monkeypatch.setattr(kind, "close", refuse_once)
+    with connected(answering(b"SSH-2.0\r\n", ACCEPTED), answering(ACCEPTED + SIZED)) as connection:
+        with pytest.raises(LookupError):
+            connection.exchange(GET)
+        assert connection.exchange(GET, following=GET).status == 202
+        assert connection.poll(GET).body == b"hello"
+        connection.settle()
+    refusals.append(LookupError)
+    with connected(answering(b"SSH-2.0\r\n", ACCEPTED), answering(SIZED)) as connection:
+        with pytest.raises(LookupError):
+            connection.exchange(GET, following=following)
+        assert connection.poll(GET).body == b"hello"
+        connection.settle()
+
+
 def test_an_early_acceptance_does_not_end_the_request() -> None:
     def script(accepted: socket.socket) -> None:
         accepted.sendall(b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 202 Accepted\r\n")

@@ -43,6 +43,8 @@ _LOOKS = 4
 _LOOK_SECONDS = 0.05
 """How often to look, while the peer takes nothing more of a request, whether it has refused it."""
 _MOST_INTERRUPTIONS = 100
+_GIVEN_UP = -1
+"""In the place of a position: the connection is to be closed before anything else."""
 _CLOSED = "the Runtime API closed the connection in the middle of a reply"
 DEPTH = 400
 """Frames for which there has to be room."""
@@ -131,7 +133,9 @@ class Connection:
                     self.interruption = self.interruption or error
         except BaseException:
             # Whatever is still under way on this connection belongs to a request given up. So it is
-            # too when something is raised in the lines above, right after something else.
+            # too when something is raised in the lines above, right after something else; and when
+            # something is raised in the call of ``close``, the next request does it.
+            self._at, self._journal = _GIVEN_UP, None
             self.close()
             raise
         # No call here, in which something could be raised before the next reply is known of.
@@ -365,6 +369,8 @@ class Connection:
 
     def _usable(self) -> _socket.socket | None:
         """The open connection, unless the peer has closed it or spoken out of turn."""
+        if self._at == _GIVEN_UP:
+            self.close()
         if self._socket is not None:
             # Nothing has happened on it: then there is nothing to be received, and no exception.
             if self._look is not None and not self._look(0):
