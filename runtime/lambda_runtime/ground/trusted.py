@@ -220,10 +220,12 @@ def _held(name: str) -> "CodeType | memoryview | None":
     """The code of this module of the runtime, if it is in memory and has not run."""
     global packed
     if packed is not None:
-        content, index = packed
-        places: dict[str, tuple[int, int]] = marshal.loads(content[index:])
-        bundled.update({late: content[start:end] for late, (start, end) in places.items()})
-        packed = None
+        with _ModuleLockManager(_PACKAGE):
+            if packed is not None:  # no other thread has been here, which may have run some of it
+                content, index = packed
+                places: dict[str, tuple[int, int]] = marshal.loads(content[index:])
+                bundled.update({late: content[start:end] for late, (start, end) in places.items()})
+                packed = None
     return bundled.get(name)
 
 
