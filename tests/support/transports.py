@@ -46,3 +46,8 @@ def by(transport: str, subject: Subject) -> Subject:
         core.adopt(connection)
         assert isinstance(connection, core.CoreConnection), f"{path()} cannot be loaded"
     return subject
+
+
+def environment(transport: str) -> dict[str, str]:
+    """The variables for a runtime with this transport, from its second invocation on."""
+    return {core.SWITCH: "python"} if transport == "python" else {}

@@ -18,6 +18,7 @@ import sys
 
 from lambda_runtime import logs, payload
 from lambda_runtime.ground import settings, trusted
+from lambda_runtime.logs import direct
 from lambda_runtime.runtime_api.connection import TRANSPORT_ERRORS, Connection, Reply
 
 TYPE_CHECKING = False
@@ -147,6 +148,7 @@ def adopt(connection: Connection) -> None:
     # In place of another object: others hold this one, and nothing may be raised half-way.
     connection.__class__ = CoreConnection
     payload.has_long_number = library.has_long_number
+    direct.adopt(library)
 
 
 def load() -> "Any":
