@@ -1,5 +1,8 @@
-/* The transport of one connection to the Runtime API, for the common case: send a whole request,
- * receive a whole reply, check that it is what it nearly always is.
+/* What a warm invocation does most often, for the common case: the transport of one connection to
+ * the Runtime API, and, further down, the lines that a function prints.
+ *
+ * The transport sends a whole request, receives a whole reply, and checks that it is what it nearly
+ * always is.
  *
  * Whatever is not the common case is left to Python (runtime_api/connection.py), which reads all of
  * HTTP: then these functions return None, and `unread` gives what has been received.
@@ -563,12 +566,187 @@ static PyObject *are_open(PyObject *module, PyObject *unused) {
     return truth(fcntl(1, F_GETFL) >= 0 && fcntl(2, F_GETFL) >= 0);
 }
 
-static int add_type(PyObject *module) {
-    PyObject *type = PyType_FromModuleAndSpec(module, &spec, NULL);
+/* Lines of output.
+ *
+ * `print` writes a text and then the line's end, and with a stream of `io` each of them goes through
+ * several objects. `write` and `flush` stand in for those of a stream that has UTF-8 and keeps
+ * nothing but the beginning of a line: so does `write`, and gives the whole line to the kernel in
+ * one call. It leaves to the stream what is not a plain text of ordinary length.
+ *
+ * Theory of operation: what is in the stream. Others may write there: through its buffer, or by a
+ * method that they took before. So the buffer is flushed before each line, which also shows whether
+ * it is closed; the stream is one that keeps no text itself (`write_through`). And what the kernel
+ * does not take becomes the buffer's: then it deals with errors, signals and a descriptor that does
+ * not block, and keeps the text, as it always does.
+ *
+ * While a call is under way another thread may write, or a signal handler. So the beginning of the
+ * line is taken from `line` before any call. */
+
+enum { LONGEST_LINE = 4096 };
+
+typedef struct {
+    PyObject_HEAD
+    int descriptor;
+    char aside;                             /* whether the stream does all of it */
+    PyObject *write, *flush;                /* the stream's own methods */
+    PyObject *buffer_write, *buffer_flush;  /* its buffer's */
+    size_t kept;
+    char line[LONGEST_LINE];                /* the beginning of a line, `kept` bytes */
+} Output;
+
+static int succeeded(PyObject *result) {
+    Py_XDECREF(result);
+    return result != NULL;
+}
+
+static PyObject *call(PyObject *method, PyObject *argument) {
+    return PyObject_CallFunctionObjArgs(method, argument, NULL);
+}
+
+/* Give the stream the beginning of the line. False with an exception. */
+static int give_kept(Output *output) {
+    if (output->kept == 0) return 1;
+    PyObject *text = to_string((Text){output->line, output->kept});
+    if (text == NULL) return 0;
+    output->kept = 0;
+    int given = succeeded(call(output->write, text));
+    Py_DECREF(text);
+    return given;
+}
+
+/* Give the stream's buffer what could not be written. False with an exception. */
+static int give_rest(Output *output, Text rest) {
+    PyObject *bytes = PyBytes_FromStringAndSize(rest.at, (Py_ssize_t)rest.length);
+    if (bytes == NULL) return 0;
+    int given = succeeded(call(output->buffer_write, bytes));
+    Py_DECREF(bytes);
+    return given;
+}
+
+/* Write lines, after what is in the stream. False with an exception; then the buffer has them, if
+ * it takes any. */
+static int write_lines(Output *output, Text lines) {
+    if (!succeeded(PyObject_CallNoArgs(output->buffer_flush))) {
+        PyObject *kind, *error, *trace;
+        PyErr_Fetch(&kind, &error, &trace);
+        if (!give_rest(output, lines)) PyErr_Clear();
+        PyErr_Restore(kind, error, trace);
+        return 0;
+    }
+    PyThreadState *state = PyEval_SaveThread();
+    ssize_t written = write(output->descriptor, lines.at, lines.length);
+    PyEval_RestoreThread(state);
+    if (written == (ssize_t)lines.length) return 1;
+    size_t done = written < 0 ? 0 : (size_t)written;
+    return give_rest(output, (Text){lines.at + done, lines.length - done}) &&
+           PyErr_CheckSignals() == 0 && succeeded(PyObject_CallNoArgs(output->buffer_flush));
+}
+
+/* The text in UTF-8. False without an exception if the stream has to deal with it. */
+static int read_text(PyObject *object, Text *text) {
+    Py_ssize_t length;
+    if (object->ob_type != &PyUnicode_Type || PyUnicode_GetLength(object) > LONGEST_LINE) return 0;
+    text->at = PyUnicode_AsUTF8AndSize(object, &length);
+    text->length = (size_t)length;
+    if (text->at == NULL) PyErr_Clear(); /* the stream knows what to do with a lone surrogate */
+    return text->at != NULL;
+}
+
+/* Whether a line-buffered stream would write now. */
+static int ends_line(Text text) {
+    return memchr(text.at, '\n', text.length) != NULL || memchr(text.at, '\r', text.length) != NULL;
+}
+
+static PyObject *output_write(PyObject *self, PyObject *object) {
+    Output *output = (Output *)self;
+    char lines[LONGEST_LINE];
+    size_t before = output->kept;
+    Text text;
+    if (output->aside || !read_text(object, &text) || text.length > LONGEST_LINE - before)
+        return give_kept(output) ? call(output->write, object) : NULL;
+    if (!ends_line(text)) {
+        memcpy(output->line + before, text.at, text.length);
+        output->kept += text.length;
+    } else {
+        if (before != 0) {
+            memcpy(lines, output->line, before);
+            memcpy(lines + before, text.at, text.length);
+            text = (Text){lines, before + text.length};
+            output->kept = 0;
+        }
+        if (!write_lines(output, text)) return NULL;
+    }
+    return PyLong_FromSsize_t(PyUnicode_GetLength(object));
+}
+
+static PyObject *output_flush(PyObject *self, PyObject *unused) {
+    Output *output = (Output *)self;
+    (void)unused;
+    return give_kept(output) ? PyObject_CallNoArgs(output->flush) : NULL;
+}
+
+static PyObject *output_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords) {
+    int descriptor;
+    PyObject *write, *flush, *buffer_write, *buffer_flush;
+    (void)keywords;
+    if (!PyArg_ParseTuple(arguments, "iOOOO", &descriptor, &write, &flush, &buffer_write, &buffer_flush))
+        return NULL;
+    Output *output = (Output *)PyType_GenericAlloc(type, 0);
+    if (output == NULL) return NULL;
+    output->descriptor = descriptor;
+    Py_INCREF(output->write = write);
+    Py_INCREF(output->flush = flush);
+    Py_INCREF(output->buffer_write = buffer_write);
+    Py_INCREF(output->buffer_flush = buffer_flush);
+    return (PyObject *)output;
+}
+
+static void output_dealloc(PyObject *self) {
+    Output *output = (Output *)self;
+    PyTypeObject *type = self->ob_type;
+    Py_XDECREF(output->write);
+    Py_XDECREF(output->flush);
+    Py_XDECREF(output->buffer_write);
+    Py_XDECREF(output->buffer_flush);
+    PyObject_Free(self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef output_methods[] = {
+    {"write", output_write, METH_O, "Write the text, at the latest with the end of its line."},
+    {"flush", output_flush, METH_NOARGS, "Write what is kept, and what is in the stream."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef output_members[] = {
+    {"aside", T_CHAR_BOOL, offsetof(Output, aside), 0, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot output_slots[] = {
+    {Py_tp_new, (void *)output_new},
+    {Py_tp_dealloc, (void *)output_dealloc},
+    {Py_tp_methods, output_methods},
+    {Py_tp_members, output_members},
+    {0, NULL},
+};
+
+static PyType_Spec output_spec = {
+    "lambda_runtime.core.Output", sizeof(Output), 0, Py_TPFLAGS_DEFAULT, output_slots,
+};
+
+/* The module. */
+
+static int add_type(PyObject *module, PyType_Spec *type_spec) {
+    PyObject *type = PyType_FromModuleAndSpec(module, type_spec, NULL);
     if (type == NULL) return -1;
     int added = PyModule_AddType(module, (PyTypeObject *)type);
     Py_DECREF(type);
     return added;
+}
+
+static int add_types(PyObject *module) {
+    return add_type(module, &spec) < 0 ? -1 : add_type(module, &output_spec);
 }
 
 static PyMethodDef functions[] = {
@@ -577,7 +755,7 @@ static PyMethodDef functions[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static PyModuleDef_Slot module_slots[] = {{Py_mod_exec, (void *)add_type}, {0, NULL}};
+static PyModuleDef_Slot module_slots[] = {{Py_mod_exec, (void *)add_types}, {0, NULL}};
 
 static PyModuleDef module = {
     .m_base = PyModuleDef_HEAD_INIT,

@@ -12,6 +12,8 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <structmember.h>
+/* PyErr_Fetch: what replaces it came with 3.12. */
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 
 #else
 
@@ -123,6 +125,12 @@ void PyErr_SetString(PyObject *, const char *);
 PyObject *PyErr_Format(PyObject *, const char *, ...);
 PyObject *PyErr_Occurred(void);
 void PyErr_Clear(void);
+void PyErr_Fetch(PyObject **, PyObject **, PyObject **);
+void PyErr_Restore(PyObject *, PyObject *, PyObject *);
+
+int PyArg_ParseTuple(PyObject *, const char *, ...);
+PyObject *PyObject_CallNoArgs(PyObject *);
+PyObject *PyObject_CallFunctionObjArgs(PyObject *, ...);
 
 int PyBytes_AsStringAndSize(PyObject *, char **, Py_ssize_t *);
 PyObject *PyBytes_FromStringAndSize(const char *, Py_ssize_t);
@@ -134,6 +142,8 @@ int PyType_IsSubtype(PyTypeObject *, PyTypeObject *);
 
 PyObject *PyUnicode_FromStringAndSize(const char *, Py_ssize_t);
 const char *PyUnicode_AsUTF8AndSize(PyObject *, Py_ssize_t *);
+Py_ssize_t PyUnicode_GetLength(PyObject *);
+extern PyTypeObject PyUnicode_Type;
 void PyUnicode_InternInPlace(PyObject **);
 
 PyObject *PyLong_FromSsize_t(Py_ssize_t);

@@ -28,7 +28,10 @@ OLDEST_GLIBC = (2, 17)
 _SOUND_SECONDS = 560
 """Bound of the tests on a core that checks itself, which take a minute on an idle machine."""
 
-TESTS = ("test_core.py", "test_core_fuzz.py", "test_http1_fuzz.py", "test_connection.py")
+TESTS = (
+    *("test_core.py", "test_core_fuzz.py", "test_direct.py"),
+    *("test_http1_fuzz.py", "test_connection.py"),
+)
 """What runs on a core that checks itself."""
 
 
@@ -133,7 +136,7 @@ def runtime_of(name: str) -> str:
 
 @pytest.mark.timeout(_SOUND_SECONDS + 40)
 def test_it_is_sound(tmp_path: Path) -> None:
-    """The tests of the connection, the fuzzing too, on a core that checks memory and arithmetic."""
+    """Connection and output, the fuzzing too, on a core that checks memory and arithmetic."""
     run_checked(tmp_path, [f"tests/unit/{name}" for name in TESTS])
 
 

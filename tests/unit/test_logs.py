@@ -8,6 +8,7 @@ import textwrap
 
 import pytest
 
+from support import transports
 from support.process import run_function
 
 STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d"
@@ -145,7 +146,8 @@ def test_frames(form: str, text_bit: int) -> None:
         "sys.stderr.close(); os.close(2)",
     ],
 )
-def test_streams_that_user_code_breaks_cost_no_answer(damage: str) -> None:
+@transports.both
+def test_streams_that_user_code_breaks_cost_no_answer(damage: str, transport: str) -> None:
     code = handler(
         f"""
         if event["break"]:
@@ -155,17 +157,22 @@ def test_streams_that_user_code_breaks_cost_no_answer(damage: str) -> None:
         return "well"
         """
     )
-    outcome = run_function(code, events=[b'{"break":true}', b'{"break":false}'])
+    well, broken = b'{"break":false}', b'{"break":true}'
+    environment = transports.SETTINGS[transport]
+    outcome = run_function(code, events=[well, broken, well], environment=environment)
     bodies = [request.partition(b"\r\n\r\n")[2] for request in outcome.requests]
-    assert [body for body in bodies if body] == [b'"broken"', b'"well"']
+    assert [body for body in bodies if body] == [b'"well"', b'"broken"', b'"well"']
 
 
-def test_a_closed_standard_output_works_again_in_the_next_invocation() -> None:
+@transports.both
+def test_a_closed_standard_output_works_again_in_the_next_invocation(transport: str) -> None:
     code = handler("print(event)\nif event == 1: os.close(1)\nif event == 2: sys.stdout.close()")
-    outcome = run_function(code, events=[b"1", b"2", b"3"])
+    environment = transports.SETTINGS[transport]
+    outcome = run_function(code, events=[b"0", b"1", b"2", b"3"], environment=environment)
     # the descriptor's successor is standard error, which goes to the same log
     assert outcome.stdout + outcome.stderr.replace("lambda-runtime: ", "") != ""
     assert [line for line in (outcome.stdout + outcome.stderr).splitlines() if line.isdigit()] == [
+        "0",
         "1",
         "2",
         "3",

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from support import transports
 from support.runtime_api import Counted
 
 _HEAD = """
@@ -99,17 +100,19 @@ def handler(event, context):
 _EVENTS = [b'"replace"', b'"record"', b'"record"', b'"context"', b'"raise"', b'"none"']
 
 
+@transports.both
 @pytest.mark.parametrize("log_format", ["Text", "JSON"])
 @pytest.mark.parametrize("name", list(_REPLACEMENTS))
-def test_records_and_errors_are_logged_once(name: str, log_format: str) -> None:
+def test_records_and_errors_are_logged_once(name: str, log_format: str, transport: str) -> None:
     code = _HEAD + _HANDLER.format(replace=_REPLACEMENTS[name])
-    outcome = Counted(code, _EVENTS, environment={"AWS_LAMBDA_LOG_FORMAT": log_format})
+    environment = transports.SETTINGS[transport] | {"AWS_LAMBDA_LOG_FORMAT": log_format}
+    outcome = Counted(code, [b'"none"', *_EVENTS], environment=environment)
     assert not outcome.ended_by_itself, outcome.stderr
-    assert [outcome.answers[f"id-{number}"] for number in (1, 2, 3, 4, 6)] == [
+    assert [outcome.answers[f"id-{number}"] for number in (2, 3, 4, 5, 7)] == [
         [b'"replace"'], [b'"record"'], [b'"record"'], [b'"context"'], [b'"none"'],
     ]  # fmt: skip
-    assert outcome.errors == {"id-5"}
-    assert json.loads(outcome.answers["id-5"][0])["errorMessage"] == "an error"
+    assert outcome.errors == {"id-6"}
+    assert json.loads(outcome.answers["id-6"][0])["errorMessage"] == "an error"
     if name == "the descriptors closed":
         return  # there is no log any more
     log = outcome.stdout
@@ -119,11 +122,14 @@ def test_records_and_errors_are_logged_once(name: str, log_format: str) -> None:
     assert log.count("ValueError") == 2, log
 
 
+@transports.both
 @pytest.mark.parametrize("name", list(_SILENT))
-def test_who_silences_standard_output_silences_records(name: str) -> None:
+def test_who_silences_standard_output_silences_records(name: str, transport: str) -> None:
     """As on AWS's own runtime: they go where ``print`` goes."""
-    outcome = Counted(_HEAD + _HANDLER.format(replace=_SILENT[name]), _EVENTS)
-    assert len(outcome.answers) == 6
+    code = _HEAD + _HANDLER.format(replace=_SILENT[name])
+    environment = transports.SETTINGS[transport]
+    outcome = Counted(code, [b'"none"', *_EVENTS], environment=environment)
+    assert len(outcome.answers) == 7
     assert outcome.stdout == ""
 
 

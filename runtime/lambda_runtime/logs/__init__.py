@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
-    from typing import Protocol, TextIO
+    from typing import Any, Protocol, TextIO
 
     class Sink(Protocol):
         """Takes finished log text: a record, or the lines of one error report."""
@@ -139,7 +139,26 @@ def prepare_streams() -> None:
     stdout, stderr = sys.__stdout__, sys.__stderr__
     if stdout is not None:
         stdout.reconfigure(line_buffering=True)
+    for stream in (stdout, stderr):
+        _watch_line_ends(stream)
     process.before_fork(_finish_output)
+
+
+reconfigured: "list[TextIO]" = []
+"""Streams to which user code has given other line ends, which cannot be read from them."""
+
+
+def _watch_line_ends(stream: "Any") -> None:
+    own = getattr(stream, "reconfigure", None)
+    if own is None:
+        return
+
+    def reconfigure(**options: "Any") -> None:
+        if options.get("newline"):
+            reconfigured.append(stream)
+        own(**options)
+
+    stream.reconfigure = reconfigure
 
 
 def _finish_output() -> None:

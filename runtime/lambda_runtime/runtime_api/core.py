@@ -18,6 +18,7 @@ import sys
 
 from lambda_runtime import logs, payload
 from lambda_runtime.ground import settings, trusted
+from lambda_runtime.logs import direct
 from lambda_runtime.runtime_api.client import CORE_AT_ONCE, CORE_SWITCH
 from lambda_runtime.runtime_api.connection import Connection
 from lambda_runtime.runtime_api.http1 import TRANSPORT_ERRORS, Reply
@@ -152,6 +153,7 @@ def adopt(connection: Connection) -> None:
     # In place of another object: others hold this one, and nothing may be raised half-way.
     connection.__class__ = CoreConnection
     payload.has_long_number = library.has_long_number
+    direct.adopt(library)
 
 
 def load() -> "Any":

@@ -57,6 +57,7 @@ LATE = (
     "lambda_runtime.errors.reports",
     "lambda_runtime.ground.faults",
     "lambda_runtime.ground.user_code",
+    "lambda_runtime.logs.direct",
     "lambda_runtime.logs.handlers",
     "lambda_runtime.logs.repair",
     "lambda_runtime.logs.streams",
