@@ -209,11 +209,14 @@ def _complete(module: "ModuleType") -> None:
         code = _held(name)
         if code is None:
             return
-        namespace = vars(module)
-        if isinstance(code, memoryview):
-            code = moved(marshal.loads(code), namespace["__file__"])
-        exec(code, namespace)  # if this is interrupted, the next use tries again
-        del bundled[name]
+        del bundled[name]  # now: what the code calls may ask the module for something
+        try:
+            read = marshal.loads(code) if isinstance(code, memoryview) else code
+            namespace = vars(module)
+            exec(moved(read, namespace["__file__"]), namespace)
+        except BaseException:
+            bundled[name] = code  # the next use tries again
+            raise
 
 
 def _held(name: str) -> "CodeType | memoryview | None":
