@@ -163,6 +163,7 @@ def test_nothing_is_imported_that_registering_does_not_need(folder: ExtensionFol
         "lambda_runtime.extensions.client",
         "lambda_runtime.extensions.external",
         "lambda_runtime.ground.hooks",
+        "lambda_runtime.ground.process",
         "lambda_runtime.runtime_api.http1",
         "lambda_runtime.ground.settings",
     }
