@@ -27,7 +27,7 @@ OLDEST_GLIBC = (2, 17)
 _SOUND_SECONDS = 560
 """Bound of the tests on a core that checks itself, which take a minute on an idle machine."""
 
-TESTS = ("test_core.py", "test_http1_fuzz.py", "test_connection.py")
+TESTS = ("test_core.py", "test_core_turns.py", "test_http1_fuzz.py", "test_connection.py")
 """What runs on a core that checks itself."""
 
 
