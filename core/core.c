@@ -27,7 +27,19 @@ enum {
     LONGEST_NAME = 64,
     LONGEST_NUMBER = 7, /* digits of a length that is sure to fit */
     MOST_INTERNED = 256, /* names; CPython 3.12 keeps each for ever */
+    LONGEST_ANSWER = 32 * 1024, /* of a body that is joined to its head */
+    MOST_INTERRUPTIONS = 100,
 };
+
+/* The fields of an Invocation (runtime_api/client.py), in the order of FIELD_NAMES. */
+enum { REQUEST_ID, CONTENT_TYPE, DEADLINE, FUNCTION_ARN, TRACE_ID, CLIENT_CONTEXT, IDENTITY,
+       TENANT_ID, INVOCATION_ID, BODY, UPLOAD, FIELDS };
+
+/* The attributes of a connection that `fetch` and `answer` need: see ATTRIBUTE_NAMES. */
+enum { FOLLOWING, HAS_BEGUN, JOURNAL, UNREAD, UNREAD_AT, ATTRIBUTES };
+
+/* The names by which the environment's variables are found: see ENVIRONMENT_NAMES. */
+enum { OS, ENVIRON, ENVIRON_TYPE, DATA, ENVIRONMENTS };
 
 typedef struct {
     const char *at;
@@ -53,6 +65,20 @@ typedef struct {
     char waiting;       /* whether the last `poll` was interrupted while it waited for bytes */
     int interned;       /* names that were new to the interpreter */
     Header headers[MOST_HEADERS];
+    /* For `fetch` and `answer`. */
+    PyObject *common;   /* the header lines of every request, bytes */
+    PyObject *next;     /* the request for the next event, bytes */
+    PyTypeObject *kind; /* of an event: Invocation */
+    PyObject *fields[FIELDS], *attributes[ATTRIBUTES], *environment[ENVIRONMENTS];
+    PyObject *trace_id; /* the variable's name, bytes */
+    PyObject *event;    /* that `fetch` has brought; NULL or None when it has been taken */
+    PyObject *raised;   /* what a signal handler has raised during `answer`, NULL or None */
+    char *message;      /* the answer that is being sent, as long as `unfinished` */
+    size_t length;
+    char unfinished;    /* whether it has been sent, at least in part, and `answer` has no reply */
+    Py_buffer memory;   /* the table of invocations in flight (concurrency/in_flight.py) */
+    unsigned char *slot;
+    char recorded;      /* whether `fetch` has recorded its event there */
 } Core;
 
 typedef struct {
@@ -394,17 +420,18 @@ static void settle_answer(Core *core) {
     core->answer_end = 0;
 }
 
+/* What follows an answer that takes no other request with it, is said out of turn. */
+static int is_as_expected(const Core *core, int following) {
+    return following || core->answer_end == core->end;
+}
+
 static PyObject *core_begin(PyObject *self, PyObject *unused) {
     Core *core = (Core *)self;
     (void)unused;
     settle_answer(core);
     core->sent = 0;
+    core->unfinished = 0;
     return none();
-}
-
-/* What follows an answer that takes no other request with it, is said out of turn. */
-static int is_as_expected(const Core *core, int following) {
-    return following || core->answer_end == core->end;
 }
 
 static PyObject *core_exchange(PyObject *self, PyObject *const *arguments, Py_ssize_t count) {
@@ -469,6 +496,7 @@ static PyObject *core_attach(PyObject *self, PyObject *descriptor) {
     if (number == -1 && PyErr_Occurred()) return NULL;
     core->descriptor = (int)number;
     core->waiting = 0;
+    core->unfinished = 0;
     if (number >= 0) core->start = core->end = core->answer_end = core->event_end = 0;
     return none();
 }
@@ -478,6 +506,437 @@ static PyObject *core_drop(PyObject *self, PyObject *unused) {
     (void)unused;
     core->start = core->end = core->answer_end = core->event_end = 0;
     return none();
+}
+
+/* An event and its answer, each in one call: what Python does in a dozen calls around `poll` and
+ * `exchange`. Nothing is given away by being returned here either: the event stays in `event` until
+ * it is taken, and what `answer` has sent is known to `exchange`, which goes on with it. */
+
+static const char *const FIELD_HEADERS[] = {
+    "lambda-runtime-aws-request-id",       "content-type",
+    "lambda-runtime-deadline-ms",          "lambda-runtime-invoked-function-arn",
+    "lambda-runtime-trace-id",             "lambda-runtime-client-context",
+    "lambda-runtime-cognito-identity",     "lambda-runtime-aws-tenant-id",
+    "lambda-runtime-invocation-id",
+};
+enum { IN_HEADERS = sizeof FIELD_HEADERS / sizeof *FIELD_HEADERS };
+static const char *const FIELD_NAMES[FIELDS] = {
+    "request_id",       "content_type", "deadline_ms",   "function_arn", "trace_id", "client_context",
+    "cognito_identity", "tenant_id",    "invocation_id", "body",         "upload",
+};
+static const char *const ENVIRONMENT_NAMES[ENVIRONMENTS] = {"os", "environ", "_Environ", "_data"};
+static const char *const ATTRIBUTE_NAMES[ATTRIBUTES] = {
+    "following", "has_begun", "_journal", "_buffer", "_at",
+};
+
+/* A slot of the table: see concurrency/in_flight.py. */
+enum { SLOT_SIZE = 2048, STATE = 4, CURRENT = 8, ENTRIES = 16, ENTRY = (SLOT_SIZE - ENTRIES) / 2,
+       ENTRY_IDS = 10, BUSY = 0, WAITING = 1 };
+
+static void put_number(unsigned char *at, unsigned long long number, int size) {
+    for (int i = 0; i < size; i++) at[i] = (unsigned char)(number >> 8 * i);
+}
+
+static unsigned char *current_entry(const Core *core) {
+    return core->slot + ENTRIES + (core->slot[CURRENT] & 1) * ENTRY;
+}
+
+/* Write the event down: from here on the supervisor answers for it if this process dies. */
+static void record(Core *core, Text request, Text invocation, unsigned long long deadline) {
+    core->slot[CURRENT] = !(core->slot[CURRENT] & 1);
+    unsigned char *entry = current_entry(core);
+    size_t length = request.length + 1 + invocation.length;
+    if (length <= ENTRY - ENTRY_IDS) {
+        memcpy(entry + ENTRY_IDS, request.at, request.length);
+        entry[ENTRY_IDS + request.length] = '\n';
+        if (invocation.length > 0)
+            memcpy(entry + ENTRY_IDS + request.length + 1, invocation.at, invocation.length);
+    } else {
+        length = 0;
+    }
+    put_number(entry + 2, deadline, 8);
+    put_number(entry, length, 2);
+    unsigned long events = 0;
+    for (int i = 0; i < 4; i++) events |= (unsigned long)core->slot[i] << 8 * i;
+    put_number(core->slot, events + 1, 4);
+    core->slot[STATE] = BUSY;
+    core->recorded = 1;
+}
+
+/* Milliseconds; 0 for what is no number. */
+static unsigned long long parse_deadline(Text text) {
+    unsigned long long number = 0;
+    if (text.length >= 18) return 0;
+    for (size_t i = 0; i < text.length; i++) {
+        if (text.at[i] < '0' || text.at[i] > '9') return 0;
+        number = number * 10 + (unsigned long long)(text.at[i] - '0');
+    }
+    return number;
+}
+
+/* Where in the head each field of an event is. 0 if one comes twice, which is unusual. */
+static int find_fields(const Head *head, int *places) {
+    for (int field = 0; field < IN_HEADERS; field++) places[field] = -1;
+    for (int i = 0; i < head->count; i++)
+        for (int field = 0; field < IN_HEADERS; field++)
+            if (same_name(head->fields[2 * i], FIELD_HEADERS[field], strlen(FIELD_HEADERS[field]))) {
+                if (places[field] >= 0) return 0;
+                places[field] = i;
+                break;
+            }
+    return places[REQUEST_ID] >= 0 && head->fields[2 * places[REQUEST_ID] + 1].length > 0;
+}
+
+/* A new reference to the value of a header, the last one's object if it is the same. */
+static PyObject *value_at(Core *core, const Head *head, int place) {
+    if (place < 0) return none();
+    Header *header = &core->headers[place];
+    Text value = head->fields[2 * place + 1];
+    if (!is_text(header->value, value)) {
+        PyObject *fresh = to_string(value);
+        if (fresh == NULL) return NULL;
+        replace(&header->value, fresh);
+    }
+    Py_INCREF(header->value);
+    return header->value;
+}
+
+static PyObject *make_field(Core *core, const Head *head, const int *places, int field,
+                            unsigned long long deadline) {
+    if (field == DEADLINE) return PyLong_FromLongLong((long long)deadline);
+    if (field == BODY) return make_body(core, head);
+    return field < IN_HEADERS ? value_at(core, head, places[field]) : none();
+}
+
+/* The event as an Invocation, as its own __init__ makes it. */
+static PyObject *make_event(Core *core, const Head *head, const int *places,
+                            unsigned long long deadline) {
+    PyObject *event = PyType_GenericAlloc(core->kind, 0);
+    for (int field = 0; event != NULL && field < FIELDS; field++) {
+        PyObject *value = make_field(core, head, places, field, deadline);
+        if (value == NULL || PyObject_SetAttr(event, core->fields[field], value) < 0) {
+            Py_DECREF(event);
+            event = NULL;
+        }
+        Py_XDECREF(value);
+    }
+    return event;
+}
+
+static int is_there(const PyObject *object) { return object != NULL && object != Py_None; }
+
+static PyObject *left_to_python(void) {
+    PyErr_Clear();
+    return none();
+}
+
+static int plain_bytes(PyObject *object, Text *text) {
+    char *at;
+    Py_ssize_t length;
+    if (object == NULL || PyBytes_AsStringAndSize(object, &at, &length) < 0) return PyErr_Clear(), 0;
+    *text = (Text){at, (size_t)length};
+    return 1;
+}
+
+/* The attribute's value, which the connection keeps alive; NULL with an exception. */
+static PyObject *attribute(Core *core, PyObject *connection, int which) {
+    PyObject *value = PyObject_GetAttr(connection, core->attributes[which]);
+    Py_XDECREF(value);
+    return value;
+}
+
+/* Whether Python has read all that it has received on this connection. */
+static int holds_nothing(Core *core, PyObject *connection) {
+    PyObject *buffer = attribute(core, connection, UNREAD);
+    PyObject *at = attribute(core, connection, UNREAD_AT);
+    Text text;
+    return attribute(core, connection, JOURNAL) == Py_None && at != NULL &&
+           plain_bytes(buffer, &text) && PyLong_AsSsize_t(at) == (Py_ssize_t)text.length;
+}
+
+/* fetch(connection): True when the event is in `event`. None when Python has to find out: it finds
+ * what has been received. */
+static PyObject *core_fetch(PyObject *self, PyObject *connection) {
+    Core *core = (Core *)self;
+    Head head;
+    size_t end;
+    int places[IN_HEADERS];
+    if (is_there(core->event)) return truth(1);
+    if (getpid() != core->owner || core->descriptor < 0 || core->kind == NULL ||
+        attribute(core, connection, FOLLOWING) != Py_True || !holds_nothing(core, connection))
+        return left_to_python();
+    core->event_end = 0;
+    settle_answer(core);
+    int found = await_reply(core, &head, "HTTP/1.1 200 ", &end);
+    if (found < 0) return PyErr_ExceptionMatches(PyExc_OSError) ? left_to_python() : NULL;
+    /* What follows an event is said out of turn. */
+    if (found == UNUSUAL || end != core->end || !find_fields(&head, places)) return none();
+    Text nothing = {NULL, 0};
+    unsigned long long deadline =
+        parse_deadline(places[DEADLINE] < 0 ? nothing : head.fields[2 * places[DEADLINE] + 1]);
+    PyObject *event = make_event(core, &head, places, deadline);
+    if (event == NULL || PyObject_SetAttr(connection, core->attributes[FOLLOWING], Py_False) < 0) {
+        Py_XDECREF(event);
+        return left_to_python();
+    }
+    if (core->slot != NULL)
+        record(core, head.fields[2 * places[REQUEST_ID] + 1],
+               places[INVOCATION_ID] < 0 ? nothing : head.fields[2 * places[INVOCATION_ID] + 1],
+               deadline);
+    core->start = end;
+    replace(&core->event, event);
+    return truth(1);
+}
+
+/* The text of a string that can stand in a request as it is; 0 if it cannot, or is none. */
+static int plain_text(PyObject *object, int is_segment, Text *text) {
+    Py_ssize_t length;
+    if (object->ob_type != &PyUnicode_Type) return 0; /* a subclass may show itself otherwise */
+    text->at = PyUnicode_AsUTF8AndSize(object, &length);
+    if (text->at == NULL) return PyErr_Clear(), 0;
+    text->length = (size_t)length;
+    const char *at = text->at, *end = at + length;
+    if (!is_segment) return skip_printable(at, end) == end;
+    while (at < end && is_name((unsigned char)*at)) at++;
+    return at == end;
+}
+
+/* Write the parts to `message`, one after the other; 0 if they are too long. */
+static int compose(Core *core, const Text *parts, int count) {
+    size_t length = 0;
+    for (int i = 0; i < count; i++) {
+        if (parts[i].length > CAPACITY - length) return 0;
+        if (parts[i].length > 0) memcpy(core->message + length, parts[i].at, parts[i].length);
+        length += parts[i].length;
+    }
+    core->length = length;
+    return 1;
+}
+
+static Text decimal(size_t number, char *digits, size_t size) {
+    char *at = digits + size;
+    do *--at = (char)('0' + number % 10);
+    while ((number /= 10) > 0);
+    return (Text){at, (size_t)(digits + size - at)};
+}
+
+#define TEXT(literal) ((Text){literal, sizeof literal - 1})
+
+/* The bytes that `LambdaRuntimeClient` sends for such an answer; 0 if it is not a plain one. */
+static int write_answer(Core *core, PyObject *const *arguments, int following) {
+    Text id, body, type, echo = {NULL, 0}, common, next;
+    char digits[24];
+    int echoes = arguments[4] != Py_None;
+    if (!plain_text(arguments[1], 1, &id) || id.length == 0) return 0;
+    if (!plain_bytes(arguments[2], &body) || body.length >= LONGEST_ANSWER) return 0;
+    if (!plain_text(arguments[3], 0, &type)) return 0;
+    if (echoes && !plain_text(arguments[4], 0, &echo)) return 0;
+    if (!plain_bytes(core->common, &common) || !plain_bytes(core->next, &next)) return 0;
+    echoes = echo.length > 0;
+    Text parts[] = {
+        TEXT("POST /2018-06-01/runtime/invocation/"),
+        id,
+        TEXT("/response HTTP/1.1\r\n"),
+        common,
+        TEXT("Content-Type: "),
+        type,
+        TEXT("\r\n"),
+        echoes ? TEXT("Lambda-Runtime-Invocation-Id: ") : echo,
+        echo,
+        echoes ? TEXT("\r\n") : echo,
+        TEXT("Content-Length: "),
+        decimal(body.length, digits, sizeof digits),
+        TEXT("\r\n\r\n"),
+        body,
+        following ? next : (Text){NULL, 0},
+    };
+    return compose(core, parts, sizeof parts / sizeof *parts);
+}
+
+/* Keep what a signal handler has raised: it does not stop the answer. 0 if it is not the handler's,
+ * or one too many. */
+static int keep_raised(Core *core, int *interruptions) {
+    if (PyErr_ExceptionMatches(PyExc_OSError) || ++*interruptions == MOST_INTERRUPTIONS) {
+        PyErr_Clear();
+        return 0;
+    }
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (traceback != NULL) PyException_SetTraceback(value, traceback);
+    Py_XDECREF(type);
+    Py_XDECREF(traceback);
+    if (is_there(core->raised)) Py_XDECREF(value);
+    else replace(&core->raised, value);
+    return 1;
+}
+
+/* answer(connection, request_id, body, content_type, invocation_id, following): True when it is
+ * accepted. None when it is left to Python, wholly, or from what has been sent on. */
+static PyObject *core_answer(PyObject *self, PyObject *const *arguments, Py_ssize_t count) {
+    Core *core = (Core *)self;
+    Head head;
+    size_t end;
+    int interruptions = 0, sent, found;
+    if (count != 6)
+        return PyErr_SetString(PyExc_TypeError, "answer(connection, request_id, body, content_type,"
+                                                " invocation_id, following)"), NULL;
+    int following = arguments[5] == Py_True;
+    if (getpid() != core->owner || !holds_nothing(core, arguments[0])) return left_to_python();
+    settle_answer(core);
+    replace(&core->raised, NULL);
+    core->sent = 0;
+    core->unfinished = 0;
+    if (!is_quiet(core) || !write_answer(core, arguments, following)) return none();
+    while ((sent = send_request(core, core->message, (Py_ssize_t)core->length)) < 0)
+        if (!keep_raised(core, &interruptions)) return none();
+    if (sent == 0) return none();
+    core->unfinished = 1;
+    if (core->sent != (Py_ssize_t)core->length) return none();
+    while ((found = await_reply(core, &head, "HTTP/1.1 202 ", &end)) < 0)
+        if (!keep_raised(core, &interruptions)) return none();
+    if (found == UNUSUAL) return none();
+    core->answer_end = end;
+    if (!is_as_expected(core, following) ||
+        PyObject_SetAttr(arguments[0], core->attributes[HAS_BEGUN], Py_True) < 0 ||
+        PyObject_SetAttr(arguments[0], core->attributes[FOLLOWING], following ? Py_True : Py_False) < 0) {
+        core->answer_end = 0;
+        return left_to_python();
+    }
+    core->unfinished = 0;
+    return truth(1);
+}
+
+/* resumes(request): whether this is the request that `answer` has begun and not finished. Then
+ * `sent` holds for it, and `exchange` goes on. */
+static PyObject *core_resumes(PyObject *self, PyObject *request) {
+    Core *core = (Core *)self;
+    Text text;
+    int unfinished = core->unfinished;
+    core->unfinished = 0;
+    return truth(unfinished && plain_bytes(request, &text) && text.length == core->length &&
+                 memcmp(text.at, core->message, text.length) == 0);
+}
+
+/* The last event has been answered: it is in flight no more. */
+static PyObject *core_clear(PyObject *self, PyObject *unused) {
+    Core *core = (Core *)self;
+    (void)unused;
+    if (core->slot != NULL) put_number(current_entry(core), 0, 2);
+    return none();
+}
+
+/* prepare(common, next, kind): what `fetch` and `answer` need. */
+static PyObject *core_prepare(PyObject *self, PyObject *const *arguments, Py_ssize_t count) {
+    Core *core = (Core *)self;
+    Text text;
+    if (count != 3 || !plain_bytes(arguments[0], &text) || !plain_bytes(arguments[1], &text) ||
+        !PyType_IsSubtype(arguments[2]->ob_type, &PyType_Type))
+        return PyErr_SetString(PyExc_TypeError, "prepare(common, next, kind)"), NULL;
+    for (int i = 0; i < 3; i++) Py_INCREF(arguments[i]);
+    replace(&core->common, arguments[0]);
+    replace(&core->next, arguments[1]);
+    replace((PyObject **)&core->kind, arguments[2]);
+    return none();
+}
+
+/* record_in(memory, at): record events in the slot that is there. */
+static PyObject *core_record_in(PyObject *self, PyObject *const *arguments, Py_ssize_t count) {
+    Core *core = (Core *)self;
+    long at = count == 2 ? PyLong_AsLong(arguments[1]) : -1;
+    if (at < 0 || core->slot != NULL) {
+        if (!PyErr_Occurred()) PyErr_SetString(PyExc_TypeError, "record_in(memory, at), once");
+        return NULL;
+    }
+    if (PyObject_GetBuffer(arguments[0], &core->memory, PyBUF_WRITABLE) < 0) return NULL;
+    if (core->memory.len < SLOT_SIZE || at > core->memory.len - SLOT_SIZE) {
+        PyBuffer_Release(&core->memory);
+        return PyErr_SetString(PyExc_ValueError, "no slot there"), NULL;
+    }
+    core->slot = (unsigned char *)core->memory.buf + at;
+    return none();
+}
+
+/* Variables that get a new value with every invocation: only _X_AMZN_TRACE_ID. The C library would
+ * keep all its values for ever, so that it is given this memory, and finds each value in it. */
+
+#define TRACE_ID_NAME "_X_AMZN_TRACE_ID"
+static char trace_line[4096] = TRACE_ID_NAME "=";
+
+static int holds_trace_line(void) {
+    if (environ != NULL)
+        for (char **line = environ; *line != NULL; line++)
+            if (*line == trace_line) return 1;
+    return 0;
+}
+
+/* Whether os.environ, if os is loaded, is the interpreter's own object over these variables, so that
+ * it shows them. -1 with an exception. */
+static int shows(Core *core, PyObject *modules, PyObject *variables) {
+    PyObject *os = PyDict_GetItemWithError(modules, core->environment[OS]); /* borrowed */
+    if (os == NULL) return PyErr_Occurred() ? -1 : 1;
+    PyObject *shown = PyObject_GetAttr(os, core->environment[ENVIRON]);
+    PyObject *kind = shown == NULL ? NULL : PyObject_GetAttr(os, core->environment[ENVIRON_TYPE]);
+    int is_usual = kind == NULL ? -1 : (PyObject *)shown->ob_type == kind;
+    if (is_usual > 0) {
+        PyObject *data = PyObject_GetAttr(shown, core->environment[DATA]);
+        is_usual = data == NULL ? -1 : data == variables;
+        Py_XDECREF(data);
+    }
+    Py_XDECREF(shown);
+    Py_XDECREF(kind);
+    return is_usual;
+}
+
+/* put_trace_id(value, variables, modules): put it also into the dictionary posix.environ. False if
+ * that is not all there is to do, and nothing has been done. */
+static PyObject *core_put_trace_id(PyObject *self, PyObject *const *arguments, Py_ssize_t count) {
+    enum { START = sizeof TRACE_ID_NAME };
+    Core *core = (Core *)self;
+    Text value;
+    if (count != 3)
+        return PyErr_SetString(PyExc_TypeError, "put_trace_id(value, variables, modules)"), NULL;
+    if (!plain_text(arguments[0], 0, &value) || value.length >= sizeof trace_line - START ||
+        shows(core, arguments[2], arguments[1]) <= 0)
+        return PyErr_Clear(), truth(0);
+    PyObject *raw = PyBytes_FromStringAndSize(value.at, (Py_ssize_t)value.length);
+    int put = raw != NULL && PyDict_SetItem(arguments[1], core->trace_id, raw) == 0;
+    Py_XDECREF(raw);
+    if (!put) return NULL;
+    memcpy(trace_line + START, value.at, value.length);
+    trace_line[START + value.length] = 0;
+    if (!holds_trace_line() && putenv(trace_line) != 0) return PyErr_NoMemory();
+    return truth(1);
+}
+
+static int intern_all(const char *const *names, PyObject **strings, int count) {
+    for (int i = 0; i < count; i++)
+        if ((strings[i] = PyUnicode_InternFromString(names[i])) == NULL) return 0;
+    return 1;
+}
+
+static void release_all(PyObject **objects, int count) {
+    for (int i = 0; i < count; i++) Py_XDECREF(objects[i]);
+}
+
+static void release_turns(Core *core) {
+    PyObject *objects[] = {core->common, core->next,   (PyObject *)core->kind,
+                           core->event,  core->raised, core->trace_id};
+    release_all(objects, sizeof objects / sizeof *objects);
+    release_all(core->fields, FIELDS);
+    release_all(core->attributes, ATTRIBUTES);
+    release_all(core->environment, ENVIRONMENTS);
+    if (core->slot != NULL) PyBuffer_Release(&core->memory);
+    free(core->message);
+}
+
+static int prepare_turns(Core *core) {
+    core->message = malloc(CAPACITY);
+    if (core->message == NULL) return PyErr_NoMemory(), 0;
+    return intern_all(FIELD_NAMES, core->fields, FIELDS) &&
+           intern_all(ATTRIBUTE_NAMES, core->attributes, ATTRIBUTES) &&
+           intern_all(ENVIRONMENT_NAMES, core->environment, ENVIRONMENTS) &&
+           (core->trace_id = PyBytes_FromStringAndSize(TRACE_ID_NAME, sizeof TRACE_ID_NAME - 1));
 }
 
 static PyObject *core_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords) {
@@ -492,6 +951,10 @@ static PyObject *core_new(PyTypeObject *type, PyObject *arguments, PyObject *key
         Py_DECREF(core);
         return PyErr_NoMemory();
     }
+    if (!prepare_turns(core)) {
+        Py_DECREF(core);
+        return NULL;
+    }
     return (PyObject *)core;
 }
 
@@ -503,6 +966,7 @@ static void core_dealloc(PyObject *self) {
         Py_XDECREF(core->headers[i].name);
         Py_XDECREF(core->headers[i].value);
     }
+    release_turns(core);
     free(core->buffer);
     PyObject_Free(self);
     Py_DECREF(type);
@@ -516,13 +980,24 @@ static PyMethodDef methods[] = {
     {"unread", core_unread, METH_NOARGS, "What has been received and not been read."},
     {"attach", core_attach, METH_O, "attach(descriptor), -1 for none: then the bytes stay."},
     {"drop", core_drop, METH_NOARGS, "Forget what has been received."},
+    {"fetch", core_fetch, METH_O, "fetch(connection): whether the event has come"},
+    {"answer", (PyCFunction)(void *)core_answer, METH_FASTCALL, "Whether it is accepted."},
+    {"resumes", core_resumes, METH_O, "Whether this is the request that answer has begun."},
+    {"put_trace_id", (PyCFunction)(void *)core_put_trace_id, METH_FASTCALL, "Whether it is set."},
+    {"clear", core_clear, METH_NOARGS, "The last event has been answered."},
+    {"prepare", (PyCFunction)(void *)core_prepare, METH_FASTCALL, "prepare(common, next, kind)"},
+    {"record_in", (PyCFunction)(void *)core_record_in, METH_FASTCALL, "record_in(memory, at)"},
     {NULL, NULL, 0, NULL},
 };
 
-enum { T_PYSSIZET_ = 19, T_CHAR_BOOL = 14, READ_ONLY = 1 };
+enum { T_OBJECT_ = 6, T_PYSSIZET_ = 19, T_CHAR_BOOL = 14, READ_ONLY = 1 };
 static PyMemberDef members[] = {
     {"sent", T_PYSSIZET_, offsetof(Core, sent), READ_ONLY, NULL},
     {"waiting", T_CHAR_BOOL, offsetof(Core, waiting), READ_ONLY, NULL},
+    {"unfinished", T_CHAR_BOOL, offsetof(Core, unfinished), READ_ONLY, NULL},
+    {"recorded", T_CHAR_BOOL, offsetof(Core, recorded), 0, NULL},
+    {"event", T_OBJECT_, offsetof(Core, event), 0, NULL},
+    {"raised", T_OBJECT_, offsetof(Core, raised), 0, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 

@@ -90,6 +90,22 @@ typedef struct {
 #define PyModuleDef_HEAD_INIT {{1, NULL}, NULL, 0, NULL}
 #define PyMODINIT_FUNC __attribute__((visibility("default"))) PyObject *
 
+/* As it has been part of the stable ABI since 3.11. */
+typedef struct {
+    void *buf;
+    PyObject *obj;
+    Py_ssize_t len;
+    Py_ssize_t itemsize;
+    int readonly;
+    int ndim;
+    char *format;
+    Py_ssize_t *shape;
+    Py_ssize_t *strides;
+    Py_ssize_t *suboffsets;
+    void *internal;
+} Py_buffer;
+
+enum { PyBUF_WRITABLE = 0x0001 };
 enum { METH_NOARGS = 0x0004, METH_O = 0x0008, METH_FASTCALL = 0x0080 };
 enum { Py_tp_dealloc = 52, Py_tp_methods = 64, Py_tp_new = 65, Py_tp_members = 72 };
 enum { Py_mod_exec = 2 };
@@ -100,7 +116,7 @@ extern PyObject _Py_NoneStruct, _Py_TrueStruct, _Py_FalseStruct;
 #define Py_True (&_Py_TrueStruct)
 #define Py_False (&_Py_FalseStruct)
 
-extern PyObject *PyExc_OSError, *PyExc_RuntimeError, *PyExc_TypeError;
+extern PyObject *PyExc_OSError, *PyExc_RuntimeError, *PyExc_TypeError, *PyExc_ValueError;
 
 void Py_IncRef(PyObject *);
 void Py_DecRef(PyObject *);
@@ -131,13 +147,16 @@ void PyErr_Restore(PyObject *, PyObject *, PyObject *);
 int PyArg_ParseTuple(PyObject *, const char *, ...);
 PyObject *PyObject_CallNoArgs(PyObject *);
 PyObject *PyObject_CallFunctionObjArgs(PyObject *, ...);
+int PyErr_ExceptionMatches(PyObject *);
+void PyErr_NormalizeException(PyObject **, PyObject **, PyObject **);
+int PyException_SetTraceback(PyObject *, PyObject *);
 
 int PyBytes_AsStringAndSize(PyObject *, char **, Py_ssize_t *);
 PyObject *PyBytes_FromStringAndSize(const char *, Py_ssize_t);
 char *PyBytes_AsString(PyObject *);
 char *PyByteArray_AsString(PyObject *);
 Py_ssize_t PyByteArray_Size(PyObject *);
-extern PyTypeObject PyByteArray_Type;
+extern PyTypeObject PyByteArray_Type, PyUnicode_Type, PyType_Type;
 int PyType_IsSubtype(PyTypeObject *, PyTypeObject *);
 
 PyObject *PyUnicode_FromStringAndSize(const char *, Py_ssize_t);
@@ -145,15 +164,24 @@ const char *PyUnicode_AsUTF8AndSize(PyObject *, Py_ssize_t *);
 Py_ssize_t PyUnicode_GetLength(PyObject *);
 extern PyTypeObject PyUnicode_Type;
 void PyUnicode_InternInPlace(PyObject **);
+PyObject *PyUnicode_InternFromString(const char *);
 
 PyObject *PyLong_FromSsize_t(Py_ssize_t);
+PyObject *PyLong_FromLongLong(long long);
 long PyLong_AsLong(PyObject *);
+Py_ssize_t PyLong_AsSsize_t(PyObject *);
 
 PyObject *PyDict_New(void);
 int PyDict_SetItem(PyObject *, PyObject *, PyObject *);
 Py_ssize_t PyDict_Size(PyObject *);
+PyObject *PyDict_GetItemWithError(PyObject *, PyObject *);
 
 PyObject *PyTuple_Pack(Py_ssize_t, ...);
+
+PyObject *PyObject_GetAttr(PyObject *, PyObject *);
+int PyObject_SetAttr(PyObject *, PyObject *, PyObject *);
+int PyObject_GetBuffer(PyObject *, Py_buffer *, int);
+void PyBuffer_Release(Py_buffer *);
 
 #endif
 #endif

@@ -11,6 +11,8 @@ from lambda_runtime.ground.settings import get
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lambda_runtime.runtime_api.client import Invocation
 
 # Read once: they never change in a process, and reading five variables costs more than the rest.
@@ -20,7 +22,10 @@ _FUNCTION_NAME = get("AWS_LAMBDA_FUNCTION_NAME")
 _MEMORY_SIZE = get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
 _FUNCTION_VERSION = get("AWS_LAMBDA_FUNCTION_VERSION")
 
+_new = object.__new__
+
 _W3C_FIELDS = ("traceparent", "tracestate", "baggage")
+_NO_FIELDS: "Mapping[str, str]" = {}
 
 
 class _SlotsRepr:
@@ -90,6 +95,8 @@ class LambdaContext:
     str, as on AWS's own runtime. Tests can make one with awslambdaric's arguments.
     """
 
+    _w3c = _NO_FIELDS
+
     def __init__(
         self,
         invoke_id: str,
@@ -110,7 +117,6 @@ class LambdaContext:
         self.tenant_id = tenant_id
         self.trace_id = trace_id
         self.deadline = epoch_deadline_time_in_ms
-        self._w3c: dict[str, str] = {}
         self.client_context: ClientContext | None = None
         if client_context is not None:
             self._w3c = _take_w3c(client_context)
@@ -148,17 +154,36 @@ def make(invocation: "Invocation") -> LambdaContext:
     Raises FaultException (``Runtime.LambdaContextUnmarshalError``) if its client context or its
     Cognito identity is not a JSON object.
     """
-    return LambdaContext(
-        invocation.request_id,
-        _parse(invocation.client_context, "Client Context") if invocation.client_context else None,
-        _parse(invocation.cognito_identity, "Cognito Identity")
-        if invocation.cognito_identity
-        else None,
-        invocation.deadline_ms,
-        invocation.function_arn,
-        invocation.tenant_id,
-        invocation.trace_id,
-    )
+    if invocation.client_context or invocation.cognito_identity:
+        return LambdaContext(
+            invocation.request_id,
+            _parse(invocation.client_context, "Client Context")
+            if invocation.client_context
+            else None,
+            _parse(invocation.cognito_identity, "Cognito Identity")
+            if invocation.cognito_identity
+            else None,
+            invocation.deadline_ms,
+            invocation.function_arn,
+            invocation.tenant_id,
+            invocation.trace_id,
+        )
+    # Nearly every invocation: what the two ``__init__`` do, without calling them.
+    context = _new(LambdaContext)
+    context.aws_request_id = invocation.request_id
+    context.log_group_name = _LOG_GROUP_NAME
+    context.log_stream_name = _LOG_STREAM_NAME
+    context.function_name = _FUNCTION_NAME
+    context.memory_limit_in_mb = _MEMORY_SIZE
+    context.function_version = _FUNCTION_VERSION
+    context.invoked_function_arn = invocation.function_arn
+    context.tenant_id = invocation.tenant_id
+    context.trace_id = invocation.trace_id
+    context.deadline = invocation.deadline_ms
+    context.client_context = None
+    context.identity = identity = _new(CognitoIdentity)
+    identity.cognito_identity_id = identity.cognito_identity_pool_id = None
+    return context
 
 
 def _show(thing: object, names: tuple[str, ...]) -> str:

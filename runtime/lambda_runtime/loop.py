@@ -175,7 +175,9 @@ def adapt(handler: "handlers.Handler") -> "handlers.Handler":
 
 def begin(invocation: Invocation) -> None:
     """Make this the invocation of log records and traces, and watch its deadline."""
-    under_way.begin(invocation)
+    under_way.current = under_way.latest = invocation
+    if 0 < invocation.deadline_ms < under_way.watched_ms:
+        under_way.wake(invocation.deadline_ms)
     try:
         if invocation.trace_id is not None:
             settings.put_trace_id(invocation.trace_id)

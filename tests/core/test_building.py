@@ -29,7 +29,7 @@ _SOUND_SECONDS = 560
 """Bound of the tests on a core that checks itself, which take a minute on an idle machine."""
 
 TESTS = (
-    *("test_core.py", "test_core_fuzz.py", "test_direct.py"),
+    *("test_core.py", "test_core_fuzz.py", "test_core_turns.py", "test_direct.py"),
     *("test_http1_fuzz.py", "test_connection.py"),
 )
 """What runs on a core that checks itself."""

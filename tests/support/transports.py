@@ -54,7 +54,10 @@ def by(transport: str, subject: Subject) -> Subject:
     if isinstance(subject, LambdaRuntimeClient):
         subject._core_chosen = True
     if transport == "core":
-        core.adopt(connection)
+        if isinstance(subject, LambdaRuntimeClient):
+            subject._choose_core()
+        else:
+            core.adopt(connection)
         assert isinstance(connection, core.CoreConnection), f"{path()} cannot be loaded"
     return subject
 

@@ -121,7 +121,8 @@ class Sender:
     def __init__(self, connection: Connection, data: bytes, sizes: list[int]) -> None:
         ours, self._socket = socket.socketpair()
         connection._socket = ours
-        connection.core.attach(ours.fileno())  # type: ignore[attr-defined]
+        assert connection.core is not None
+        connection.core.attach(ours.fileno())
         self._pieces = Pieces(data, sizes)
         self._length = len(data)
         self._is_over = False

@@ -12,14 +12,17 @@ import pytest
 
 from lambda_runtime.ground import settings
 from lambda_runtime.ground.env_buffer import EnvBuffer
+from lambda_runtime.runtime_api import core
 
 NAME = settings.TRACE_ID
 
 
-@pytest.fixture(autouse=True)
-def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+@pytest.fixture(autouse=True, params=["python", "core"])
+def fresh(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(settings, "_trace_ids", 0)
     monkeypatch.setattr(settings, "_put_reused", None)
+    library = core.load() if request.param == "core" else None
+    monkeypatch.setattr(settings, "put_in_place", library and library.Core().put_trace_id)
     yield
     os.environ.pop(NAME, None)
 
@@ -40,7 +43,7 @@ def have_put_many() -> None:
 def test_a_value_is_seen_here_and_in_children(many: bool) -> None:
     if many:
         have_put_many()
-    assert bool(settings._put_reused) == many
+    assert bool(settings._put_reused) == (many and settings.put_in_place is None)
     for value in ("Root=1-2;Sampled=1", "", "grüße \udce9", "x" * 10_000, "short"):
         settings.put_trace_id(value)
         assert settings.get(NAME) == os.environ[NAME] == value

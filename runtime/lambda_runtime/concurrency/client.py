@@ -156,14 +156,16 @@ class ManagedClient(PersistentClient):
         Raises RuntimeApiError when several attempts in a row have failed, or when draining. Logs
         what a signal handler or another thread raises here meanwhile, and goes on waiting.
         """
-        pauses = iter(PAUSES)
+        slot = self._slot
+        pauses = None
         while True:
-            self._slot.state = WAITING
+            slot.memory[slot.state_at] = WAITING
             try:
                 invocation = super().wait_next_invocation()
             except BaseException as error:
                 if error is self.failure:
                     self.waiting = False
+                    pauses = pauses or iter(PAUSES)
                     time.sleep(self.pause_polls(pauses, self.failure))
                     if self.draining:
                         raise
@@ -172,8 +174,18 @@ class ManagedClient(PersistentClient):
                 else:
                     log_stray(error)
             else:
-                self._slot.record(invocation)
+                core = self._connection.core
+                if core is not None and core.recorded:
+                    core.recorded = False
+                else:
+                    slot.record(invocation)
                 return invocation
+
+    def _choose_core(self) -> None:
+        super()._choose_core()
+        if (core := self._connection.core) is not None:
+            core.record_in(self._slot.memory, self._slot.at)
+            self.settle = core.clear  # type: ignore[method-assign]
 
     def pause_polls(self, pauses: "Iterator[float]", error: RuntimeApiError) -> float:
         """Seconds to wait before the next poll, after one that has failed.
@@ -190,7 +202,7 @@ class ManagedClient(PersistentClient):
     def next_event(self) -> Invocation | None:
         """Wait for the next event; when draining, return None unless one has been asked for."""
         if self.draining:
-            if not self._connection.following:
+            if not (self._connection.following or self._holds_event()):
                 return None
             if self.ending:
                 time.sleep(GRACE_SECONDS)

@@ -25,12 +25,15 @@ if TYPE_CHECKING:
     """The request id and the invocation id ("" for none)."""
 
 # A slot: the number of events so far (4 bytes), the poll's state (1), the signs of life (2),
-# whether an event is arriving (1), and two entries: the ids' length (2), the deadline (8), the ids.
+# whether an event is arriving (1), which entry is the event's that is being handled (1, and 7 that
+# are not used), and two entries: the ids' length (2), the deadline (8), the ids. ``core/core.c``
+# writes the same.
 _SIZE = 2048
 _STATE = 4
 _BEATS = 5
 _ARRIVING = 7
-_ENTRIES = 8
+_CURRENT = 8
+_ENTRIES = 16
 _ENTRY = (_SIZE - _ENTRIES) // 2
 _COUNT = Struct("<I")
 _LENGTH = Struct("<H")
@@ -53,21 +56,22 @@ class InFlightTable:
     """A slot for each concurrent invocation. Make it before the first fork."""
 
     def __init__(self, slots: int) -> None:
-        self._memory = mmap.mmap(-1, slots * _SIZE)
-        self.slots = [Slot(self._memory, number * _SIZE) for number in range(slots)]
+        memory = mmap.mmap(-1, slots * _SIZE)
+        self.slots = [Slot(memory, number * _SIZE) for number in range(slots)]
 
 
 class Slot:
     """The invocations of one poll, and its state."""
 
     def __init__(self, memory: mmap.mmap, at: int) -> None:
-        self._memory = memory
-        self._events_at = at
-        self._state_at = at + _STATE
+        self.memory = memory
+        self.at = at
+        """Where in the memory it is."""
+        self.state_at = at + _STATE
         self._beats_at = at + _BEATS
         self._arriving_at = at + _ARRIVING
         self._entries = (at + _ENTRIES, at + _ENTRIES + _ENTRY)
-        self._entry = 0
+        self._current_at = at + _CURRENT
         self._arriving: Ids | None = None
 
     # for the worker
@@ -81,9 +85,9 @@ class Slot:
         if self._arriving == ids:
             return  # its head is seen again
         self._arriving = ids
-        memory = self._memory
+        memory = self.memory
         text = f"{request_id}\n{invocation_id}".encode("utf-8", "backslashreplace")
-        start = self._entries[1 - self._entry]
+        start = self._entries[1 - memory[self._current_at]]
         length = len(text)
         if length <= _ENTRY - _IDS:
             memory[start + _IDS : start + _IDS + length] = text
@@ -91,7 +95,7 @@ class Slot:
             length = 0
         # The length comes last: it makes the entry valid.
         _HEAD.pack_into(memory, start, length, min(deadline_ms, _LATEST))
-        _COUNT.pack_into(memory, self._events_at, self.events + 1 & 0xFFFFFFFF)
+        _COUNT.pack_into(memory, self.at, self.events + 1 & 0xFFFFFFFF)
         memory[self._arriving_at] = 1
 
     def expect(self, headers: "Mapping[str, str]") -> None:
@@ -109,40 +113,40 @@ class Slot:
         """The whole event has arrived: it is being handled now."""
         self.arrive(invocation.request_id, invocation.invocation_id or "", invocation.deadline_ms)
         self._arriving = None
-        memory = self._memory
+        memory = self.memory
         memory[self._arriving_at] = 0
-        memory[self._state_at] = BUSY
-        self._entry = 1 - self._entry
+        memory[self.state_at] = BUSY
+        memory[self._current_at] = 1 - memory[self._current_at]
 
     def clear(self) -> None:
         """The last event has been answered: it is in flight no more."""
-        _LENGTH.pack_into(self._memory, self._entries[self._entry], 0)
+        _LENGTH.pack_into(self.memory, self._entries[self.memory[self._current_at]], 0)
 
     def beat(self) -> None:
         """Give a sign of life."""
-        _LENGTH.pack_into(self._memory, self._beats_at, self.beats + 1 & 0xFFFF)
+        _LENGTH.pack_into(self.memory, self._beats_at, self.beats + 1 & 0xFFFF)
 
     # for both
 
     @property
     def beats(self) -> int:
         """How many signs of life there have been, modulo 65536."""
-        beats: int = _LENGTH.unpack_from(self._memory, self._beats_at)[0]
+        beats: int = _LENGTH.unpack_from(self.memory, self._beats_at)[0]
         return beats
 
     @property
     def state(self) -> int:
         """The poll's state."""
-        return self._memory[self._state_at]
+        return self.memory[self.state_at]
 
     @state.setter
     def state(self, state: int) -> None:
-        self._memory[self._state_at] = state
+        self.memory[self.state_at] = state
 
     @property
     def events(self) -> int:
         """How many events there have been."""
-        events: int = _COUNT.unpack_from(self._memory, self._events_at)[0]
+        events: int = _COUNT.unpack_from(self.memory, self.at)[0]
         return events
 
     @property
@@ -155,19 +159,19 @@ class Slot:
     @property
     def is_arriving(self) -> bool:
         """Whether part of an event has been taken from the connection, and part perhaps not."""
-        return bool(self._memory[self._arriving_at])
+        return bool(self.memory[self._arriving_at])
 
     def reset(self) -> None:
         """Empty the slot for another worker."""
         for start in self._entries:
-            _LENGTH.pack_into(self._memory, start, 0)
-        self._memory[self._arriving_at] = 0
+            _LENGTH.pack_into(self.memory, start, 0)
+        self.memory[self._arriving_at] = 0
         self.state = BUSY
 
     def _read(self, start: int) -> "tuple[Ids, int] | None":
-        length, deadline = _HEAD.unpack_from(self._memory, start)
+        length, deadline = _HEAD.unpack_from(self.memory, start)
         at = start + _IDS
-        text = self._memory[at : at + length].decode("utf-8", "replace")
+        text = self.memory[at : at + length].decode("utf-8", "replace")
         if not text:
             return None
         request_id, _, invocation_id = text.partition("\n")

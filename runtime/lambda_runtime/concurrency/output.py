@@ -25,7 +25,7 @@ from lambda_runtime.runtime_api.connection import new_socket
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import TextIO
+    from typing import Any, TextIO
 
     from _typeshed import ReadableBuffer
 
@@ -50,7 +50,12 @@ its thread from releasing it; lines that come in between are better than none.""
 
 _own_stream = False
 
-_all: "list[Lines]" = []
+_begun: "dict[tuple[Lines, _Writer], str]" = {}
+"""The unfinished lines of all streams."""
+
+_unsure: "set[int]" = set()
+"""See ``logs.unsure``. A stream writes its lines at once, so that it has text only if that has
+failed, or if user code writes to its buffer or has changed it."""
 
 
 def connect(output_lock: "OutputLock") -> None:
@@ -168,18 +173,15 @@ class Lines(io.TextIOWrapper):
             errors=getattr(like, "errors", "backslashreplace"),
             line_buffering=True,
         )
-        self.begun: dict[_Writer, str] = {}
-        """The unfinished lines."""
-        # In a child process: the parent writes the lines that it has begun.
-        process.in_child(self.begun.clear)
-        _all.append(self)
+        # When the interpreter closes a stream at its end, globals are gone.
+        self._fd, self._begun, self._unsure = fd, _begun, _unsure
 
     def write(self, text: str, /) -> int:
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         whole, newline, rest = text.rpartition("\n")
-        writer = _writer()
-        begun = self.begun.pop(writer, "")
+        place = self, _writer()
+        begun = self._begun.pop(place, "")
         if newline:
             self._write_lines(f"{begun}{whole}\n")
             begun = ""
@@ -187,11 +189,28 @@ class Lines(io.TextIOWrapper):
         if len(begun) > _LONGEST_BEGUN:
             self._write_lines(f"{begun}\n")
         elif begun:
-            self.begun[writer] = begun
+            self._begun[place] = begun
         return len(text)
+
+    @property
+    def buffer(self) -> "Any":
+        """The stream of bytes below, to which user code may write from here on."""
+        self._unsure.add(self._fd)
+        return super().buffer
+
+    def detach(self) -> "Any":
+        """Give away the stream of bytes below."""
+        self._unsure.add(self._fd)
+        return super().detach()
+
+    def reconfigure(self, **options: "Any") -> None:
+        """Change the stream, which may then write later."""
+        self._unsure.add(self._fd)
+        super().reconfigure(**options)
 
     def close(self) -> None:
         """Write the unfinished lines, and close."""
+        self._unsure.add(self._fd)
         if not self.closed:
             self.finish_lines(last=True)
         super().close()
@@ -199,9 +218,10 @@ class Lines(io.TextIOWrapper):
     def finish_lines(self, last: bool) -> None:
         """Write this invocation's unfinished lines; with ``last``, those of all invocations."""
         owner = None if last else under_way.of_context()
-        for writer in list(self.begun):
-            if last or writer[0] is owner:
-                begun = self.begun.pop(writer, "")
+        for place in list(self._begun):
+            stream, (invocation, _) = place
+            if stream is self and (last or invocation is owner):
+                begun = self._begun.pop(place, "")
                 if begun:
                     self._write_anyhow(f"{begun}\n")
 
@@ -218,7 +238,15 @@ class Lines(io.TextIOWrapper):
     def _write_lines(self, lines: str, longest: int = _LONGEST_CHARS) -> None:
         if len(lines) > longest and not _own_stream:
             lines = "\n".join(_broken(lines))
-        super().write(lines)
+        try:
+            super().write(lines)
+        except BaseException:
+            self._unsure.add(self._fd)
+            raise
+
+
+# The parent writes the lines that it has begun.
+process.in_child(_begun.clear)
 
 
 def _writer() -> "_Writer":
@@ -238,14 +266,15 @@ def install_streams(output_lock: OutputLock) -> None:
     """Make standard output and standard error write whole lines, under the ``output_lock``."""
     logs.flush()
     streams.replace(Lines(1, output_lock, logs.stdout), Lines(2, output_lock, logs.stderr))
+    _unsure.clear()  # the ends of the old streams
     # Not for a sink that writes to a stream: the stream takes the lock, after one of its own.
     if isinstance(logs.sink, logs.FrameSink):
         logs.sink.output_lock = output_lock
-    logs.finish_lines = _finish_lines
+    logs.finish_lines, logs.unfinished, logs.unsure = _finish_lines, _begun, _unsure
     logs.open_stream = lambda fd: Lines(fd, output_lock, None)
 
 
 def _finish_lines(last: bool) -> None:
-    for stream in list(_all):
-        if stream.begun and not stream.closed:
+    for stream in dict(list(_begun)):
+        if not stream.closed:
             stream.finish_lines(last)

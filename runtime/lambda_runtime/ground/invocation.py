@@ -49,18 +49,12 @@ class UnderWay:
         self._alarm: _thread.LockType | None = None
         self._owner: ContextVar[Invocation | None] | None = None
 
-    def begin(self, invocation: "Invocation") -> None:
-        """Make this the only invocation under way."""
-        self.current = self.latest = invocation
-        if 0 < invocation.deadline_ms < self.watched_ms:
-            self._wake(invocation.deadline_ms)
-
     def begin_beside(self, invocation: "Invocation", runner: "Runner") -> None:
         """Add the invocation to those under way, and bind it to the present context."""
         self.owner.set(invocation)
         self.runners[invocation] = runner
         if 0 < invocation.deadline_ms < self.watched_ms:
-            self._wake(invocation.deadline_ms)
+            self.wake(invocation.deadline_ms)
 
     def end(self, invocation: "Invocation") -> bool:
         """Remove the invocation, one of several. Whether it had begun."""
@@ -139,7 +133,8 @@ class UnderWay:
         """In a forked process: start a new thread when needed, as threads do not survive a fork."""
         self._alarm, self.watched_ms = None, NEVER if self.watched_ms else 0
 
-    def _wake(self, deadline_ms: int) -> None:
+    def wake(self, deadline_ms: int) -> None:
+        """Have this deadline watched, which is earlier than those watched so far."""
         self.watched_ms = deadline_ms
         if self._alarm is None:
             self._start(0)

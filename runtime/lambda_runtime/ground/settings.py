@@ -12,6 +12,9 @@ TRACE_ID = "_X_AMZN_TRACE_ID"
 _AFTER_PUTS = 1000
 _trace_ids = 0
 _put_reused: "Callable[[str], None] | None" = None
+put_in_place: "Callable[[str, dict[bytes, bytes], dict[str, Any]], bool] | None" = None
+"""Sets the trace ID in memory that is used again, and in these variables; whether it has. From the
+core in C, if it is used."""
 _environ: "dict[bytes, bytes]" = posix.environ
 _modules = sys.modules
 
@@ -58,10 +61,12 @@ def _replaced_environ() -> "Any":
 def put_trace_id(value: str) -> None:
     """Set ``_X_AMZN_TRACE_ID``, which gets a new value with every invocation.
 
-    The C library keeps all values for ever. After a thousand values ``EnvBuffer`` takes over: it
-    keeps only one, but costs half a megabyte.
+    The C library keeps all values for ever. The core in C keeps only one. Without it, ``EnvBuffer``
+    takes over after a thousand values: it keeps only one too, but costs half a megabyte.
     """
     global _trace_ids, _put_reused
+    if put_in_place is not None and put_in_place(value, _environ, _modules):
+        return
     if _put_reused is not None:
         return _put_reused(value)
     _trace_ids += 1

@@ -15,7 +15,7 @@ from lambda_runtime.ground.process import process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from contextlib import AbstractContextManager
     from typing import Any, Protocol, TextIO
 
@@ -211,6 +211,17 @@ finish_lines: "Callable[[bool], None] | None" = None
 """Writes the unfinished lines of the present invocation, or with True those of all invocations.
 None if streams keep no unfinished lines."""
 
+unfinished: "Collection[object]" = ()
+"""The unfinished lines; none if streams keep none."""
+
+
+unsure: "Collection[int] | None" = None
+"""The descriptors whose streams may have text to flush, or be closed. None if all may: the streams
+do not tell."""
+
+are_open: "Callable[[], bool] | None" = None
+"""Whether standard output and standard error are open. From the core in C, if it is used."""
+
 
 def flush(*, last: bool = False) -> None:
     """Write all buffered output, before every answer, and one ``last`` time at the end.
@@ -218,15 +229,19 @@ def flush(*, last: bool = False) -> None:
     Raises no Exception.
     """
     try:
-        if finish_lines is not None:
+        if finish_lines is not None and unfinished:
             finish_lines(last)
         if sys.stdout is stdout and sys.stderr is stderr:
-            stdout.flush()
-            stderr.flush()
-            # The cheapest call that fails for a closed descriptor.
-            posix.get_blocking(1)
-            posix.get_blocking(2)
-            return
+            if unsure is None or unsure:
+                stdout.flush()
+                stderr.flush()
+            if are_open is None:
+                # The cheapest call that fails for a closed descriptor.
+                posix.get_blocking(1)
+                posix.get_blocking(2)
+                return
+            if are_open():
+                return
     except Exception:
         pass
     try:

@@ -142,6 +142,18 @@ def unmarshal_request(request: bytes | bytearray, content_type: str | None = Non
     """
     if content_type not in ("application/json", None) and not _is_json(content_type):
         return bytes(request)
+    # Nearly every event, as ``decode`` reads it: here, as a call costs as much as the rest.
+    if (
+        _orjson is not None
+        and _thresholds is None
+        and type(request) is bytes
+        and len(request) < _MANY_OBJECTS
+        and not has_long_number(request)
+    ):
+        try:
+            return _orjson.loads(request)
+        except ValueError:
+            pass
     try:
         return decode(request)
     except Exception as error:
@@ -160,7 +172,12 @@ def marshal_response(response: object) -> tuple[bytes, str]:
     """
     if isinstance(response, bytes):
         return response, "application/unknown"
-    return encode(response), "application/json"
+    if _orjson is not None:
+        try:  # nearly every result, as ``encode`` writes it
+            return _orjson.dumps(response, _for_orjson, _options[0]), "application/json"
+        except TypeError:
+            pass
+    return _encode_otherwise(response), "application/json"
 
 
 def _is_json(content_type: str | None) -> bool:
@@ -234,13 +251,22 @@ def encode(value: "Any") -> bytes:
     Raises FaultException (``Runtime.MarshalError``) for a value that has no form in JSON.
     """
     if _orjson is not None:
-        for option in _options:
-            try:
-                document: bytes = _orjson.dumps(value, _for_orjson, option)
-            except TypeError:
-                pass  # an integer beyond 64 bits, a lone surrogate, a depth of 255, or not JSON
-            else:
-                return document
+        try:
+            document: bytes = _orjson.dumps(value, _for_orjson, _options[0])
+            return document
+        except TypeError:
+            pass
+    return _encode_otherwise(value)
+
+
+def _encode_otherwise(value: "Any") -> bytes:
+    """Encode what orjson does not write at the first try; without orjson, any value."""
+    for option in _options[1:]:
+        try:
+            written: bytes = _orjson.dumps(value, _for_orjson, option)
+            return written
+        except TypeError:
+            pass  # an integer beyond 64 bits, a lone surrogate, a depth of 255, or not JSON
     try:
         # ``marshal`` accepts the built-in types, and refuses subclasses: the C encoder would write
         # a namedtuple as an array.

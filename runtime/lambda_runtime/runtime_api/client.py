@@ -123,8 +123,8 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
         )
         self._next = f"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\n{common}\r\n".encode()
         self._common = common
-        pipelines = settings.get("LAMBDA_RUNTIME_PIPELINE") != "0"
-        self._next_with_answer = self._next if pipelines else b""
+        self._pipelines = settings.get("LAMBDA_RUNTIME_PIPELINE") != "0"
+        self._next_with_answer = self._next if self._pipelines else b""
         self.pipeline_next = False
         """Whether an answer is to take the request for the next event with it, in one ``send``."""
         self.failure: RuntimeApiError | None = None
@@ -139,6 +139,11 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
         have handed the event over already, and a fresh process is what it expects then. What others
         raise goes through, and the next call goes on with the same wait.
         """
+        connection = self._connection
+        core = connection.core
+        if core is not None and self._event is None and core.fetch(connection):
+            event, core.event, connection.has_begun = core.event, None, False
+            return event  # type: ignore[return-value]
         if self._event is None:
             if not self._core_chosen and (
                 self._connection.has_begun or settings.get(CORE_SWITCH) == CORE_AT_ONCE
@@ -167,6 +172,8 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
             from lambda_runtime.runtime_api import core
 
             core.adopt(self._connection)
+            if (adopted := self._connection.core) is not None:
+                adopted.prepare(self._common.encode(), self._next, Invocation)
         except Exception:
             pass  # user code has made it impossible: Python goes on doing all of it
 
@@ -176,7 +183,12 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
 
     def has_interrupted_wait(self) -> bool:
         """Whether what ``wait_next_invocation`` raised came while no event was there."""
-        return self._event is None and self._connection.has_interrupted_wait()
+        return not self._holds_event() and self._connection.has_interrupted_wait()
+
+    def _holds_event(self) -> bool:
+        """Whether an event has come that ``wait_next_invocation`` has not given yet."""
+        core = self._connection.core
+        return self._event is not None or (core is not None and core.event is not None)
 
     def post_invocation_result(
         self,
@@ -191,6 +203,20 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
         itself then. Raises RuntimeApiError when the environment is to end.
         """
         body = result_data if isinstance(result_data, bytes) else result_data.encode()
+        connection = self._connection
+        core = connection.core
+        if core is not None and core.answer(
+            connection,
+            invoke_id,
+            body,
+            content_type,
+            invocation_id,
+            self.pipeline_next and self._pipelines,
+        ):
+            if core.raised is not None:
+                raised, core.raised = core.raised, None
+                raise raised
+            return None
         extra = _echo(invocation_id) if invocation_id else ""
         return self._answer("response", invoke_id, body, content_type, extra)
 

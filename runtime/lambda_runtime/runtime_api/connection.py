@@ -28,6 +28,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from lambda_runtime.runtime_api.core import Core
     from lambda_runtime.runtime_api.http1 import Reply
 
     Piece = bytes | tuple[bytearray, int, list[int]]
@@ -70,6 +71,9 @@ class Connection:
     ``exchange`` may be called again after one of the ``TRANSPORT_ERRORS``: it then starts on a new
     connection. ``poll`` may be called again after any other, and goes on where it was.
     """
+
+    core: "Core | None" = None
+    """The transport in C, where it is used."""
 
     def __init__(self, address: str) -> None:
         self.address = split_address(address)

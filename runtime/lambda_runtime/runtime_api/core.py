@@ -26,7 +26,10 @@ from lambda_runtime.runtime_api.http1 import TRANSPORT_ERRORS, Reply
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
+    import mmap
     from typing import Any, Protocol
+
+    from lambda_runtime.runtime_api.client import Invocation
 
     class Core(Protocol):
         """One connection's state in C. What its methods do, ``core/core.c`` says."""
@@ -41,6 +44,31 @@ if TYPE_CHECKING:
         def settle(self) -> bool: ...
         def unread(self) -> bytes: ...
         def drop(self) -> None: ...
+
+        # An event and its answer in one call each: see ``client``.
+        event: Invocation | None
+        recorded: bool
+        raised: BaseException | None
+        unfinished: bool
+
+        def prepare(self, common: bytes, following: bytes, kind: type, /) -> None: ...
+        def fetch(self, connection: Connection, /) -> bool | None: ...
+        def answer(
+            self,
+            connection: Connection,
+            request_id: str,
+            body: bytes,
+            content_type: str,
+            invocation_id: str | None,
+            following: bool,
+            /,
+        ) -> bool | None: ...
+        def resumes(self, request: bytes, /) -> bool: ...
+        def record_in(self, memory: mmap.mmap, at: int, /) -> None: ...
+        def clear(self) -> None: ...
+        def put_trace_id(
+            self, value: str, variables: dict[bytes, bytes], modules: dict[str, Any], /
+        ) -> bool: ...
 
 
 _PYTHON = "python"
@@ -62,8 +90,16 @@ class CoreConnection(Connection):
 
         Of an answer that is accepted, the core keeps the status only.
         """
-        self.core.begin()
-        return super().exchange(head, body, following)
+        core = self.core
+        if not core.unfinished:
+            core.begin()
+        elif not core.resumes(head + body + following):
+            self.close()  # the reply to another answer is still to come on it
+            core.begin()
+        reply = super().exchange(head, body, following)
+        if self.interruption is None:
+            self.interruption, core.raised = core.raised, None
+        return reply
 
     def _answered(self, parts: tuple[bytes, ...], following: bytes) -> Reply:
         core = self.core
@@ -149,11 +185,13 @@ def adopt(connection: Connection) -> None:
         return
     core: Core = library.Core()
     core.attach(connection.fileno())
-    connection.core = core  # type: ignore[attr-defined]
+    connection.core = core
     # In place of another object: others hold this one, and nothing may be raised half-way.
     connection.__class__ = CoreConnection
     payload.has_long_number = library.has_long_number
     direct.adopt(library)
+    settings.put_in_place = core.put_trace_id
+    logs.are_open = library.are_open
 
 
 def load() -> "Any":
