@@ -19,7 +19,7 @@ from lambda_runtime.concurrency import in_flight
 from lambda_runtime.concurrency.in_flight import InFlightTable
 from lambda_runtime.runtime_api import core
 from lambda_runtime.runtime_api.client import Invocation, LambdaRuntimeClient, RuntimeApiError
-from lambda_runtime.runtime_api.connection import TRANSPORT_ERRORS
+from lambda_runtime.runtime_api.http1 import TRANSPORT_ERRORS
 from support import transports
 from support.fuzz import examples
 from support.peer import Requests, peer
