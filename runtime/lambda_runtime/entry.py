@@ -15,10 +15,15 @@ if TYPE_CHECKING:
 
 _HELD = (
     "lambda_runtime.ground.faults",
+    "lambda_runtime.ground.user_code",
     "lambda_runtime.errors.frames",
     "lambda_runtime.errors.reports",
+    "lambda_runtime.deadline",
+    "lambda_runtime.deadline.watch",
+    "lambda_runtime.deadline.trace",
 )
-"""Modules that describe errors: held in memory, as user code may make files unreadable."""
+"""Modules that describe errors and slow invocations: held in memory, as user code may make files
+unreadable."""
 
 
 def main(script: str) -> "NoReturn":

@@ -32,6 +32,23 @@ def test_a_trace_leaves_threading_alone() -> None:
     assert "Thread MainThread (most recent call last):" in outcome.stdout.replace("\r", "\n")
 
 
+def test_a_function_without_descriptors_is_traced() -> None:
+    """The thread begins its work when no file can be opened any more."""
+    code = (
+        "import os, resource, time\n"
+        "def handler(event, context):\n"
+        "    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))\n"
+        "    try:\n"
+        "        while True:\n"
+        "            os.open('/dev/null', os.O_RDONLY)\n"
+        "    except OSError:\n"
+        "        time.sleep(event['seconds'])\n"
+    )
+    outcome = run_function(code, events=[b'{"seconds": 2.5}'], headers=deadline_in(2))
+    assert outcome.stdout.count("about to time out") == 1
+    assert "Exception ignored" not in outcome.stdout + outcome.stderr
+
+
 def test_a_deadline_long_past_leaves_no_trace() -> None:
     # Both have the deadline that the headers name; the second begins after it.
     events = [b'{"seconds": 1.2}', b'{"seconds": 0.1}']
