@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dis
 import functools
 import json
@@ -179,6 +180,39 @@ def test_each_answer_is_given_once_wherever_the_exception_strikes(
         strikes += 1
         at += 1 if size < 1000 else 3
     assert strikes > 2
+
+
+@transports.both
+def test_a_refused_answer_costs_no_event_wherever_the_exception_strikes(transport: str) -> None:
+    refused = ACCEPTED.replace(b"202 Accepted", b"413 Too Large")
+    at, strikes = 0, 0
+    while True:
+        seen: list[bytes] = []
+
+        def script(accepted: socket.socket, seen: list[bytes] = seen) -> None:
+            requests = Requests(accepted)
+            for reply in (event(b"1", "id", {}), refused, event(b"2", "id-2", {})):
+                seen.append(requests.read())
+                accepted.sendall(reply)
+
+        injector = Injector(at)
+        with peer(script) as address:
+            client = transports.by(transport, LambdaRuntimeClient(address))
+            assert client.wait_next_invocation().request_id == "id"
+            client.pipeline_next = True
+            with injector, contextlib.suppress(Stray):
+                client.post_invocation_result("id", b"1")
+            if not client.has_answered():
+                client.pipeline_next = False  # as the loop has it then
+                client.post_invocation_error("id", b"{}")
+            assert received(client).request_id == "id-2"
+            client.reconnect()
+        assert len(seen) == 3
+        if not injector.raised:
+            break
+        strikes += 1
+        at += 1
+    assert strikes > 10
 
 
 ALARM = """

@@ -93,6 +93,8 @@ class Connection:
         """What was raised during the last exchange by others, which did not stop it."""
         self.has_begun = False
         """Whether an exchange has been begun since this was last unset."""
+        self.unfinished = False
+        """Whether the core has begun an answer, which the next exchange goes on with."""
         self.following = False
         """Whether a request is under way whose reply ``poll`` has yet to fetch."""
         self.meanwhile: Callable[[], object] | None = None
@@ -139,11 +141,11 @@ class Connection:
             # Whatever is still under way on this connection belongs to a request given up. So it is
             # too when something is raised in the lines above, right after something else; and when
             # something is raised in the call of ``close``, the next request does it.
-            self._at, self._journal = _GIVEN_UP, None
+            self._at, self._journal, self.unfinished = _GIVEN_UP, None, False
             self.close()
             raise
         # No call here, in which something could be raised before the next reply is known of.
-        self._journal, self.following = None, following != b""
+        self._journal, self.following, self.unfinished = None, following != b"", False
         if reply.closing or (self._at != len(self._buffer) and not self.following):
             self.close()
         return reply
@@ -349,7 +351,7 @@ class Connection:
         self._socket = None
         self._buffer, self._at = b"", 0
         self._in_body = False
-        self.following = False
+        self.following = self.unfinished = False
         self._journal = None
         self._looks, self._look = 0, None
 
