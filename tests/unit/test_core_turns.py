@@ -267,8 +267,9 @@ def test_a_signal_handler_may_change_whether_a_request_follows(transport: str) -
         signal.signal(signal.SIGALRM, before)
 
 
+@transports.both
 @pytest.mark.parametrize("base", [Exception, TimeoutError])
-def test_a_signal_does_not_stop_an_answer(base: type[Exception]) -> None:
+def test_a_signal_does_not_stop_an_answer(base: type[Exception], transport: str) -> None:
     class Alarm(base):  # type: ignore[valid-type, misc]
         pass
 
@@ -287,7 +288,7 @@ def test_a_signal_does_not_stop_an_answer(base: type[Exception]) -> None:
     before = signal.signal(signal.SIGALRM, strike)
     try:
         with peer(script) as address:
-            client = transports.by("core", LambdaRuntimeClient(address))
+            client = transports.by(transport, LambdaRuntimeClient(address))
             client.wait_next_invocation()
             main = threading.get_ident()
             threading.Timer(0.1, signal.pthread_kill, (main, signal.SIGALRM)).start()
@@ -300,11 +301,12 @@ def test_a_signal_does_not_stop_an_answer(base: type[Exception]) -> None:
         signal.signal(signal.SIGALRM, before)
 
 
-def test_an_error_of_a_signal_handler_is_not_one_of_the_wire() -> None:
+@transports.both
+def test_an_error_of_a_signal_handler_is_not_one_of_the_wire(transport: str) -> None:
     def strike(number: int, frame: object) -> None:
         raise TimeoutError("alarm")
 
-    with joined("core") as (client, theirs):
+    with joined(transport) as (client, theirs):
         before = signal.signal(signal.SIGALRM, strike)
         try:
             signal.setitimer(signal.ITIMER_REAL, 0.1)

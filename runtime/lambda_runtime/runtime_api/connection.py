@@ -126,9 +126,9 @@ class Connection:
                 try:
                     reply = self._answered(parts, following)
                     break
-                except http1.TRANSPORT_ERRORS:
-                    raise
                 except BaseException as error:
+                    if issubclass(type(error), http1.TRANSPORT_ERRORS) and is_of_wire(error):
+                        raise
                     interruptions += 1
                     if issubclass(type(error), RecursionError):
                         # A handler has set a low limit: without more room the reply is never read,
@@ -174,8 +174,9 @@ class Connection:
                 if self.meanwhile is not None:
                     self.meanwhile()
             self._polled = self._read()
-        except http1.TRANSPORT_ERRORS:
-            self.close()
+        except http1.TRANSPORT_ERRORS as error:
+            if is_of_wire(error):
+                self.close()
             raise
         return self._polled
 
@@ -314,7 +315,9 @@ class Connection:
                     self._socket.settimeout(_LOOK_SECONDS)
                     counts.extend(map(self._socket.send, (part,)))
                     part = part[counts[-1] :]
-                except TimeoutError:
+                except TimeoutError as error:
+                    if not is_of_wire(error):
+                        raise
                     # With a timeout set, even a call that is not to wait would wait.
                     self._socket.setblocking(False)
                     if self.is_refusing():
@@ -530,6 +533,18 @@ class Connection:
         while received := self._received():
             body += received
             http1.within_bounds(len(body))
+
+
+def is_of_wire(error: BaseException) -> bool:
+    """Whether one of the ``TRANSPORT_ERRORS`` is an error of the connection.
+
+    Otherwise a signal's handler has raised it: for many, a TimeoutError is what an alarm raises.
+    """
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    name = "" if trace is None else trace.tb_frame.f_globals.get("__name__")
+    return isinstance(name, str) and name.startswith("lambda_runtime.")
 
 
 def unsent(message: tuple[bytes, ...], sent: int) -> "Iterator[memoryview]":

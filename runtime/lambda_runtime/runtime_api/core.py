@@ -20,7 +20,7 @@ from lambda_runtime import logs, payload
 from lambda_runtime.ground import settings, trusted
 from lambda_runtime.logs import direct
 from lambda_runtime.runtime_api.client import CORE_AT_ONCE, CORE_SWITCH
-from lambda_runtime.runtime_api.connection import Connection
+from lambda_runtime.runtime_api.connection import Connection, is_of_wire
 from lambda_runtime.runtime_api.http1 import TRANSPORT_ERRORS, Reply
 
 TYPE_CHECKING = False
@@ -119,8 +119,9 @@ class CoreConnection(Connection):
         if self.following and self._holds_nothing():
             try:
                 found = self.core.poll()
-            except TRANSPORT_ERRORS:
-                self.close()
+            except TRANSPORT_ERRORS as error:
+                if is_of_wire(error):
+                    self.close()
                 raise
             if found is not None:
                 self._polled = reply = Reply(200, found[0])
