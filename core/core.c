@@ -1071,6 +1071,8 @@ static PyObject *are_open(PyObject *module, PyObject *unused) {
  * does not take becomes the buffer's: then it deals with errors, signals and a descriptor that does
  * not block, and keeps the text, as it always does.
  *
+ * Of a line whose beginning was left to the stream, the rest is left to it too: it joins them.
+ *
  * While a call is under way another thread may write, or a signal handler. So the beginning of the
  * line is taken from `line` before any call. */
 
@@ -1080,6 +1082,7 @@ typedef struct {
     PyObject_HEAD
     int descriptor;
     char aside;                             /* whether the stream does all of it */
+    char joins;                             /* whether its buffer may have the beginning of a line */
     PyObject *write, *flush;                /* the stream's own methods */
     PyObject *buffer_write, *buffer_flush;  /* its buffer's */
     size_t kept;
@@ -1154,8 +1157,12 @@ static PyObject *output_write(PyObject *self, PyObject *object) {
     char lines[LONGEST_LINE];
     size_t before = output->kept;
     Text text;
-    if (output->aside || !read_text(object, &text) || text.length > LONGEST_LINE - before)
-        return give_kept(output) ? call(output->write, object) : NULL;
+    int is_plain = read_text(object, &text);
+    if (output->aside || output->joins || !is_plain || text.length > LONGEST_LINE - before) {
+        if (!give_kept(output)) return NULL;
+        output->joins = !is_plain || !ends_line(text);
+        return call(output->write, object);
+    }
     if (!ends_line(text)) {
         memcpy(output->line + before, text.at, text.length);
         output->kept += text.length;
@@ -1174,7 +1181,9 @@ static PyObject *output_write(PyObject *self, PyObject *object) {
 static PyObject *output_flush(PyObject *self, PyObject *unused) {
     Output *output = (Output *)self;
     (void)unused;
-    return give_kept(output) ? PyObject_CallNoArgs(output->flush) : NULL;
+    if (!give_kept(output)) return NULL;
+    output->joins = 0;
+    return PyObject_CallNoArgs(output->flush);
 }
 
 static PyObject *output_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords) {
