@@ -36,7 +36,7 @@ enum { REQUEST_ID, CONTENT_TYPE, DEADLINE, FUNCTION_ARN, TRACE_ID, CLIENT_CONTEX
        TENANT_ID, INVOCATION_ID, BODY, UPLOAD, FIELDS };
 
 /* The attributes of a connection that `fetch` and `answer` need: see ATTRIBUTE_NAMES. */
-enum { FOLLOWING, HAS_BEGUN, JOURNAL, UNREAD, UNREAD_AT, ATTRIBUTES };
+enum { FOLLOWING, HAS_BEGUN, UNFINISHED, JOURNAL, UNREAD, UNREAD_AT, ATTRIBUTES };
 
 /* The names by which the environment's variables are found: see ENVIRONMENT_NAMES. */
 enum { OS, ENVIRON, ENVIRON_TYPE, DATA, ENVIRONMENTS };
@@ -73,9 +73,8 @@ typedef struct {
     PyObject *trace_id; /* the variable's name, bytes */
     PyObject *event;    /* that `fetch` has brought; NULL or None when it has been taken */
     PyObject *raised;   /* what a signal handler has raised during `answer`, NULL or None */
-    char *message;      /* the answer that is being sent, as long as `unfinished` */
-    size_t length;
-    char unfinished;    /* whether it has been sent, at least in part, and `answer` has no reply */
+    char *message;      /* the last answer, with the request that follows it */
+    size_t length, follows_at;
     Py_buffer memory;   /* the table of invocations in flight (concurrency/in_flight.py) */
     unsigned char *slot;
     char recorded;      /* whether `fetch` has recorded its event there */
@@ -90,6 +89,9 @@ typedef struct {
 } Head;
 
 typedef enum { UNUSUAL, INCOMPLETE, WHOLE } Found;
+
+/* With an exception: a signal handler's, or one of the wire. Either may be an OSError. */
+enum { RAISED = -1, FAILED = -2 };
 
 /* What the bytes mean. */
 
@@ -245,7 +247,7 @@ static int is_quiet(Core *core) {
 }
 
 /* Send the request: 1 if it is on its way, as far as `sent` says; 0 if the peer is gone, and has
- * taken nothing; -1 with an exception. */
+ * taken nothing; RAISED or FAILED. */
 static int send_request(Core *core, const char *request, Py_ssize_t length) {
     for (;;) {
         PyThreadState *state = PyEval_SaveThread();
@@ -258,8 +260,8 @@ static int send_request(Core *core, const char *request, Py_ssize_t length) {
         }
         if (error == EPIPE || error == ECONNRESET) return 0;
         errno = error;
-        if (error != EINTR) return PyErr_SetFromErrno(PyExc_OSError), -1;
-        if (PyErr_CheckSignals() < 0) return -1;
+        if (error != EINTR) return PyErr_SetFromErrno(PyExc_OSError), FAILED;
+        if (PyErr_CheckSignals() < 0) return RAISED;
     }
 }
 
@@ -270,8 +272,8 @@ static void make_room(Core *core) {
     core->start = 0;
 }
 
-/* Receive more: 1 if something has come; 0 if the peer has closed, or there is no room; -1 with an
- * exception. The runtime never has two threads use one connection. If others do, the bytes are
+/* Receive more: 1 if something has come; 0 if the peer has closed, or there is no room; RAISED or
+ * FAILED. The runtime never has two threads use one connection. If others do, the bytes are
  * worthless, but none is written outside the buffer. */
 static int receive(Core *core) {
     make_room(core);
@@ -285,24 +287,24 @@ static int receive(Core *core) {
         PyEval_RestoreThread(state);
         if (received >= 0) {
             if (core->end != before)
-                return PyErr_SetString(PyExc_RuntimeError, "two threads use one connection"), -1;
+                return PyErr_SetString(PyExc_RuntimeError, "two threads use one connection"), RAISED;
             core->end = before + (size_t)received;
             core->waiting = 0;
             return received > 0;
         }
         errno = error;
-        if (error != EINTR) return PyErr_SetFromErrno(PyExc_OSError), -1;
-        if (PyErr_CheckSignals() < 0) return -1;
+        if (error != EINTR) return PyErr_SetFromErrno(PyExc_OSError), FAILED;
+        if (PyErr_CheckSignals() < 0) return RAISED;
     }
 }
 
-/* Wait for the reply with this status: WHOLE, or UNUSUAL, or -1 with an exception. */
+/* Wait for the reply with this status: WHOLE, or UNUSUAL; RAISED or FAILED. */
 static int await_reply(Core *core, Head *head, const char *status, size_t *reply_end) {
     core->waiting = 0;
     Found found = core->start == core->end ? INCOMPLETE : parse_reply(core, head, status, reply_end);
     while (found == INCOMPLETE) {
         int received = receive(core);
-        if (received < 0) return -1;
+        if (received < 0) return received;
         if (received == 0) return UNUSUAL;
         found = parse_reply(core, head, status, reply_end);
     }
@@ -430,7 +432,6 @@ static PyObject *core_begin(PyObject *self, PyObject *unused) {
     (void)unused;
     settle_answer(core);
     core->sent = 0;
-    core->unfinished = 0;
     return none();
 }
 
@@ -496,7 +497,6 @@ static PyObject *core_attach(PyObject *self, PyObject *descriptor) {
     if (number == -1 && PyErr_Occurred()) return NULL;
     core->descriptor = (int)number;
     core->waiting = 0;
-    core->unfinished = 0;
     if (number >= 0) core->start = core->end = core->answer_end = core->event_end = 0;
     return none();
 }
@@ -510,7 +510,8 @@ static PyObject *core_drop(PyObject *self, PyObject *unused) {
 
 /* An event and its answer, each in one call: what Python does in a dozen calls around `poll` and
  * `exchange`. Nothing is given away by being returned here either: the event stays in `event` until
- * it is taken, and what `answer` has sent is known to `exchange`, which goes on with it. */
+ * it is taken. An answer that `answer` has begun and not finished is in `begun`, and the connection
+ * is marked: whatever is exchanged next, goes on with that answer. */
 
 static const char *const FIELD_HEADERS[] = {
     "lambda-runtime-aws-request-id",       "content-type",
@@ -526,7 +527,7 @@ static const char *const FIELD_NAMES[FIELDS] = {
 };
 static const char *const ENVIRONMENT_NAMES[ENVIRONMENTS] = {"os", "environ", "_Environ", "_data"};
 static const char *const ATTRIBUTE_NAMES[ATTRIBUTES] = {
-    "following", "has_begun", "_journal", "_buffer", "_at",
+    "following", "has_begun", "unfinished", "_journal", "_buffer", "_at",
 };
 
 /* A slot of the table: see concurrency/in_flight.py. */
@@ -661,14 +662,18 @@ static PyObject *core_fetch(PyObject *self, PyObject *connection) {
     Head head;
     size_t end;
     int places[IN_HEADERS];
-    if (is_there(core->event)) return truth(1);
+    if (is_there(core->event)) { /* something was raised when it was given: see ManagedClient */
+        if (core->slot != NULL) core->slot[STATE] = BUSY;
+        return truth(1);
+    }
+    core->recorded = 0;
     if (getpid() != core->owner || core->descriptor < 0 || core->kind == NULL ||
         attribute(core, connection, FOLLOWING) != Py_True || !holds_nothing(core, connection))
         return left_to_python();
     core->event_end = 0;
     settle_answer(core);
     int found = await_reply(core, &head, "HTTP/1.1 200 ", &end);
-    if (found < 0) return PyErr_ExceptionMatches(PyExc_OSError) ? left_to_python() : NULL;
+    if (found < 0) return found == FAILED ? left_to_python() : NULL;
     /* What follows an event is said out of turn. */
     if (found == UNUSUAL || end != core->end || !find_fields(&head, places)) return none();
     Text nothing = {NULL, 0};
@@ -750,13 +755,15 @@ static int write_answer(Core *core, PyObject *const *arguments, int following) {
         body,
         following ? next : (Text){NULL, 0},
     };
-    return compose(core, parts, sizeof parts / sizeof *parts);
+    if (!compose(core, parts, sizeof parts / sizeof *parts)) return 0;
+    core->follows_at = core->length - (following ? next.length : 0);
+    return 1;
 }
 
-/* Keep what a signal handler has raised: it does not stop the answer. 0 if it is not the handler's,
- * or one too many. */
-static int keep_raised(Core *core, int *interruptions) {
-    if (PyErr_ExceptionMatches(PyExc_OSError) || ++*interruptions == MOST_INTERRUPTIONS) {
+/* Keep what a signal handler has raised: it does not stop the answer. 0 if the wire has failed, or
+ * if it is one too many. */
+static int keep_raised(Core *core, int result, int *interruptions) {
+    if (result == FAILED || ++*interruptions == MOST_INTERRUPTIONS) {
         PyErr_Clear();
         return 0;
     }
@@ -771,6 +778,12 @@ static int keep_raised(Core *core, int *interruptions) {
     return 1;
 }
 
+/* What has been sent of the answer is not sent again, whatever comes in between. */
+static PyObject *leave_unfinished(Core *core, PyObject *connection) {
+    if (PyObject_SetAttr(connection, core->attributes[UNFINISHED], Py_True) < 0) PyErr_Clear();
+    return none();
+}
+
 /* answer(connection, request_id, body, content_type, invocation_id, following): True when it is
  * accepted. None when it is left to Python, wholly, or from what has been sent on. */
 static PyObject *core_answer(PyObject *self, PyObject *const *arguments, Py_ssize_t count) {
@@ -782,40 +795,45 @@ static PyObject *core_answer(PyObject *self, PyObject *const *arguments, Py_ssiz
         return PyErr_SetString(PyExc_TypeError, "answer(connection, request_id, body, content_type,"
                                                 " invocation_id, following)"), NULL;
     int following = arguments[5] == Py_True;
-    if (getpid() != core->owner || !holds_nothing(core, arguments[0])) return left_to_python();
+    if (getpid() != core->owner || !holds_nothing(core, arguments[0]) ||
+        attribute(core, arguments[0], UNFINISHED) == Py_True)
+        return left_to_python();
     settle_answer(core);
     replace(&core->raised, NULL);
     core->sent = 0;
-    core->unfinished = 0;
     if (!is_quiet(core) || !write_answer(core, arguments, following)) return none();
     while ((sent = send_request(core, core->message, (Py_ssize_t)core->length)) < 0)
-        if (!keep_raised(core, &interruptions)) return none();
+        if (!keep_raised(core, sent, &interruptions)) return none();
     if (sent == 0) return none();
-    core->unfinished = 1;
-    if (core->sent != (Py_ssize_t)core->length) return none();
+    if (core->sent != (Py_ssize_t)core->length) return leave_unfinished(core, arguments[0]);
     while ((found = await_reply(core, &head, "HTTP/1.1 202 ", &end)) < 0)
-        if (!keep_raised(core, &interruptions)) return none();
-    if (found == UNUSUAL) return none();
+        if (!keep_raised(core, found, &interruptions)) return leave_unfinished(core, arguments[0]);
+    if (found == UNUSUAL) return leave_unfinished(core, arguments[0]);
     core->answer_end = end;
     if (!is_as_expected(core, following) ||
         PyObject_SetAttr(arguments[0], core->attributes[HAS_BEGUN], Py_True) < 0 ||
         PyObject_SetAttr(arguments[0], core->attributes[FOLLOWING], following ? Py_True : Py_False) < 0) {
         core->answer_end = 0;
-        return left_to_python();
+        PyErr_Clear();
+        return leave_unfinished(core, arguments[0]);
     }
-    core->unfinished = 0;
     return truth(1);
 }
 
-/* resumes(request): whether this is the request that `answer` has begun and not finished. Then
- * `sent` holds for it, and `exchange` goes on. */
-static PyObject *core_resumes(PyObject *self, PyObject *request) {
+/* begun(): the answer that `answer` has begun, and the request that follows it. As long as the
+ * connection is marked, `sent` holds for the two, and `exchange` goes on with them. */
+static PyObject *core_begun(PyObject *self, PyObject *unused) {
     Core *core = (Core *)self;
-    Text text;
-    int unfinished = core->unfinished;
-    core->unfinished = 0;
-    return truth(unfinished && plain_bytes(request, &text) && text.length == core->length &&
-                 memcmp(text.at, core->message, text.length) == 0);
+    (void)unused;
+    size_t at = core->follows_at;
+    PyObject *answer = PyBytes_FromStringAndSize(core->message, (Py_ssize_t)at);
+    PyObject *following =
+        PyBytes_FromStringAndSize(core->message + at, (Py_ssize_t)(core->length - at));
+    PyObject *both =
+        answer == NULL || following == NULL ? NULL : PyTuple_Pack(2, answer, following);
+    Py_XDECREF(answer);
+    Py_XDECREF(following);
+    return both;
 }
 
 /* The last event has been answered: it is in flight no more. */
@@ -982,7 +1000,7 @@ static PyMethodDef methods[] = {
     {"drop", core_drop, METH_NOARGS, "Forget what has been received."},
     {"fetch", core_fetch, METH_O, "fetch(connection): whether the event has come"},
     {"answer", (PyCFunction)(void *)core_answer, METH_FASTCALL, "Whether it is accepted."},
-    {"resumes", core_resumes, METH_O, "Whether this is the request that answer has begun."},
+    {"begun", core_begun, METH_NOARGS, "The answer that has been begun, and what follows it."},
     {"put_trace_id", (PyCFunction)(void *)core_put_trace_id, METH_FASTCALL, "Whether it is set."},
     {"clear", core_clear, METH_NOARGS, "The last event has been answered."},
     {"prepare", (PyCFunction)(void *)core_prepare, METH_FASTCALL, "prepare(common, next, kind)"},
@@ -994,7 +1012,6 @@ enum { T_OBJECT_ = 6, T_PYSSIZET_ = 19, T_CHAR_BOOL = 14, READ_ONLY = 1 };
 static PyMemberDef members[] = {
     {"sent", T_PYSSIZET_, offsetof(Core, sent), READ_ONLY, NULL},
     {"waiting", T_CHAR_BOOL, offsetof(Core, waiting), READ_ONLY, NULL},
-    {"unfinished", T_CHAR_BOOL, offsetof(Core, unfinished), READ_ONLY, NULL},
     {"recorded", T_CHAR_BOOL, offsetof(Core, recorded), 0, NULL},
     {"event", T_OBJECT_, offsetof(Core, event), 0, NULL},
     {"raised", T_OBJECT_, offsetof(Core, raised), 0, NULL},
@@ -1054,6 +1071,8 @@ static PyObject *are_open(PyObject *module, PyObject *unused) {
  * does not take becomes the buffer's: then it deals with errors, signals and a descriptor that does
  * not block, and keeps the text, as it always does.
  *
+ * Of a line whose beginning was left to the stream, the rest is left to it too: it joins them.
+ *
  * While a call is under way another thread may write, or a signal handler. So the beginning of the
  * line is taken from `line` before any call. */
 
@@ -1063,6 +1082,7 @@ typedef struct {
     PyObject_HEAD
     int descriptor;
     char aside;                             /* whether the stream does all of it */
+    char joins;                             /* whether its buffer may have the beginning of a line */
     PyObject *write, *flush;                /* the stream's own methods */
     PyObject *buffer_write, *buffer_flush;  /* its buffer's */
     size_t kept;
@@ -1137,8 +1157,12 @@ static PyObject *output_write(PyObject *self, PyObject *object) {
     char lines[LONGEST_LINE];
     size_t before = output->kept;
     Text text;
-    if (output->aside || !read_text(object, &text) || text.length > LONGEST_LINE - before)
-        return give_kept(output) ? call(output->write, object) : NULL;
+    int is_plain = read_text(object, &text);
+    if (output->aside || output->joins || !is_plain || text.length > LONGEST_LINE - before) {
+        if (!give_kept(output)) return NULL;
+        output->joins = !is_plain || !ends_line(text);
+        return call(output->write, object);
+    }
     if (!ends_line(text)) {
         memcpy(output->line + before, text.at, text.length);
         output->kept += text.length;
@@ -1157,7 +1181,9 @@ static PyObject *output_write(PyObject *self, PyObject *object) {
 static PyObject *output_flush(PyObject *self, PyObject *unused) {
     Output *output = (Output *)self;
     (void)unused;
-    return give_kept(output) ? PyObject_CallNoArgs(output->flush) : NULL;
+    if (!give_kept(output)) return NULL;
+    output->joins = 0;
+    return PyObject_CallNoArgs(output->flush);
 }
 
 static PyObject *output_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords) {

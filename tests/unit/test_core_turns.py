@@ -189,32 +189,88 @@ def test_an_unusual_reply_is_read_and_nothing_is_sent_twice(transport: str, repl
     assert len(seen) == 1
 
 
-def test_another_answer_does_not_take_the_reply_of_an_unfinished_one() -> None:
-    def first(accepted: socket.socket) -> None:
-        Requests(accepted).read()
-        accepted.sendall(REFUSED)
+def begin_an_answer(client: LambdaRuntimeClient, following: bool) -> None:
+    """Begin the answer to id-1, as if an exception had come right after the core's call."""
+    made = client._connection.core
+    assert made is not None
+    given = (client._connection, "id-1", b"{}", "application/json", "a1", following)
+    assert made.answer(*given) is None
+    assert client._connection.unfinished
+    assert not client.has_answered()
 
-    def second(accepted: socket.socket) -> None:
-        seen.append(Requests(accepted).read())
-        accepted.sendall(ACCEPTED)
 
-    seen: list[bytes] = []
-    with peer(first, second) as address:
+@pytest.mark.parametrize("following", [False, True])
+@pytest.mark.parametrize("kind", ["response", "error"])
+def test_an_answer_that_has_been_begun_goes_on(kind: str, following: bool) -> None:
+    script, seen = turns(REFUSED + NAMED * following, *[ACCEPTED] * (not following))
+    with peer(script) as address:
         client = transports.by("core", LambdaRuntimeClient(address))
-        client._connection._open()
-        made = client._connection.core
-        assert made is not None
-        # As if an exception had come right after the call.
-        given = (client._connection, "id-1", b"{}", "application/json", None, False)
-        assert made.answer(*given) is None
-        assert made.unfinished
-        client.post_invocation_error("id-1", b"{}")
+        client.wait_next_invocation()
+        begin_an_answer(client, following)
+        if kind == "error":
+            client.post_invocation_error("id-1", b"{}")
+        else:
+            client.post_invocation_result("id-1", b"{}")
+        assert client.has_answered()
+        assert not client._connection.unfinished
+        if following:
+            assert client.wait_next_invocation().request_id == "id-1"
+        else:
+            client.post_invocation_error("id-1", b"{}")  # the next one is one of its own
         client.reconnect()
-    assert b"/invocation/id-1/error" in seen[0]
+    kinds = [request.split(b" ")[1].rpartition(b"/")[2] for request in seen]
+    assert kinds == [b"response"] + [b"error"] * (not following)
 
 
-def test_a_signal_does_not_stop_an_answer() -> None:
-    class Alarm(Exception):
+def test_an_answer_that_has_been_begun_goes_on_before_the_next_event() -> None:
+    script, _ = turns(REFUSED + NAMED)
+    with peer(script) as address:
+        client = transports.by("core", LambdaRuntimeClient(address))
+        client.wait_next_invocation()
+        begin_an_answer(client, True)
+        assert client.wait_next_invocation().request_id == "id-1"
+        client.reconnect()
+
+
+@transports.both
+def test_a_signal_handler_may_change_whether_a_request_follows(transport: str) -> None:
+    """As that of SIGTERM does, with managed instances."""
+
+    def script(accepted: socket.socket) -> None:
+        requests = Requests(accepted)
+        requests.read()
+        accepted.sendall(NAMED)
+        requests.read()
+        for _ in range(100):  # one that comes right before the wait is heeded after it
+            signal.pthread_kill(main, signal.SIGALRM)
+            if struck.wait(0.1):
+                break
+        accepted.sendall(REFUSED)
+        requests.read()
+        accepted.sendall(NAMED)
+
+    def drain(number: int, frame: object) -> None:
+        client.pipeline_next = False
+        struck.set()
+
+    struck, main = threading.Event(), threading.get_ident()
+    before = signal.signal(signal.SIGALRM, drain)
+    try:
+        with peer(script) as address:
+            client = transports.by(transport, LambdaRuntimeClient(address))
+            client.wait_next_invocation()
+            client.pipeline_next = True
+            client.post_invocation_result("id-1", b"{}")
+            assert client.wait_next_invocation().request_id == "id-1"
+            client.reconnect()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+@transports.both
+@pytest.mark.parametrize("base", [Exception, TimeoutError])
+def test_a_signal_does_not_stop_an_answer(base: type[Exception], transport: str) -> None:
+    class Alarm(base):  # type: ignore[valid-type, misc]
         pass
 
     def strike(number: int, frame: object) -> None:
@@ -232,7 +288,7 @@ def test_a_signal_does_not_stop_an_answer() -> None:
     before = signal.signal(signal.SIGALRM, strike)
     try:
         with peer(script) as address:
-            client = transports.by("core", LambdaRuntimeClient(address))
+            client = transports.by(transport, LambdaRuntimeClient(address))
             client.wait_next_invocation()
             main = threading.get_ident()
             threading.Timer(0.1, signal.pthread_kill, (main, signal.SIGALRM)).start()
@@ -243,6 +299,23 @@ def test_a_signal_does_not_stop_an_answer() -> None:
             client.reconnect()
     finally:
         signal.signal(signal.SIGALRM, before)
+
+
+@transports.both
+def test_an_error_of_a_signal_handler_is_not_one_of_the_wire(transport: str) -> None:
+    def strike(number: int, frame: object) -> None:
+        raise TimeoutError("alarm")
+
+    with joined(transport) as (client, theirs):
+        before = signal.signal(signal.SIGALRM, strike)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+            with pytest.raises(TimeoutError, match="alarm"):
+                client.wait_next_invocation()
+        finally:
+            signal.signal(signal.SIGALRM, before)
+        theirs.sendall(NAMED)
+        assert client.wait_next_invocation().request_id == "id-1"
 
 
 def test_a_forked_child_does_not_answer() -> None:
@@ -295,6 +368,19 @@ def test_an_event_is_recorded_as_python_records_it(length: int, invocation_id: s
         assert recorded(reply, times, in_core=True) == recorded(reply, times, in_core=False)
 
 
+def test_an_event_that_is_given_again_is_being_handled() -> None:
+    (slot,) = InFlightTable(1).slots
+    with joined("core") as (client, theirs):
+        made = client._connection.core
+        assert made is not None
+        made.record_in(slot.memory, slot.at)
+        theirs.sendall(NAMED)
+        assert made.fetch(client._connection)
+        slot.state = in_flight.WAITING  # as ManagedClient sets it before each call
+        assert client.wait_next_invocation().request_id == "id-1"
+        assert slot.state == in_flight.BUSY
+
+
 def test_a_slot_that_is_not_there() -> None:
     library = core.load()
     assert library is not None
@@ -327,7 +413,7 @@ def test_wrong_arguments() -> None:
             function(*arguments)
     assert made.fetch(None) is None
     assert made.answer(None, "id", b"", "", None, True) is None
-    assert not made.resumes(b"")
+    assert made.begun() == (b"", b"")
     assert made.clear() is None
     assert made.put_trace_id(1, {}, {}) is False
 

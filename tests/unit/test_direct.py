@@ -93,6 +93,29 @@ def test_one_call_a_line() -> None:
             theirs.recv(1)
 
 
+def test_a_long_line_comes_in_as_few_pieces() -> None:
+    pieces: list[list[bytes]] = []
+    for transport in transports.TRANSPORTS:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        with ours, theirs:
+            it = Piped(transport, (theirs.fileno(), ours.fileno()))
+            for length in (4096, 4097, 5000, 8000):
+                print("x" * length, file=it.stream)
+                print("y" * length, length, file=it.stream)
+                it.stream.write("z" * length + "\n")
+                print("after", file=it.stream)
+            print("a" * 3000, "b" * 3000, file=it.stream)
+            print("after", file=it.stream)
+            theirs.setblocking(False)
+            seen = []
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    seen.append(theirs.recv(1 << 16))
+            pieces.append(seen)
+    own, ours_ = ([piece[:3] + b"%d" % len(piece) for piece in each] for each in pieces)
+    assert ours_ == own
+
+
 def _print_redirected(stream: Any) -> None:
     with contextlib.redirect_stdout(stream):
         print("text")

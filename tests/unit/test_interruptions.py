@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dis
 import functools
 import json
@@ -38,14 +39,19 @@ class Stray(Exception):
     """Raised in the runtime's own work by a signal's handler or another thread."""
 
 
+class Alarm(Stray, TimeoutError):
+    """What many handlers of SIGALRM raise. It is not an error of the connection."""
+
+
 class Injector:
     """Raises at the n-th place at which the interpreter looks for signals and other threads.
 
     These are the beginning of a function, the end of a call, and the jump back in a loop.
     """
 
-    def __init__(self, at: int) -> None:
+    def __init__(self, at: int, kind: type[Stray] = Stray) -> None:
         self.left = at
+        self.kind = kind
         self.raised = False
         self._last: dict[FrameType, str] = {}
 
@@ -75,7 +81,7 @@ class Injector:
         self.left -= is_place
         if self.left < 0 and is_place:
             self.raised = True
-            raise Stray
+            raise self.kind
 
 
 @functools.cache
@@ -139,9 +145,10 @@ def test_no_event_is_lost_wherever_the_exception_strikes(form: str, transport: s
 
 
 @transports.both
+@pytest.mark.parametrize("kind", [Stray, Alarm])
 @pytest.mark.parametrize("size", [10, 3_000_000])
 def test_each_answer_is_given_once_wherever_the_exception_strikes(
-    size: int, transport: str
+    size: int, kind: type[Stray], transport: str
 ) -> None:
     at, strikes = 0, 0
     while True:
@@ -153,7 +160,7 @@ def test_each_answer_is_given_once_wherever_the_exception_strikes(
                 seen.append(requests.read())
                 accepted.sendall(reply)
 
-        injector = Injector(at)
+        injector = Injector(at, kind)
         with peer(script) as address:
             client = transports.by(transport, LambdaRuntimeClient(address))
             assert client.wait_next_invocation().request_id == "id"
@@ -179,6 +186,39 @@ def test_each_answer_is_given_once_wherever_the_exception_strikes(
         strikes += 1
         at += 1 if size < 1000 else 3
     assert strikes > 2
+
+
+@transports.both
+def test_a_refused_answer_costs_no_event_wherever_the_exception_strikes(transport: str) -> None:
+    refused = ACCEPTED.replace(b"202 Accepted", b"413 Too Large")
+    at, strikes = 0, 0
+    while True:
+        seen: list[bytes] = []
+
+        def script(accepted: socket.socket, seen: list[bytes] = seen) -> None:
+            requests = Requests(accepted)
+            for reply in (event(b"1", "id", {}), refused, event(b"2", "id-2", {})):
+                seen.append(requests.read())
+                accepted.sendall(reply)
+
+        injector = Injector(at)
+        with peer(script) as address:
+            client = transports.by(transport, LambdaRuntimeClient(address))
+            assert client.wait_next_invocation().request_id == "id"
+            client.pipeline_next = True
+            with injector, contextlib.suppress(Stray):
+                client.post_invocation_result("id", b"1")
+            if not client.has_answered():
+                client.pipeline_next = False  # as the loop has it then
+                client.post_invocation_error("id", b"{}")
+            assert received(client).request_id == "id-2"
+            client.reconnect()
+        assert len(seen) == 3
+        if not injector.raised:
+            break
+        strikes += 1
+        at += 1
+    assert strikes > 10
 
 
 ALARM = """
@@ -208,8 +248,13 @@ def handler(event, context):
 
 @pytest.mark.parametrize(
     ("code", "said"),
-    [(ALARM, "in alarm"), (INTERRUPT_MAIN, "KeyboardInterrupt"), (SENT, "[ERROR] Sent")],
-    ids=["alarm", "interrupt_main", "sent"],
+    [
+        (ALARM, "in alarm"),
+        (ALARM.replace("ValueError", "TimeoutError"), "in alarm"),
+        (INTERRUPT_MAIN, "KeyboardInterrupt"),
+        (SENT, "[ERROR] Sent"),
+    ],
+    ids=["alarm", "timeout", "interrupt_main", "sent"],
 )
 def test_the_wait_goes_on(code: str, said: str, tmp_path: Path) -> None:
     with served(tmp_path, code) as (polls, process):

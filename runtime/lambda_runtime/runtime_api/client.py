@@ -8,7 +8,7 @@ import sys
 from lambda_runtime import __version__, payload
 from lambda_runtime.ground import settings, trusted
 from lambda_runtime.runtime_api import http1
-from lambda_runtime.runtime_api.connection import Connection
+from lambda_runtime.runtime_api.connection import Connection, is_of_wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -152,6 +152,8 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
             try:
                 self._event = Invocation(self._connection.poll(self._next))
             except http1.TRANSPORT_ERRORS as error:
+                if not is_of_wire(error):
+                    raise
                 raise self.connection_lost("next", error) from error
             except RuntimeApiError as error:
                 self._connection.settle()
@@ -323,6 +325,8 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
         try:
             reply = self._connection.exchange(head, body, self._pipelined_request(body))
         except http1.TRANSPORT_ERRORS as error:
+            if not is_of_wire(error):
+                raise
             raise self.connection_lost(path, error) from error
         if reply.status != 202:
             self.check_reply(kind, invoke_id, len(body), reply)

@@ -93,6 +93,8 @@ class Connection:
         """What was raised during the last exchange by others, which did not stop it."""
         self.has_begun = False
         """Whether an exchange has been begun since this was last unset."""
+        self.unfinished = False
+        """Whether the core has begun an answer, which the next exchange goes on with."""
         self.following = False
         """Whether a request is under way whose reply ``poll`` has yet to fetch."""
         self.meanwhile: Callable[[], object] | None = None
@@ -124,9 +126,9 @@ class Connection:
                 try:
                     reply = self._answered(parts, following)
                     break
-                except http1.TRANSPORT_ERRORS:
-                    raise
                 except BaseException as error:
+                    if issubclass(type(error), http1.TRANSPORT_ERRORS) and is_of_wire(error):
+                        raise
                     interruptions += 1
                     if issubclass(type(error), RecursionError):
                         # A handler has set a low limit: without more room the reply is never read,
@@ -139,11 +141,11 @@ class Connection:
             # Whatever is still under way on this connection belongs to a request given up. So it is
             # too when something is raised in the lines above, right after something else; and when
             # something is raised in the call of ``close``, the next request does it.
-            self._at, self._journal = _GIVEN_UP, None
+            self._at, self._journal, self.unfinished = _GIVEN_UP, None, False
             self.close()
             raise
         # No call here, in which something could be raised before the next reply is known of.
-        self._journal, self.following = None, following != b""
+        self._journal, self.following, self.unfinished = None, following != b"", False
         if reply.closing or (self._at != len(self._buffer) and not self.following):
             self.close()
         return reply
@@ -172,8 +174,9 @@ class Connection:
                 if self.meanwhile is not None:
                     self.meanwhile()
             self._polled = self._read()
-        except http1.TRANSPORT_ERRORS:
-            self.close()
+        except http1.TRANSPORT_ERRORS as error:
+            if is_of_wire(error):
+                self.close()
             raise
         return self._polled
 
@@ -312,7 +315,9 @@ class Connection:
                     self._socket.settimeout(_LOOK_SECONDS)
                     counts.extend(map(self._socket.send, (part,)))
                     part = part[counts[-1] :]
-                except TimeoutError:
+                except TimeoutError as error:
+                    if not is_of_wire(error):
+                        raise
                     # With a timeout set, even a call that is not to wait would wait.
                     self._socket.setblocking(False)
                     if self.is_refusing():
@@ -349,7 +354,7 @@ class Connection:
         self._socket = None
         self._buffer, self._at = b"", 0
         self._in_body = False
-        self.following = False
+        self.following = self.unfinished = False
         self._journal = None
         self._looks, self._look = 0, None
 
@@ -528,6 +533,18 @@ class Connection:
         while received := self._received():
             body += received
             http1.within_bounds(len(body))
+
+
+def is_of_wire(error: BaseException) -> bool:
+    """Whether one of the ``TRANSPORT_ERRORS`` is an error of the connection.
+
+    Otherwise a signal's handler has raised it: for many, a TimeoutError is what an alarm raises.
+    """
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    name = "" if trace is None else trace.tb_frame.f_globals.get("__name__")
+    return isinstance(name, str) and name.startswith("lambda_runtime.")
 
 
 def unsent(message: tuple[bytes, ...], sent: int) -> "Iterator[memoryview]":

@@ -20,7 +20,7 @@ from lambda_runtime import logs, payload
 from lambda_runtime.ground import settings, trusted
 from lambda_runtime.logs import direct
 from lambda_runtime.runtime_api.client import CORE_AT_ONCE, CORE_SWITCH
-from lambda_runtime.runtime_api.connection import Connection
+from lambda_runtime.runtime_api.connection import Connection, is_of_wire
 from lambda_runtime.runtime_api.http1 import TRANSPORT_ERRORS, Reply
 
 TYPE_CHECKING = False
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
         event: Invocation | None
         recorded: bool
         raised: BaseException | None
-        unfinished: bool
 
         def prepare(self, common: bytes, following: bytes, kind: type, /) -> None: ...
         def fetch(self, connection: Connection, /) -> bool | None: ...
@@ -63,7 +62,7 @@ if TYPE_CHECKING:
             following: bool,
             /,
         ) -> bool | None: ...
-        def resumes(self, request: bytes, /) -> bool: ...
+        def begun(self) -> tuple[bytes, bytes]: ...
         def record_in(self, memory: mmap.mmap, at: int, /) -> None: ...
         def clear(self) -> None: ...
         def put_trace_id(
@@ -88,13 +87,13 @@ class CoreConnection(Connection):
     def exchange(self, head: bytes, body: bytes = b"", following: bytes = b"") -> Reply:
         """Send one request and return the reply, as ``Connection.exchange`` does.
 
-        Of an answer that is accepted, the core keeps the status only.
+        Of an answer that is accepted, the core keeps the status only. An answer that the core has
+        begun goes on first, and the reply is the one to it: the platform takes one answer.
         """
         core = self.core
-        if not core.unfinished:
-            core.begin()
-        elif not core.resumes(head + body + following):
-            self.close()  # the reply to another answer is still to come on it
+        if self.unfinished:
+            (head, following), body = core.begun(), b""
+        else:
             core.begin()
         reply = super().exchange(head, body, following)
         if self.interruption is None:
@@ -115,11 +114,14 @@ class CoreConnection(Connection):
 
     def poll(self, request: bytes) -> Reply:
         """The reply to the request, as ``Connection.poll`` gives it."""
+        if self.unfinished:
+            self.exchange(b"")  # user code has kept what was raised when the answer had been begun
         if self.following and self._holds_nothing():
             try:
                 found = self.core.poll()
-            except TRANSPORT_ERRORS:
-                self.close()
+            except TRANSPORT_ERRORS as error:
+                if is_of_wire(error):
+                    self.close()
                 raise
             if found is not None:
                 self._polled = reply = Reply(200, found[0])
