@@ -22,7 +22,8 @@ _GETPATH = b"<frozen getpath>"
 _CODE_MARKS = (b"c" + bytes(12), b"\xe3" + bytes(12))
 _FARTHEST = 64 * 1024
 #: CPython executes this code to find its prefix and the module search path: see Modules/getpath.py.
-#: The names in capital letters, `py_setpath`, `readlines` and `config` are CPython's.
+#: The names in capital letters, `py_setpath`, `readlines` and `config` are CPython's. `readlines`
+#: raises MemoryError for a file of 32 KB, which another layer's bootstrap may be.
 _PLAIN_START = """
 if (
     config.get("orig_argv", [""])[0] == {program!r}
@@ -40,7 +41,7 @@ if (
     try:
         if config.get("run_filename") == {script!r} and readlines({script!r}) == {lines!r}:
             config["run_filename"], config["run_command"] = None, {command!r}
-    except (OSError, ValueError):
+    except (MemoryError, OSError, ValueError):
         pass
 else:
     import _imp

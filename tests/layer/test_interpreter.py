@@ -149,7 +149,12 @@ def test_the_bootstrap_is_started_from_the_program(root: Root, python: str, tmp_
 
 @pytest.mark.parametrize(
     "text",
-    [b"#!%s\nprint('my own')\n", b"#!%s\n# \xe4 in Latin-1: coding: latin1\nprint('my own')\n"],
+    [
+        b"#!%s\nprint('my own')\n",
+        b"#!%s\n# \xe4 in Latin-1: coding: latin1\nprint('my own')\n",
+        b"#!%s\nprint('my own')\n" + 40_000 * b"#",  # more than CPython reads at this time
+    ],
+    ids=["short", "Latin-1", "long"],
 )
 def test_a_bootstrap_of_another_layer_is_executed(
     root: Root, python: str, tmp_path: Path, text: bytes

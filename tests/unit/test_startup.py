@@ -176,6 +176,7 @@ for thread in threads: thread.join()
         "import json\nsys.modules['_json'].make_scanner = None",
         "sys.path.clear(); sys.meta_path.clear(); sys.path_importer_cache.clear()",
         "del builtins.isinstance, builtins.frozenset",
+        "import marshal; marshal.loads = None",
         IN_THREADS,
     ],
 )
@@ -193,6 +194,36 @@ def test_what_is_put_off_comes_in_spite_of_user_code(
         "errors.last_resort": True,
     }
     assert outcome.stdout.split() == [name for name, is_so in untouched.items() if is_so]
+
+
+FORBIDDING = """
+def hook(event, given):
+    if event in ("exec", "marshal.loads"): raise RuntimeError(event)
+from sys import addaudithook
+addaudithook(hook=hook)
+assert sys.addaudithook is not addaudithook
+"""
+AGAIN = """
+OURS = [name for name in sys.modules if name.startswith("lambda_runtime")]
+for name in OURS: del sys.modules[name]
+for name in OURS: __import__(name)
+"""
+BY_LOADER = """
+from importlib.util import module_from_spec
+for name, module in [*sys.modules.items()]:
+    if name.startswith("lambda_runtime"):
+        module.__loader__.exec_module(module_from_spec(module.__spec__))
+        assert module.__loader__.get_code(name).co_filename == module.__file__
+"""
+
+
+@pytest.mark.parametrize("in_init", [FORBIDDING, AGAIN, BY_LOADER])
+def test_what_is_put_off_comes_before_it_is_too_late(in_init: str, bundled: list[str]) -> None:
+    """As a hook may forbid it, or another module of the same name may take the code."""
+    code = PUT_OFF.replace("IN_INIT", in_init).replace("FIRST", "")
+    outcome = run_function(code, command=bundled, events=[b"1", b"2"])
+    assert outcome.answer == [2, False, [], "LambdaContext", True]
+    assert outcome.stdout == "\n"
 
 
 def test_an_init_error_needs_what_is_put_off(bundled: list[str]) -> None:

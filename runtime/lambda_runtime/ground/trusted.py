@@ -21,9 +21,9 @@ Every module of the runtime runs with a private copy of ``builtins``, whose ``__
 
 import _thread
 import builtins
-import marshal
 import posix
 import sys
+from marshal import loads as _read
 
 try:
     from _frozen_importlib import (  # type: ignore[attr-defined]
@@ -96,6 +96,7 @@ _COMPILED = ("_json", "_socket")
 _HARMLESS = frozenset(("test", "this", "antigravity", "idlelib", "tkinter", "turtledemo", "venv"))
 
 _import_as_usual = builtins.__import__
+_add_audit_hook_as_usual = sys.addaudithook
 modules = sys.modules
 """The interpreter's modules: it keeps using this dict when user code replaces ``sys.modules``."""
 
@@ -194,13 +195,22 @@ def put_off(module: "ModuleType") -> None:
     """Adopt a module whose code runs when something of it is first used, or at ``complete``."""
     adopt(module)
     _put_off.append(module)
+    sys.addaudithook = _add_audit_hook
 
 
 def complete() -> None:
     """Run the code of the modules that have been put off."""
-    while _put_off:
-        _complete(_put_off[-1])
-        _put_off.pop()
+    for module in reversed(_put_off):
+        _complete(module)
+    _put_off.clear()  # only now, as another thread may be here too
+    if sys.addaudithook is _add_audit_hook:
+        sys.addaudithook = _add_audit_hook_as_usual
+
+
+def _add_audit_hook(hook: "Callable[[str, tuple[Any, ...]], object]") -> None:
+    """``sys.addaudithook``, until ``complete``: afterwards the hook may forbid to run any code."""
+    complete()
+    _add_audit_hook_as_usual(hook)
 
 
 def _complete(module: "ModuleType") -> None:
@@ -209,9 +219,9 @@ def _complete(module: "ModuleType") -> None:
         code = _held(name)
         if code is None:
             return
-        del bundled[name]  # now: what the code calls may ask the module for something
         try:
-            read = marshal.loads(code) if isinstance(code, memoryview) else code
+            del bundled[name]  # now: what the code calls may ask the module for something
+            read = _read(code) if isinstance(code, memoryview) else code
             namespace = vars(module)
             exec(moved(read, namespace["__file__"]), namespace)
         except BaseException:
@@ -226,7 +236,7 @@ def _held(name: str) -> "CodeType | memoryview | None":
         with _ModuleLockManager(_PACKAGE):
             if packed is not None:  # no other thread has been here, which may have run some of it
                 content, index = packed
-                places: dict[str, tuple[int, int]] = marshal.loads(content[index:])
+                places: dict[str, tuple[int, int]] = _read(content[index:])
                 bundled.update({late: content[start:end] for late, (start, end) in places.items()})
                 packed = None
     return bundled.get(name)
@@ -249,7 +259,7 @@ def find_own(name: str) -> "ModuleSpec | None":
     path = f"{_HOME}/{name.replace('.', '/')}"
     code = _held(name)
     if isinstance(code, memoryview):
-        code = bundled[name] = marshal.loads(code)
+        code = bundled[name] = _read(code)
     if code is not None:
         is_package = code.co_filename.endswith("/__init__.py")
     else:
@@ -293,11 +303,16 @@ class _OwnLoader(SourceFileLoader):
 
 
 class BundleLoader(_OwnLoader):
-    """Takes the code from memory."""
+    """Takes the code from memory, once. After that it is the file's."""
 
     def get_code(self, fullname: str) -> "CodeType | None":
-        code = bundled.pop(fullname)
-        return moved(marshal.loads(code) if isinstance(code, memoryview) else code, self.path)
+        module = _table.get(fullname)
+        if module is not None and module in _put_off:
+            _complete(module)  # user code makes another module of this name: not with this one's
+        code = bundled.pop(fullname, None)
+        if code is None:
+            return super().get_code(fullname)
+        return moved(_read(code) if isinstance(code, memoryview) else code, self.path)
 
 
 def moved(code: "CodeType", file: str) -> "CodeType":
