@@ -14,7 +14,7 @@ from lambda_emulator.invocation import Reply
 from support import transports
 from support.lifecycle import function
 
-pytestmark = transports.in_processes
+pytestmark = transports.in_many_processes
 
 INDENT = "\u00a0\u00a0"
 RAISE = {"LAMBDA_RUNTIME_TIMEOUT": "raise"}

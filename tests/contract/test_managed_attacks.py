@@ -27,7 +27,7 @@ from support.paths import ROOT
 from support.processes import alive, children
 from support.waiting import begin, wait_until
 
-pytestmark = transports.in_processes
+pytestmark = transports.in_many_processes
 
 HANDLER = {
     "processes": "attacks.handler",

@@ -15,7 +15,7 @@ from support.managed import PIPE, lines, managed, records, supervisor_of, wait_f
 from support.processes import children
 from support.waiting import begin, wait_until
 
-pytestmark = transports.in_processes
+pytestmark = transports.in_many_processes
 
 HANDLER = {
     "processes": "hostile.handler",

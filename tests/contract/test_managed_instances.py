@@ -19,7 +19,7 @@ from support.managed import SHARED, WAYS, event_file, lines, managed, records, w
 from support.paths import ROOT
 from support.waiting import begin, wait_until
 
-pytestmark = transports.in_processes
+pytestmark = transports.in_many_processes
 
 MANY = 10_000
 

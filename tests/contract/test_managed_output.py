@@ -12,7 +12,7 @@ from support import transports
 from support.managed import PIPE, PROVIDER, SHARED, WAYS, lines, managed, records, wait_for_polls
 from support.waiting import begin, wait_until
 
-pytestmark = transports.in_processes
+pytestmark = transports.in_many_processes
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -22,7 +22,7 @@ from support.paths import ROOT
 from support.processes import alive, children
 from support.waiting import begin, give_three_chances, wait_until
 
-pytestmark = transports.in_processes
+pytestmark = transports.in_many_processes
 
 WORKERS = [way for way in WAYS if way not in SHARED]
 

@@ -18,7 +18,7 @@ from support.emulated import RUNTIMES
 from support.peer import ScriptedSocket
 from support.process import BOOTSTRAP, Outcome, run_function
 
-pytestmark = transports.in_processes
+pytestmark = transports.in_many_processes
 
 SECRET = "s3cr3t-0xC0FFEE"
 CREDENTIALS = {

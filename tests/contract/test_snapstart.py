@@ -20,7 +20,7 @@ from lambda_emulator.platform.logs import LogRecord
 from support import transports
 from support.lifecycle import AWSLAMBDARIC, OURS, function
 
-pytestmark = transports.in_processes
+pytestmark = transports.in_many_processes
 
 ORDER = [
     ["note", "last", {}],

@@ -25,7 +25,7 @@ from support.paths import ROOT
 from support.peer import peer, request
 from support.waiting import wait_until
 
-pytestmark = transports.in_processes
+pytestmark = transports.in_many_processes
 
 HANDLERS = Path(__file__).parent / "kinds"
 Run = Callable[..., ThreadedEmulator]

@@ -20,9 +20,12 @@ def reference(task: Path) -> Iterator[Session]:
         yield session
 
 
-@pytest.fixture(scope="session", params=transports.TRANSPORTS)
+@pytest.fixture(scope="session", params=[pytest.param("python", marks=pytest.mark.long), "core"])
 def subject(request: pytest.FixtureRequest, task: Path) -> Iterator[Session]:
-    """This runtime, as it lies in the checkout, with each transport from the first answer on."""
+    """This runtime, as it lies in the checkout, with each transport from the first answer on.
+
+    With Python alone in the long form only; tests/pythons has the cases without a choice.
+    """
     runtime = replace(checkout(), environment=transports.SETTINGS[request.param])
     with Session(runtime, task) as session:
         yield session

@@ -9,7 +9,7 @@ from support import transports
 from support.lifecycle import HANDLERS
 from support.runtimes import checkout
 
-pytestmark = transports.in_processes
+pytestmark = transports.in_many_processes
 
 SECOND = {"AWS_LAMBDA_FUNCTION_TIMEOUT": "1"}
 

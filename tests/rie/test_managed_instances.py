@@ -98,7 +98,7 @@ def invoke_many(rie: Rie, events: list[dict[str, Any]], at_once: int) -> list[An
         return [reply.json() for reply in replies]
 
 
-@transports.in_processes
+@transports.in_many_processes
 @pytest.mark.parametrize("way", WAYS)
 def test_many_invocations_at_once(folder: Path, way: str) -> None:
     events = [
@@ -119,7 +119,7 @@ def test_many_invocations_at_once(folder: Path, way: str) -> None:
         assert logged == {f"at work on {answer['number']}": answer["id"] for answer in answers}
 
 
-@transports.in_processes
+@transports.in_many_processes
 @pytest.mark.parametrize("way", WAYS)
 def test_a_worker_that_dies(folder: Path, way: str) -> None:
     with work(folder, way, polls=4) as rie:
@@ -151,7 +151,7 @@ def test_a_stream_that_fails_ends_with_its_trailers(folder: Path, way: str) -> N
         assert b"broke off 2" in broken.content
 
 
-@transports.in_processes
+@transports.in_many_processes
 @pytest.mark.parametrize("way", WAYS)
 def test_hooks_at_the_end(folder: Path, way: str) -> None:
     give_three_chances(lambda: hooks_run_at_the_end(folder, way))

@@ -2,7 +2,8 @@
 
 ``both`` gives a test of connections each of them. ``in_processes`` gives them to all tests of a
 file that starts runtimes: every process that these start, in whatever way, has the environment
-variable for it, from ``variables``. ``tests/contract/test_transports.py`` proves that they use it.
+variable for it, from ``variables``. ``in_many_processes`` is for files that take long.
+``tests/contract/test_transports.py`` proves that they use it.
 """
 
 from __future__ import annotations
@@ -28,6 +29,13 @@ if "TEST_CORE" in os.environ:  # another one, such as one that checks itself
 TRANSPORTS = ("python", "core")
 both = pytest.mark.parametrize("transport", TRANSPORTS)
 in_processes = pytest.mark.parametrize("wire", TRANSPORTS, indirect=True, scope="module")
+in_many_processes = pytest.mark.parametrize(
+    "wire",
+    [pytest.param("python", marks=pytest.mark.long), "core"],
+    indirect=True,
+    scope="module",
+)
+"""The same for files that take long: with Python alone they run in the long form only."""
 SETTINGS = {"python": {CORE_SWITCH: "python"}, "core": {CORE_SWITCH: CORE_AT_ONCE}}
 """The variables of a runtime that is to use this transport from its first invocation on."""
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     """What gives an answer returns: to be awaited if the client is async, else None."""
 
 CORE_SWITCH = "LAMBDA_RUNTIME_CORE"
+CORE_PYTHON = "python"
 CORE_AT_ONCE = "at-once"
 """A value for tests: the core sends the first answer too, in every process. It makes none faster,
 and the first answer later; so no page has it."""
@@ -170,6 +171,8 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
         Loading it would delay that answer; now the next event is being waited for.
         """
         self._core_chosen = True
+        if settings.get(CORE_SWITCH) == CORE_PYTHON:
+            return
         try:
             from lambda_runtime.runtime_api import core
 

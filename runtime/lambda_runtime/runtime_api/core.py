@@ -19,7 +19,7 @@ import sys
 from lambda_runtime import logs, payload
 from lambda_runtime.ground import settings, trusted
 from lambda_runtime.logs import direct
-from lambda_runtime.runtime_api.client import CORE_AT_ONCE, CORE_SWITCH
+from lambda_runtime.runtime_api.client import CORE_AT_ONCE, CORE_PYTHON, CORE_SWITCH
 from lambda_runtime.runtime_api.connection import Connection, is_of_wire
 from lambda_runtime.runtime_api.http1 import TRANSPORT_ERRORS, Reply
 
@@ -70,7 +70,6 @@ if TYPE_CHECKING:
         ) -> bool: ...
 
 
-_PYTHON = "python"
 _NAME = "lambda_runtime.core"
 _MOST_BYTES = 1024 * 1024
 _SUM_BYTES = 4
@@ -175,12 +174,12 @@ def adopt(connection: Connection) -> None:
     if type(connection) is not Connection:
         return
     choice = settings.get(CORE_SWITCH)
-    if choice == _PYTHON:
+    if choice == CORE_PYTHON:
         return
     if choice and choice != CORE_AT_ONCE:
         logs.warn(
-            f"{CORE_SWITCH}={choice[:100]!r}: not a value; set it to {_PYTHON!r} to do without the "
-            "core in C, which is used now where it can be loaded"
+            f"{CORE_SWITCH}={choice[:100]!r}: not a value; set it to {CORE_PYTHON!r} to do without "
+            "the core in C, which is used now where it can be loaded"
         )
     library = load()
     if library is None:
