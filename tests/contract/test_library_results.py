@@ -37,7 +37,6 @@ STEPS: Any = "25s"
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test runs on both engines that may be in service."""
     monkeypatch.setattr(payload, "_orjson", None)
-    monkeypatch.setattr(payload, "_options", ())
     monkeypatch.setattr(payload, "_handled", -(10**9))
     if request.param == "orjson":
         payload._adopt_orjson()

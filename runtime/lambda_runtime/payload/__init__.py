@@ -261,7 +261,7 @@ def encode(value: "Any") -> bytes:
 
 def _encode_otherwise(value: "Any") -> bytes:
     """Encode what orjson does not write at the first try; without orjson, any value."""
-    for option in _options[1:]:
+    for option in _options[1:] if _orjson is not None else ():
         try:
             written: bytes = _orjson.dumps(value, _for_orjson, option)
             return written
