@@ -97,7 +97,7 @@ def run_function(
             },
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             pass_fds=pass_fds,
         )
         # If the process never connected, the peer still waits for a connection.
