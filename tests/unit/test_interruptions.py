@@ -185,7 +185,7 @@ def test_each_answer_is_given_once_wherever_the_exception_strikes(
             break
         strikes += 1
         at += 1 if size < 1000 else 3
-    assert strikes > 2
+    assert strikes > (2 if transport == "core" else 5)  # the core has fewer places to strike
 
 
 @transports.both

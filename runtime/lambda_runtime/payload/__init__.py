@@ -177,7 +177,7 @@ def marshal_response(response: object) -> tuple[bytes, str]:
             return _orjson.dumps(response, _for_orjson, _options[0]), "application/json"
         except TypeError:
             pass
-    return _encode_otherwise(response), "application/json"
+    return _encode_with(response, _options[1:]), "application/json"
 
 
 def _is_json(content_type: str | None) -> bool:
@@ -250,18 +250,12 @@ def encode(value: "Any") -> bytes:
 
     Raises FaultException (``Runtime.MarshalError``) for a value that has no form in JSON.
     """
-    if _orjson is not None:
-        try:
-            document: bytes = _orjson.dumps(value, _for_orjson, _options[0])
-            return document
-        except TypeError:
-            pass
-    return _encode_otherwise(value)
+    return _encode_with(value, _options)
 
 
-def _encode_otherwise(value: "Any") -> bytes:
-    """Encode what orjson does not write at the first try; without orjson, any value."""
-    for option in _options[1:] if _orjson is not None else ():
+def _encode_with(value: "Any", options: tuple[int, ...]) -> bytes:
+    """Encode by orjson with one of these options; what it does not write, without it."""
+    for option in options if _orjson is not None else ():
         try:
             written: bytes = _orjson.dumps(value, _for_orjson, option)
             return written

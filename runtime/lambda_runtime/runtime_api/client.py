@@ -125,7 +125,6 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
         self._next = f"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\n{common}\r\n".encode()
         self._common = common
         self._pipelines = settings.get("LAMBDA_RUNTIME_PIPELINE") != "0"
-        self._next_with_answer = self._next if self._pipelines else b""
         self.pipeline_next = False
         """Whether an answer is to take the request for the next event with it, in one ``send``."""
         self.failure: RuntimeApiError | None = None
@@ -345,7 +344,8 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
 
     def _pipelined_request(self, body: bytes) -> bytes:
         # A large answer may be refused, and what is logged of it is to be there before the event.
-        return self._next_with_answer if self.pipeline_next and len(body) < _PIPELINE_LIMIT else b""
+        small = len(body) < _PIPELINE_LIMIT
+        return self._next if self.pipeline_next and self._pipelines and small else b""
 
     def check_reply(self, kind: str, invoke_id: str, size: int, reply: "Reply") -> None:
         """Take the Runtime API's reply to an answer of so many bytes.

@@ -174,8 +174,6 @@ def adopt(connection: Connection) -> None:
     if type(connection) is not Connection:
         return
     choice = settings.get(CORE_SWITCH)
-    if choice == CORE_PYTHON:
-        return
     if choice and choice != CORE_AT_ONCE:
         logs.warn(
             f"{CORE_SWITCH}={choice[:100]!r}: not a value; set it to {CORE_PYTHON!r} to do without "
