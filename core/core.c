@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -69,7 +70,8 @@ typedef struct {
     PyObject *common;   /* the header lines of every request, bytes */
     PyObject *next;     /* the request for the next event, bytes */
     PyTypeObject *kind; /* of an event: Invocation */
-    PyObject *fields[FIELDS], *attributes[ATTRIBUTES], *environment[ENVIRONMENTS];
+    Py_ssize_t places[FIELDS]; /* where an event keeps its fields, in bytes from its start */
+    PyObject *attributes[ATTRIBUTES], *environment[ENVIRONMENTS];
     PyObject *trace_id; /* the variable's name, bytes */
     PyObject *event;    /* that `fetch` has brought; NULL or None when it has been taken */
     PyObject *raised;   /* what a signal handler has raised during `answer`, NULL or None */
@@ -95,23 +97,38 @@ enum { RAISED = -1, FAILED = -2 };
 
 /* What the bytes mean. */
 
-static int is_name(unsigned char byte) {
-    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || byte == '-' ||
-           (byte >= '0' && byte <= '9');
-}
+/* The bytes of headers' names. A table, as every invocation asks for some hundred bytes. */
+static const char NAME_BYTES[256] = {
+    ['a' ... 'z'] = 1, ['A' ... 'Z'] = 1, ['0' ... '9'] = 1, ['-'] = 1,
+};
+
+static int is_name(char byte) { return NAME_BYTES[(unsigned char)byte]; }
 
 static char lower(char byte) { return byte >= 'A' && byte <= 'Z' ? (char)(byte + 32) : byte; }
 
-static int same_name(Text text, const char *name, size_t length) {
-    if (text.length != length) return 0;
-    for (size_t i = 0; i < length; i++)
-        if (lower(text.at[i]) != name[i]) return 0;
+#define TEXT(literal) {literal, sizeof literal - 1}
+
+/* Whether the text is this name, which is in lower case. Of printable bytes only letters become
+ * letters by the bit that is set here, and the others of a name have it already. */
+static int same_name(Text text, Text name) {
+    if (text.length != name.length) return 0;
+    for (size_t i = 0; i < name.length; i++)
+        if ((text.at[i] | 0x20) != name.at[i]) return 0;
     return 1;
 }
-#define IS(text, name) same_name(text, name, sizeof name - 1)
+#define IS(text, name) same_name(text, (Text)TEXT(name))
+
+/* Whether eight bytes are all printable ASCII: no byte overflows or borrows from the next one then. */
+static int are_printable(const char *at) {
+    const uint64_t each = 0x0101010101010101;
+    uint64_t bytes;
+    memcpy(&bytes, at, sizeof bytes);
+    return ((bytes | (bytes - 0x20 * each) | (bytes + each)) & 0x80 * each) == 0;
+}
 
 /* The end of the printable ASCII that begins here. Anything else is for Python to judge. */
 static const char *skip_printable(const char *at, const char *end) {
+    while (end - at >= 8 && are_printable(at)) at += 8;
     while (at < end && (unsigned char)(*at - 32) < 95) at++;
     return at;
 }
@@ -135,7 +152,7 @@ static Text trimmed(const char *at, const char *end) {
 /* One header line; returns where the next one begins, NULL if it is unusual. */
 static const char *parse_line(Head *head, const char *at, const char *end) {
     const char *colon = at;
-    while (colon < end && is_name((unsigned char)*colon)) colon++;
+    while (colon < end && is_name(*colon)) colon++;
     if (colon == at || colon == end || *colon != ':' || colon - at > LONGEST_NAME) return NULL;
     const char *stop = skip_printable(colon, end);
     if (end - stop < 2 || stop[0] != '\r' || stop[1] != '\n') return NULL;
@@ -513,12 +530,12 @@ static PyObject *core_drop(PyObject *self, PyObject *unused) {
  * it is taken. An answer that `answer` has begun and not finished is in `begun`, and the connection
  * is marked: whatever is exchanged next, goes on with that answer. */
 
-static const char *const FIELD_HEADERS[] = {
-    "lambda-runtime-aws-request-id",       "content-type",
-    "lambda-runtime-deadline-ms",          "lambda-runtime-invoked-function-arn",
-    "lambda-runtime-trace-id",             "lambda-runtime-client-context",
-    "lambda-runtime-cognito-identity",     "lambda-runtime-aws-tenant-id",
-    "lambda-runtime-invocation-id",
+static const Text FIELD_HEADERS[] = {
+    TEXT("lambda-runtime-aws-request-id"),   TEXT("content-type"),
+    TEXT("lambda-runtime-deadline-ms"),      TEXT("lambda-runtime-invoked-function-arn"),
+    TEXT("lambda-runtime-trace-id"),         TEXT("lambda-runtime-client-context"),
+    TEXT("lambda-runtime-cognito-identity"), TEXT("lambda-runtime-aws-tenant-id"),
+    TEXT("lambda-runtime-invocation-id"),
 };
 enum { IN_HEADERS = sizeof FIELD_HEADERS / sizeof *FIELD_HEADERS };
 static const char *const FIELD_NAMES[FIELDS] = {
@@ -580,7 +597,7 @@ static int find_fields(const Head *head, int *places) {
     for (int field = 0; field < IN_HEADERS; field++) places[field] = -1;
     for (int i = 0; i < head->count; i++)
         for (int field = 0; field < IN_HEADERS; field++)
-            if (same_name(head->fields[2 * i], FIELD_HEADERS[field], strlen(FIELD_HEADERS[field]))) {
+            if (same_name(head->fields[2 * i], FIELD_HEADERS[field])) {
                 if (places[field] >= 0) return 0;
                 places[field] = i;
                 break;
@@ -609,19 +626,31 @@ static PyObject *make_field(Core *core, const Head *head, const int *places, int
     return field < IN_HEADERS ? value_at(core, head, places[field]) : none();
 }
 
-/* The event as an Invocation, as its own __init__ makes it. */
+/* The event as an Invocation, as its own __init__ makes it. Its fields are slots: they are filled
+ * without a search for each by its name. */
 static PyObject *make_event(Core *core, const Head *head, const int *places,
                             unsigned long long deadline) {
     PyObject *event = PyType_GenericAlloc(core->kind, 0);
     for (int field = 0; event != NULL && field < FIELDS; field++) {
         PyObject *value = make_field(core, head, places, field, deadline);
-        if (value == NULL || PyObject_SetAttr(event, core->fields[field], value) < 0) {
+        if (value == NULL) {
             Py_DECREF(event);
-            event = NULL;
+            return NULL;
         }
-        Py_XDECREF(value);
+        *(PyObject **)((char *)event + core->places[field]) = value;
     }
     return event;
+}
+
+/* The kinds of members, and a flag, as structmember.h names them. */
+enum { T_OBJECT_ = 6, T_CHAR_BOOL = 14, T_OBJECT_EX_ = 16, T_PYSSIZET_ = 19, READ_ONLY = 1 };
+
+/* Where objects of the class keep the field; 0 if it is not in a slot. */
+static Py_ssize_t place_of(PyTypeObject *kind, const char *name) {
+    const PyMemberDef *member = PyType_GetSlot(kind, Py_tp_members);
+    for (; member != NULL && member->name != NULL; member++)
+        if (strcmp(member->name, name) == 0) return member->type == T_OBJECT_EX_ ? member->offset : 0;
+    return 0;
 }
 
 static int is_there(const PyObject *object) { return object != NULL && object != Py_None; }
@@ -702,7 +731,7 @@ static int plain_text(PyObject *object, int is_segment, Text *text) {
     text->length = (size_t)length;
     const char *at = text->at, *end = at + length;
     if (!is_segment) return skip_printable(at, end) == end;
-    while (at < end && is_name((unsigned char)*at)) at++;
+    while (at < end && is_name(*at)) at++;
     return at == end;
 }
 
@@ -725,8 +754,6 @@ static Text decimal(size_t number, char *digits, size_t size) {
     return (Text){at, (size_t)(digits + size - at)};
 }
 
-#define TEXT(literal) ((Text){literal, sizeof literal - 1})
-
 /* The bytes that `LambdaRuntimeClient` sends for such an answer; 0 if it is not a plain one. */
 static int write_answer(Core *core, PyObject *const *arguments, int following) {
     Text id, body, type, echo = {NULL, 0}, common, next;
@@ -746,9 +773,9 @@ static int write_answer(Core *core, PyObject *const *arguments, int following) {
         TEXT("Content-Type: "),
         type,
         TEXT("\r\n"),
-        echoes ? TEXT("Lambda-Runtime-Invocation-Id: ") : echo,
+        echoes ? (Text)TEXT("Lambda-Runtime-Invocation-Id: ") : echo,
         echo,
-        echoes ? TEXT("\r\n") : echo,
+        echoes ? (Text)TEXT("\r\n") : echo,
         TEXT("Content-Length: "),
         decimal(body.length, digits, sizeof digits),
         TEXT("\r\n\r\n"),
@@ -851,10 +878,14 @@ static PyObject *core_prepare(PyObject *self, PyObject *const *arguments, Py_ssi
     if (count != 3 || !plain_bytes(arguments[0], &text) || !plain_bytes(arguments[1], &text) ||
         !PyType_IsSubtype(arguments[2]->ob_type, &PyType_Type))
         return PyErr_SetString(PyExc_TypeError, "prepare(common, next, kind)"), NULL;
+    PyTypeObject *kind = (PyTypeObject *)arguments[2];
+    for (int field = 0; field < FIELDS; field++)
+        if ((core->places[field] = place_of(kind, FIELD_NAMES[field])) == 0)
+            return PyErr_Format(PyExc_TypeError, "no slot %s", FIELD_NAMES[field]);
     for (int i = 0; i < 3; i++) Py_INCREF(arguments[i]);
     replace(&core->common, arguments[0]);
     replace(&core->next, arguments[1]);
-    replace((PyObject **)&core->kind, arguments[2]);
+    replace((PyObject **)&core->kind, (PyObject *)kind);
     return none();
 }
 
@@ -941,7 +972,6 @@ static void release_turns(Core *core) {
     PyObject *objects[] = {core->common, core->next,   (PyObject *)core->kind,
                            core->event,  core->raised, core->trace_id};
     release_all(objects, sizeof objects / sizeof *objects);
-    release_all(core->fields, FIELDS);
     release_all(core->attributes, ATTRIBUTES);
     release_all(core->environment, ENVIRONMENTS);
     if (core->slot != NULL) PyBuffer_Release(&core->memory);
@@ -951,8 +981,7 @@ static void release_turns(Core *core) {
 static int prepare_turns(Core *core) {
     core->message = malloc(CAPACITY);
     if (core->message == NULL) return PyErr_NoMemory(), 0;
-    return intern_all(FIELD_NAMES, core->fields, FIELDS) &&
-           intern_all(ATTRIBUTE_NAMES, core->attributes, ATTRIBUTES) &&
+    return intern_all(ATTRIBUTE_NAMES, core->attributes, ATTRIBUTES) &&
            intern_all(ENVIRONMENT_NAMES, core->environment, ENVIRONMENTS) &&
            (core->trace_id = PyBytes_FromStringAndSize(TRACE_ID_NAME, sizeof TRACE_ID_NAME - 1));
 }
@@ -1008,7 +1037,6 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-enum { T_OBJECT_ = 6, T_PYSSIZET_ = 19, T_CHAR_BOOL = 14, READ_ONLY = 1 };
 static PyMemberDef members[] = {
     {"sent", T_PYSSIZET_, offsetof(Core, sent), READ_ONLY, NULL},
     {"waiting", T_CHAR_BOOL, offsetof(Core, waiting), READ_ONLY, NULL},

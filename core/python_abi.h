@@ -129,6 +129,7 @@ int PyModule_AddType(PyObject *, PyTypeObject *);
 PyObject *PyType_FromModuleAndSpec(PyObject *, PyType_Spec *, PyObject *);
 PyObject *PyType_GenericAlloc(PyTypeObject *, Py_ssize_t);
 PyTypeObject *Py_TYPE_OF(PyObject *);
+void *PyType_GetSlot(PyTypeObject *, int);
 void PyObject_Free(void *);
 
 PyThreadState *PyEval_SaveThread(void);

@@ -407,6 +407,8 @@ def test_wrong_arguments() -> None:
         (made.answer, ()),
         (made.prepare, (b"", "", Invocation)),
         (made.prepare, (b"", b"", 1)),
+        (made.prepare, (b"", b"", type("WithoutSlots", (), {}))),
+        (made.prepare, (b"", b"", type("OtherSlots", (), {"__slots__": ("request_id",)}))),
         (made.put_trace_id, ("1", {})),
     ):
         with pytest.raises(TypeError):
