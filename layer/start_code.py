@@ -25,6 +25,7 @@ _FARTHEST = 64 * 1024
 #: The names in capital letters, `py_setpath`, `readlines` and `config` are CPython's. `readlines`
 #: raises MemoryError for a file of 32 KB, which another layer's bootstrap may be.
 _PLAIN_START = """
+import _imp
 if (
     config.get("orig_argv", [""])[0] == {program!r}
     and (config.get("platlibdir") or PLATLIBDIR) == "lib"
@@ -43,10 +44,17 @@ if (
             config["run_filename"], config["run_command"] = None, {command!r}
     except (MemoryError, OSError, ValueError):
         pass
+    list(map(__import__, {early!r}))
+    _imp.create_builtin(type(_imp.__spec__)("gc", None)).freeze()
 else:
-    import _imp
     exec(_imp.get_frozen_object({search!r}))
 """
+#: Built-in modules that every start loads a moment later. Here they come before `gc.freeze`: they
+#: have half of the objects of a start, and the interpreter empties them at its end without the
+#: collector. Modules in Python come after it: what user code puts into their classes would not be
+#: finalised. A subinterpreter's start is never plain, so that it can give all of its memory back.
+#: The `gc` above is a module of its own: `gc` itself is loaded when somebody imports it.
+_EARLY = ("_io", "marshal", "posix", "time", "_codecs")
 #: What the start's caller may have decided. If it has decided anything, CPython's own code goes on.
 _UNSET = (
     *("program_name", "home", "executable", "base_executable", "prefix", "exec_prefix"),
@@ -143,6 +151,7 @@ def _plain_start(prefix: str, bootstrap: str, script: str) -> bytes:
         lines=lines,
         command=_COMMAND,
         search=SEARCH,
+        early=_EARLY,
     )
     return marshal.dumps(compile(source, _GETPATH.decode(), "exec", dont_inherit=True))
 
