@@ -22,8 +22,7 @@ _GETPATH = b"<frozen getpath>"
 _CODE_MARKS = (b"c" + bytes(12), b"\xe3" + bytes(12))
 _FARTHEST = 64 * 1024
 #: CPython executes this code to find its prefix and the module search path: see Modules/getpath.py.
-#: The names in capital letters, `py_setpath`, `readlines` and `config` are CPython's. `readlines`
-#: raises MemoryError for a file of 32 KB, which another layer's bootstrap may be.
+#: The names in capital letters, `py_setpath` and `config` are CPython's.
 _PLAIN_START = """
 import _imp
 if (
@@ -39,13 +38,18 @@ if (
     config["platlibdir"], config["stdlib_dir"] = "lib", {stdlib!r}
     config["module_search_paths"] = [{zip!r}, {stdlib!r}, {stdlib!r} + "/lib-dynload"]
     config["module_search_paths_set"] = 1
-    try:
-        if config.get("run_filename") == {script!r} and readlines({script!r}) == {lines!r}:
-            config["run_filename"], config["run_command"] = None, {command!r}
-    except (MemoryError, OSError, ValueError):
-        pass
     list(map(__import__, {early!r}))
     _imp.create_builtin(type(_imp.__spec__)("gc", None)).freeze()
+    if config.get("run_filename") == {script!r}:
+        import posix
+        try:
+            file = posix.open({script!r}, posix.O_RDONLY | posix.O_CLOEXEC)
+            text = posix.read(file, {size})
+            posix.close(file)
+        except OSError:
+            text = b""
+        if text == {text!r}:
+            config["run_filename"], config["run_command"] = None, {command!r}
 else:
     exec(_imp.get_frozen_object({search!r}))
 """
@@ -139,8 +143,8 @@ def _size_of_search(content: bytes) -> int:
 
 def _plain_start(prefix: str, bootstrap: str, script: str) -> bytes:
     version = "{}.{}".format(*sys.version_info)
-    with open(bootstrap, encoding="utf-8") as file:
-        lines = file.read().splitlines()
+    with open(bootstrap, "rb") as file:
+        text = file.read()
     source = _PLAIN_START.format(
         program=f"{prefix}/bin/python{version}",
         prefix=prefix,
@@ -148,7 +152,8 @@ def _plain_start(prefix: str, bootstrap: str, script: str) -> bytes:
         zip=f"{prefix}/lib/python{version.replace('.', '')}.zip",
         unset=_UNSET,
         script=script,
-        lines=lines,
+        text=text,
+        size=len(text) + 1,
         command=_COMMAND,
         search=SEARCH,
         early=_EARLY,
