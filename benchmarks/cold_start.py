@@ -1,8 +1,11 @@
 """Measures a cold start inside a layer's root or an image, with the interpreter in it.
 
-``cold_start.py INTERPRETER BOOTSTRAP`` prints the ratios of three rounds as JSON. A ratio is the
-median time from the exec of BOOTSTRAP to its request for the first event, divided by the median
-time of a whole run of ``INTERPRETER -I -S -c pass``.
+``cold_start.py INTERPRETER BOOTSTRAP STUB`` prints two results as JSON:
+
+* ``ratios`` of three rounds: the median time from the exec of BOOTSTRAP to its request for the
+  first event, divided by the median time of a whole run of ``INTERPRETER -I -S -c pass``;
+* ``calls``: the system calls from that exec to that request, less those of that whole run, as STUB
+  counts them (native/stub.c); the median of the rounds.
 """
 
 import json
@@ -19,8 +22,9 @@ ROUNDS = 3
 TURNS = 40
 
 
-def main(interpreter: str, bootstrap: str) -> None:
-    """Print the ratios."""
+def main(interpreter: str, bootstrap: str, stub: str) -> None:
+    """Print the results."""
+    bare = [interpreter, "-I", "-S", "-c", "pass"]
     with tempfile.TemporaryDirectory() as task, socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(20)
         environment = {
@@ -29,9 +33,9 @@ def main(interpreter: str, bootstrap: str) -> None:
             "LAMBDA_TASK_ROOT": _function(task),
             "_HANDLER": "app.handler",
         }
-        print(
-            json.dumps([_ratio(interpreter, bootstrap, server, environment) for _ in range(ROUNDS)])
-        )
+        ratios = [_ratio(bare, bootstrap, server, environment) for _ in range(ROUNDS)]
+        calls = [_calls(bare, bootstrap, stub, environment) for _ in range(ROUNDS)]
+    print(json.dumps({"ratios": ratios, "calls": statistics.median(calls)}))
 
 
 def _function(folder: str) -> str:
@@ -44,12 +48,12 @@ def _function(folder: str) -> str:
 
 
 def _ratio(
-    interpreter: str, bootstrap: str, server: socket.socket, environment: dict[str, str]
+    command: list[str], bootstrap: str, server: socket.socket, environment: dict[str, str]
 ) -> float:
     bare, ours = [], []
     for _ in range(TURNS):
         began = time.perf_counter()
-        subprocess.run([interpreter, "-I", "-S", "-c", "pass"], check=True)
+        subprocess.run(command, check=True)
         bare.append(time.perf_counter() - began)
         began = time.perf_counter()
         process = subprocess.Popen([bootstrap], env=environment)
@@ -63,6 +67,18 @@ def _ratio(
             process.kill()
             process.wait()
     return statistics.median(ours) / statistics.median(bare)
+
+
+def _calls(command: list[str], bootstrap: str, stub: str, environment: dict[str, str]) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        with open(f"{folder}/event", "w") as file:
+            file.write("{}")
+        serve = ["count", file.name, f"{folder}/answer", "1", "0", "20", bootstrap]
+        ours, bare = (
+            subprocess.run([stub, *arguments], env=environment, check=True, stdout=subprocess.PIPE)
+            for arguments in (serve, ["count-exit", "20", *command])
+        )
+    return int(json.loads(ours.stdout)["calls"] - json.loads(bare.stdout)["calls"])
 
 
 if __name__ == "__main__":
