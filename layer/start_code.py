@@ -49,7 +49,9 @@ if (
         except OSError:
             text = b""
         if text == {text!r}:
+            import sys
             config["run_filename"], config["run_command"] = None, {command!r}
+            sys.modules["linecache"] = type(sys.implementation)(_register_code=lambda *_: None)
 else:
     exec(_imp.get_frozen_object({search!r}))
 """
@@ -67,14 +69,18 @@ _UNSET = (
 #: The frozen names of CPython's own code, of the code that does the bootstrap's work, and of the
 #: runtime's bundle. No import statement can name them.
 SEARCH, STARTER, BUNDLE = "<getpath>", "<bootstrap>", "<bundle>"
-#: What the interpreter runs in place of the bootstrap's text, as by `-c`.
+#: What the interpreter runs in place of the bootstrap's text, as by `-c`. CPython shows the text to
+#: `linecache` first: to the stand-in from above, which the starter removes, as the run of a script
+#: does not load this module.
 _COMMAND = f"import _imp; exec(_imp.get_frozen_object({STARTER!r}))"
 #: It leaves `__main__` as the run of a script does, and hands over as the bootstrap does.
 _STARTER = """
 import _imp
 import marshal
+import sys
 from _frozen_importlib_external import SourceFileLoader
 
+del sys.modules["linecache"]
 __file__ = {script!r}
 __loader__ = SourceFileLoader("__main__", __file__)
 content = _imp.find_frozen({bundle!r}, withdata=True)[0]
