@@ -1,8 +1,12 @@
 """Measures a cold start inside a layer's root or an image, with the interpreter in it.
 
-``cold_start.py INTERPRETER BOOTSTRAP`` prints the ratios of three rounds as JSON. A ratio is the
-median time from the exec of BOOTSTRAP to its request for the first event, divided by the median
-time of a whole run of ``INTERPRETER -I -S -c pass``.
+``cold_start.py INTERPRETER BOOTSTRAP STUB`` prints two results as JSON:
+
+* ``ratio``: the time from the exec of BOOTSTRAP to its request for the first event, divided by the
+  time of a whole run of ``INTERPRETER -I -S -c pass``. The two take turns; it is the median of the
+  rounds' ratios of medians.
+* ``calls``: the system calls from that exec to that request, less those of that whole run, as STUB
+  counts them (native/stub.c); the median of three counts.
 """
 
 import json
@@ -15,12 +19,14 @@ import sys
 import tempfile
 import time
 
-ROUNDS = 3
+ROUNDS = 9
 TURNS = 40
+COUNTS = 3
 
 
-def main(interpreter: str, bootstrap: str) -> None:
-    """Print the ratios."""
+def main(interpreter: str, bootstrap: str, stub: str) -> None:
+    """Print the results."""
+    bare = [interpreter, "-I", "-S", "-c", "pass"]
     with tempfile.TemporaryDirectory() as task, socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(20)
         environment = {
@@ -29,9 +35,9 @@ def main(interpreter: str, bootstrap: str) -> None:
             "LAMBDA_TASK_ROOT": _function(task),
             "_HANDLER": "app.handler",
         }
-        print(
-            json.dumps([_ratio(interpreter, bootstrap, server, environment) for _ in range(ROUNDS)])
-        )
+        ratios = [_ratio(bare, bootstrap, server, environment) for _ in range(ROUNDS)]
+        calls = [_calls(bare, bootstrap, stub, environment) for _ in range(COUNTS)]
+    print(json.dumps({"ratio": statistics.median(ratios), "calls": statistics.median(calls)}))
 
 
 def _function(folder: str) -> str:
@@ -44,12 +50,12 @@ def _function(folder: str) -> str:
 
 
 def _ratio(
-    interpreter: str, bootstrap: str, server: socket.socket, environment: dict[str, str]
+    command: list[str], bootstrap: str, server: socket.socket, environment: dict[str, str]
 ) -> float:
     bare, ours = [], []
     for _ in range(TURNS):
         began = time.perf_counter()
-        subprocess.run([interpreter, "-I", "-S", "-c", "pass"], check=True)
+        subprocess.run(command, check=True)
         bare.append(time.perf_counter() - began)
         began = time.perf_counter()
         process = subprocess.Popen([bootstrap], env=environment)
@@ -63,6 +69,18 @@ def _ratio(
             process.kill()
             process.wait()
     return statistics.median(ours) / statistics.median(bare)
+
+
+def _calls(command: list[str], bootstrap: str, stub: str, environment: dict[str, str]) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        with open(f"{folder}/event", "w") as file:
+            file.write("{}")
+        serve = ["count", file.name, f"{folder}/answer", "1", "0", "20", bootstrap]
+        ours, bare = (
+            subprocess.run([stub, *arguments], env=environment, check=True, stdout=subprocess.PIPE)
+            for arguments in (serve, ["count-exit", "20", *command])
+        )
+    return int(json.loads(ours.stdout)["calls"] - json.loads(bare.stdout)["calls"])
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ PINS = (ROOT / "tests" / "requirements-unit.txt", ROOT / "tests" / "requirements
 NATIVE = Path(__file__).parent / "native"
 VERSIONS = ("3.13", "3.12", "3.11")
 """Newest first. The benchmark uses the first that works."""
+_STUB = ("stub.c", "api.c", "http.c", "subject.c")
 
 MINUTE = 60
 
@@ -120,27 +121,38 @@ def compile_native(build: Path = BUILD) -> Native:
 
     Raises BenchmarkError if there is no compiler, or it fails.
     """
+    programs = {
+        "stub": _STUB,
+        "many": ("many.c", "api.c", "http.c", "subject.c"),
+        "client": ("client.c", "wire.c"),
+        "adapter": ("adapter.c", "wire.c"),
+    }
+    return Native(*(_compile(build, program, parts) for program, parts in programs.items()))
+
+
+def compile_static_stub(build: Path = BUILD) -> Path:
+    """Compile the stub without shared libraries, so that it runs in any root or image.
+
+    Raises BenchmarkError if there is no compiler, or it fails.
+    """
+    return _compile(build, "static-stub", _STUB, "-static")
+
+
+def _compile(build: Path, program: str, parts: Sequence[str], *options: str) -> Path:
+    """Compile a program, unless this has been done with the same sources; return its path."""
     sources = sorted(NATIVE.glob("*.[ch]"))
     content = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
-    folder = build / f"native-{content}"
-    programs = {
-        "stub": ["stub.c", "api.c", "http.c", "subject.c"],
-        "many": ["many.c", "api.c", "http.c", "subject.c"],
-        "client": ["client.c", "wire.c"],
-        "adapter": ["adapter.c", "wire.c"],
-    }
-    for program, parts in programs.items():
-        if (folder / program).exists():
-            continue
-        folder.mkdir(parents=True, exist_ok=True)
-        fresh = folder / f"{program}.{os.getpid()}"
-        flags = ["-O2", "-std=gnu11", "-Wall", "-Wextra"]
+    target = build / f"native-{content}" / program
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fresh = target.with_name(f"{program}.{os.getpid()}")
+        flags = ["-O2", "-std=gnu11", "-Wall", "-Wextra", *options]
         run(
             [compiler(), *flags, "-o", str(fresh), *(str(NATIVE / part) for part in parts)],
             f"compile {program}",
         )
-        fresh.rename(folder / program)
-    return Native(*(folder / program for program in programs))
+        fresh.rename(target)
+    return target
 
 
 def make_environment(python: Path, folder: Path) -> Path:

@@ -22,9 +22,9 @@ _GETPATH = b"<frozen getpath>"
 _CODE_MARKS = (b"c" + bytes(12), b"\xe3" + bytes(12))
 _FARTHEST = 64 * 1024
 #: CPython executes this code to find its prefix and the module search path: see Modules/getpath.py.
-#: The names in capital letters, `py_setpath`, `readlines` and `config` are CPython's. `readlines`
-#: raises MemoryError for a file of 32 KB, which another layer's bootstrap may be.
+#: The names in capital letters, `py_setpath` and `config` are CPython's.
 _PLAIN_START = """
+import _imp
 if (
     config.get("orig_argv", [""])[0] == {program!r}
     and (config.get("platlibdir") or PLATLIBDIR) == "lib"
@@ -38,15 +38,29 @@ if (
     config["platlibdir"], config["stdlib_dir"] = "lib", {stdlib!r}
     config["module_search_paths"] = [{zip!r}, {stdlib!r}, {stdlib!r} + "/lib-dynload"]
     config["module_search_paths_set"] = 1
-    try:
-        if config.get("run_filename") == {script!r} and readlines({script!r}) == {lines!r}:
+    list(map(__import__, {early!r}))
+    _imp.create_builtin(type(_imp.__spec__)("gc", None)).freeze()
+    if config.get("run_filename") == {script!r}:
+        import posix
+        try:
+            file = posix.open({script!r}, posix.O_RDONLY | posix.O_CLOEXEC)
+            text = posix.read(file, {size})
+            posix.close(file)
+        except OSError:
+            text = b""
+        if text == {text!r}:
+            import sys
             config["run_filename"], config["run_command"] = None, {command!r}
-    except (MemoryError, OSError, ValueError):
-        pass
+            sys.modules["linecache"] = type(sys.implementation)(_register_code=lambda *_: None)
 else:
-    import _imp
     exec(_imp.get_frozen_object({search!r}))
 """
+#: Built-in modules that every start loads a moment later. Here they come before `gc.freeze`: they
+#: have half of the objects of a start, and the interpreter empties them at its end without the
+#: collector. Modules in Python come after it: what user code puts into their classes would not be
+#: finalised. A subinterpreter's start is never plain, so that it can give all of its memory back.
+#: The `gc` above is a module of its own: `gc` itself is loaded when somebody imports it.
+_EARLY = ("_io", "marshal", "posix", "time", "_codecs")
 #: What the start's caller may have decided. If it has decided anything, CPython's own code goes on.
 _UNSET = (
     *("program_name", "home", "executable", "base_executable", "prefix", "exec_prefix"),
@@ -55,14 +69,18 @@ _UNSET = (
 #: The frozen names of CPython's own code, of the code that does the bootstrap's work, and of the
 #: runtime's bundle. No import statement can name them.
 SEARCH, STARTER, BUNDLE = "<getpath>", "<bootstrap>", "<bundle>"
-#: What the interpreter runs in place of the bootstrap's text, as by `-c`.
+#: What the interpreter runs in place of the bootstrap's text, as by `-c`. CPython shows the text to
+#: `linecache` first: to the stand-in from above, which the starter removes, as the run of a script
+#: does not load this module.
 _COMMAND = f"import _imp; exec(_imp.get_frozen_object({STARTER!r}))"
 #: It leaves `__main__` as the run of a script does, and hands over as the bootstrap does.
 _STARTER = """
 import _imp
 import marshal
+import sys
 from _frozen_importlib_external import SourceFileLoader
 
+del sys.modules["linecache"]
 __file__ = {script!r}
 __loader__ = SourceFileLoader("__main__", __file__)
 content = _imp.find_frozen({bundle!r}, withdata=True)[0]
@@ -131,8 +149,8 @@ def _size_of_search(content: bytes) -> int:
 
 def _plain_start(prefix: str, bootstrap: str, script: str) -> bytes:
     version = "{}.{}".format(*sys.version_info)
-    with open(bootstrap, encoding="utf-8") as file:
-        lines = file.read().splitlines()
+    with open(bootstrap, "rb") as file:
+        text = file.read()
     source = _PLAIN_START.format(
         program=f"{prefix}/bin/python{version}",
         prefix=prefix,
@@ -140,9 +158,11 @@ def _plain_start(prefix: str, bootstrap: str, script: str) -> bytes:
         zip=f"{prefix}/lib/python{version.replace('.', '')}.zip",
         unset=_UNSET,
         script=script,
-        lines=lines,
+        text=text,
+        size=len(text) + 1,
         command=_COMMAND,
         search=SEARCH,
+        early=_EARLY,
     )
     return marshal.dumps(compile(source, _GETPATH.decode(), "exec", dont_inherit=True))
 

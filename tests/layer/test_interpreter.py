@@ -122,6 +122,18 @@ def test_no_garbage_is_looked_for_in_what_a_start_makes(root: Root, python: str)
     assert root.run(interpreter(python), "-c", script).stdout == "True\n"
 
 
+def test_the_collector_leaves_out_what_the_start_itself_makes(root: Root, python: str) -> None:
+    run(root.bound(task=INSIDE), python, "collector.py")
+
+
+def test_it_leaves_out_nothing_after_a_start_with_a_search(root: Root, python: str) -> None:
+    asked = "-c", "import gc; print(gc.get_freeze_count())"
+    linked = f"/opt/cpython/bin/../bin/python{python}"
+    assert root.run(linked, *asked).stdout == "0\n"
+    moved = root.run(interpreter(python), *asked, env={"PYTHONPATH": "/var/task"})
+    assert moved.stdout == "0\n"
+
+
 def test_the_bootstrap_is_started_from_the_program(root: Root, python: str, tmp_path: Path) -> None:
     """With the text that this layer has, and as the run of that text would."""
     task, opt = tmp_path / "task", tmp_path / "opt"

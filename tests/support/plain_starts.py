@@ -22,7 +22,9 @@ _FACTS = (
 )
 #: A function that tells about its process when it is imported, and ends it.
 _FUNCTION = (
-    "import json, os, sys\n"
+    "import sys\n"
+    "loaded = sorted(sys.modules)\n"
+    "import json, os\n"
     "from multiprocessing import spawn\n"
     "main = sys.modules['__main__']\n"
     "told = spawn.get_preparation_data('child')\n"
@@ -30,6 +32,7 @@ _FUNCTION = (
     "facts |= {'orig_argv': sys.orig_argv, 'path': sys.path, 'flags': list(sys.flags)}\n"
     "facts |= {'name': main.__name__, 'file': main.__file__, 'spec': main.__spec__}\n"
     "facts |= {'loader': [type(main.__loader__).__name__, main.__loader__.path]}\n"
+    "facts |= {'loaded': loaded}\n"
     "facts |= {'runtime': sys.modules['lambda_runtime'].__file__}\n"
     "print(json.dumps(facts), flush=True)\n"
     "os._exit(0)\n"

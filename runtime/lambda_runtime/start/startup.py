@@ -26,6 +26,9 @@ _VERSION = f"python{sys.version_info[0]}.{sys.version_info[1]}"
 # AWS's own layers and the documentation put packages into these two, one inside the other.
 _LAYER_PATHS = (f"/opt/python/lib/{_VERSION}/site-packages", "/opt/python")
 
+# On `sys.path` for the interpreter alone: its compiled modules, and a file that does not exist.
+_INTERPRETERS_OWN = ("/lib-dynload", f"/{_VERSION.replace('.', '')}.zip")
+
 _WRAPPED = "_LAMBDA_RUNTIME_WRAPPED"
 
 
@@ -160,10 +163,10 @@ def _install_packs(listings: "dict[str, Iterable[str]]") -> None:
 def _listing(entry: str) -> "Iterable[str]":
     """The names in a folder of ``sys.path``; none if it is not a folder.
 
-    The interpreter's compiled modules count as none: no customisation is there.
+    The interpreter's compiled modules and its zip count as none: no customisation is there.
     """
     finder: Any = sys.path_importer_cache.get(entry, ...)
-    if finder is None or entry.endswith("/lib-dynload"):
+    if finder is None or entry.endswith(_INTERPRETERS_OWN):
         return ()
     if isinstance(getattr(finder, "_path_cache", None), set):
         if not finder._path_cache:
