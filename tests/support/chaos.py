@@ -50,6 +50,9 @@ _POLLS = 8
 _MANAGED_TIMEOUT = 3.0
 _EXIT = "Runtime.ExitError"
 _SIZES = (0, 0, 0, 10, 3000, 40_000, 200_000)
+_STEADY_HEAP = {"MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
+"""glibc's first thresholds, kept. It raises them when a large block is freed. Then the heap has
+large blocks too, and more and more of it becomes resident, though no more is in use."""
 
 
 @dataclass
@@ -308,6 +311,7 @@ async def measure_memory(
     first before them. ``settle`` invocations come before that one.
     """
     kinds = {kind: weight for kind, weight in _KINDS.items() if kind not in _ENDS}
+    target = Target(target.python, {**target.environment, **_STEADY_HEAP})
     batch = _Batch(seed, settle + invocations, 0.0, kinds, target)
     moments = {settle + invocations * tenth // 10 for tenth in range(11)}
     readings = []

@@ -118,6 +118,99 @@ def assert_own_error(
         assert json.loads(polls.answers["id-2"]) == ["alive", process.pid]
 
 
+# Without these the interpreter's own import functions fail.
+BUILTINS = ("KeyError", "getattr", "hasattr", "super", "isinstance", "type", "tuple")
+TAKE = """
+import builtins, os
+own, there = ValueError("own"), vars(builtins)
+def take(names):
+    for name in names:
+        WAY
+NAMES = NAMED
+ALL = [name for name in there if name[:2] != "__" or name in ("__import__", "__build_class__")]
+def stream():
+    yield "own"
+def handler(event, context):
+    if event == "take": take(NAMES or ALL)
+    if event == "stream": return stream()
+    if event == "error": raise own
+    return ["alive", os.getpid()]
+"""
+WAYS = {"None": "there[name] = None", "deleted": "del there[name]"}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("name", [*BUILTINS, "all"])
+@pytest.mark.parametrize("place", ["init", "handler"])
+def test_builtins_that_are_gone(
+    place: str, name: str, way: str, tmp_path: Path, bundled: Path
+) -> None:
+    names = [] if name == "all" else [name]
+    code = TAKE.replace("WAY", way).replace("NAMED", repr(names))
+    if place == "init":
+        if not names:
+            pytest.skip("the import of the module itself fails")
+        code += "take(NAMES)\n"
+    first = b'"take"' if place == "handler" else b'"alive"'
+    for bootstrap in (BOOTSTRAP, bundled):
+        with served(tmp_path, code, bootstrap) as (polls, process):
+            polls.add(first, b'"error"', b'"stream"', b'"alive"')
+            polls.wait(4)
+            error = json.loads(polls.errors["id-2"])
+            assert (error["errorType"], error["errorMessage"]) == ("ValueError", "own")
+            assert error["stackTrace"]
+            for number in (1, 4):
+                assert json.loads(polls.answers[f"id-{number}"]) == ["alive", process.pid]
+            # What a stream needs of the standard library asks them for more.
+            assert "id-3" in {**polls.answers, **polls.errors}
+
+
+@pytest.mark.parametrize("name", ["isinstance", "len"])
+@pytest.mark.parametrize("place", ["init", "handler"])
+def test_builtins_that_are_gone_in_threads(place: str, name: str, tmp_path: Path) -> None:
+    code = TAKE.replace("WAY", WAYS["None"]).replace("NAMED", repr([name]))
+    if place == "init":
+        code += "take(NAMES)\n"
+    several = {"AWS_LAMBDA_MAX_CONCURRENCY": "2", "LAMBDA_RUNTIME_CONCURRENCY": "threads"}
+    with served(tmp_path, code, environment=several) as (polls, _):
+        for number, event in enumerate(("take" if place == "handler" else "", "error", "alive"), 1):
+            polls.add(json.dumps(event).encode())
+            polls.wait(number)
+        assert json.loads(polls.errors["id-2"])["errorMessage"] == "own"
+        assert json.loads(polls.answers["id-1"]) == json.loads(polls.answers["id-3"])
+
+
+REPLACED = """
+import builtins
+class Odd:
+    def __eq__(self, other): raise ValueError("no comparison")
+def mine(*given): pass
+odd, given = Odd(), __import__
+def importing(*arguments, **named): return given(*arguments, **named)
+def handler(event, context):
+    if event == "put":
+        builtins.print, builtins.added, builtins.__import__ = mine, 1, importing
+        builtins.set = ODD
+    if event == "stream": return stream()
+    return [builtins.print is mine, builtins.added, builtins.__import__ is importing,
+            builtins.set is ODD]
+def stream(): yield "own"
+"""
+
+
+@pytest.mark.parametrize("odd", ["frozenset", "odd"])
+def test_what_user_code_puts_into_builtins_stays_there(
+    odd: str, tmp_path: Path, bundled: Path
+) -> None:
+    code = REPLACED.replace("ODD", odd)
+    for bootstrap in (BOOTSTRAP, bundled):
+        with served(tmp_path, code, bootstrap) as (polls, _):
+            polls.add(b'"put"', b'"stream"', b'"ask"')
+            polls.wait(3)
+            assert polls.errors == {}
+            assert json.loads(polls.answers["id-3"]) == [True, 1, True, True]
+
+
 @ROOT_ONLY
 @pytest.mark.parametrize("log_format", ["TEXT", "JSON"])
 def test_without_files_what_is_needed_is_in_memory(

@@ -13,7 +13,7 @@ from lambda_runtime import loop, shutdown
 from lambda_runtime.concurrency import shared, watchdog
 from lambda_runtime.concurrency.client import GRACE_SECONDS, ManagedClient
 from lambda_runtime.deadline import threads as interrupter
-from lambda_runtime.ground import settings
+from lambda_runtime.ground import settings, trusted
 from lambda_runtime.ground.invocation import under_way
 from lambda_runtime.ground.process import process
 
@@ -72,7 +72,7 @@ class Server:
             name = f"invocations-{number}"
             thread = threading.Thread(target=self._serve, args=(client,), name=name, daemon=True)
             self._threads.append(thread)
-            thread.start()
+            trusted.soundly(thread.start)
         self._wait()
         if self._failure is not None:
             raise self._failure

@@ -16,6 +16,9 @@ from lambda_runtime.ground.invocation import under_way
 
 try:
     import ctypes
+
+    # Taken now: ctypes looks a function up with what user code may have taken from ``builtins``.
+    _set_exception = ctypes.pythonapi.PyThreadState_SetAsyncExc
 except ImportError:  # without ctypes the platform ends the invocation at its timeout
     ctypes = None  # type: ignore[assignment]
 
@@ -80,6 +83,4 @@ def _error(invocation: "Invocation") -> type[deadline.DeadlineExceeded]:
 def _raise_in(ident: int, error: type[BaseException] | None) -> None:
     """Make the thread raise this exception; None takes back one that it has not raised yet."""
     if ctypes is not None:
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(
-            ctypes.c_ulong(ident), None if error is None else ctypes.py_object(error)
-        )
+        _set_exception(ctypes.c_ulong(ident), None if error is None else ctypes.py_object(error))

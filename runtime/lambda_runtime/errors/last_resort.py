@@ -91,8 +91,9 @@ def tell(
         # A trace or profile function that raised is gone now. The recursion limit may be too low.
         sys.setrecursionlimit(max(limit, _DEPTH))
         from lambda_runtime.errors import reports
+        from lambda_runtime.ground import trusted
 
-        return reports.tell(error, request_id, in_stream, in_init, note)
+        return trusted.soundly(reports.tell, error, request_id, in_stream, in_init, note)
     except BaseException as failure:
         return _tell_little(error, failure, request_id)
     finally:

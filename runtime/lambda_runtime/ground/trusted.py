@@ -1,8 +1,9 @@
 """Imports modules for the runtime's own code, in a way that user code cannot break.
 
-A function may have a file called ``token.py`` or ``json.py``, may replace ``builtins.__import__``,
-and may empty ``sys.modules``, ``sys.path`` or ``sys.meta_path``. The runtime must still answer, and
-it imports most of itself and of the standard library only after user code has run.
+A function may have a file called ``token.py`` or ``json.py``, may replace ``builtins.__import__``
+or any other name there, and may empty ``sys.modules``, ``sys.path`` or ``sys.meta_path``. The
+runtime must still answer, and it imports most of itself and of the standard library only after user
+code has run.
 
 Theory of operation
 -------------------
@@ -17,6 +18,9 @@ Every module of the runtime runs with a private copy of ``builtins``, whose ``__
 - Everything else (a user's module, orjson) is imported as usual.
 
 ``sys.modules`` has the runtime's modules too, as libraries import and replace parts of them.
+
+The interpreter's own import functions and the standard library use ``builtins`` itself. So while
+this module loads something, ``builtins`` has again what it had before user code ran (``soundly``).
 """
 
 import _thread
@@ -77,7 +81,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import CodeType, ModuleType
-    from typing import Any
+    from typing import Any, TypeVar
+
+    Result = TypeVar("Result")
 
 _PACKAGE = "lambda_runtime"
 FOLDER = __file__.rpartition("/")[0].rpartition("/")[0] + "/"
@@ -108,6 +114,11 @@ _table: "dict[str, ModuleType]" = {
 _loading: "dict[str, ModuleType]" = {}
 _finders: "dict[str, FileFinder]" = {}
 _covering = False
+_present_builtins = vars(builtins)
+usual_values: "list[object]" = []
+"""The values of ``builtins`` before user code runs, in their order. From ``startup``."""
+is_sound = True
+"""Whether ``builtins`` is as it was: before user code runs, and while ``soundly`` is under way."""
 _put_off: "list[ModuleType]" = []
 
 bundled: "dict[str, CodeType | memoryview]" = {}
@@ -127,7 +138,7 @@ def load(name: str) -> "ModuleType":
     Raises what the module's code raises, and ModuleNotFoundError if there is no such module.
     """
     module = _table.get(name)
-    return _load(name) if module is None else module
+    return soundly(_load, name) if module is None else module
 
 
 def loaded(name: str) -> "Any":
@@ -157,6 +168,33 @@ def load_library(name: str, path: str) -> "ModuleType":
     return module
 
 
+def soundly(work: "Callable[..., Result]", *given: object) -> "Result":
+    """Do the work while ``builtins`` has what it had before user code ran. Raises what that raises.
+
+    What user code has put there comes back afterwards; what it has deleted stays.
+    """
+    global is_sound
+    if is_sound:
+        return work(*given)
+    taken: dict[str, object] = {}
+    present = _present_builtins
+    try:
+        # A comparison of two dicts would take three times as long.
+        is_usual = [*present.values()] == usual_values
+    except BaseException:
+        is_usual = False  # user code has put an object there that cannot be compared
+    if not is_usual:
+        usual = _builtins | {"__import__": _import_as_usual}
+        taken = {name: it for name, it in present.items() if usual.get(name, it) is not it}
+        present.update(usual)
+    try:
+        is_sound = True
+        return work(*given)
+    finally:
+        is_sound = False
+        present.update(taken)
+
+
 def adopt(module: "ModuleType") -> "Callable[[str], object]":
     """Take a module of the runtime into the table; its code runs as trusted code.
 
@@ -177,7 +215,7 @@ def adopt(module: "ModuleType") -> "Callable[[str], object]":
                 spec.submodule_search_locations = namespace["__path__"]
             namespace.update(__spec__=spec, __loader__=spec.loader)
         elif module in _put_off:
-            _complete(module)
+            soundly(_complete, module)
         elif others is not None:
             return others(attribute)
         try:
@@ -200,8 +238,7 @@ def put_off(module: "ModuleType") -> None:
 
 def complete() -> None:
     """Run the code of the modules that have been put off."""
-    for module in reversed(_put_off):
-        _complete(module)
+    soundly(_complete, *reversed(_put_off))
     _put_off.clear()  # only now, as another thread may be here too
     if sys.addaudithook is _add_audit_hook:
         sys.addaudithook = _add_audit_hook_as_usual
@@ -213,20 +250,21 @@ def _add_audit_hook(hook: "Callable[[str, tuple[Any, ...]], object]") -> None:
     _add_audit_hook_as_usual(hook)
 
 
-def _complete(module: "ModuleType") -> None:
-    name = module.__name__
-    with _ModuleLockManager(name):
-        code = _held(name)
-        if code is None:
-            return
-        try:
-            del bundled[name]  # now: what the code calls may ask the module for something
-            read = _read(code) if isinstance(code, memoryview) else code
-            namespace = vars(module)
-            exec(moved(read, namespace["__file__"]), namespace)
-        except BaseException:
-            bundled[name] = code  # the next use tries again
-            raise
+def _complete(*put_off: "ModuleType") -> None:
+    with _ModuleLockManager(_PACKAGE):  # one for all, as each lock takes its time
+        for module in put_off:
+            name = module.__name__
+            code = _held(name)
+            if code is None:
+                continue
+            try:
+                del bundled[name]  # now: what the code calls may ask the module for something
+                read = _read(code) if isinstance(code, memoryview) else code
+                namespace = vars(module)
+                exec(moved(read, namespace["__file__"]), namespace)
+            except BaseException:
+                bundled[name] = code  # the next use tries again
+                raise
 
 
 def _held(name: str) -> "CodeType | memoryview | None":
@@ -339,7 +377,7 @@ def _import(
     if module is None:
         if (top := name.partition(".")[0]) != _PACKAGE and top not in _standard:
             return usual_import()(name, globals, locals, fromlist or ())
-        module = _load(name)
+        module = soundly(_load, name)
     if not fromlist:
         return load(name.partition(".")[0]) if "." in name else module
     namespace = module.__dict__
