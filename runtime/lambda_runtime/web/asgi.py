@@ -82,14 +82,15 @@ class Server:
 
     def _scope(self, request: "Request", event: object, context: object) -> "dict[str, Any]":
         root_path = request.root_path
+        raw_path = root_path + request.path
         return {
             "type": "http",
             "asgi": _VERSIONS.copy(),
             "http_version": request.http_version,
             "method": request.method,
             "scheme": request.scheme,
-            "path": text(root_path + request.path),
-            "raw_path": (root_path + request.path).encode("ascii"),
+            "path": text(raw_path),
+            "raw_path": raw_path.encode("ascii"),
             "query_string": request.query,
             "root_path": text(root_path),
             "headers": request.headers,
@@ -177,7 +178,7 @@ class Exchange:
         body = message.get("body", b"")
         if type(body) is not bytes:
             body = bytes(body)  # a copy, since the application may reuse its buffer
-        more = bool(message.get("more_body", False))
+        more = message.get("more_body", False)
         if not more:
             self.complete = True
         if self._can_stream and not self.streaming and not self.parts:
@@ -224,7 +225,12 @@ class Exchange:
     async def answer(self, call: "Awaitable[None]") -> object:
         """Run the application's call and return the invocation's answer."""
         if self._can_stream:
-            await self._first_chunk_or_end(call)
+            loop = asyncio.get_running_loop()
+            self._task = task = _start(loop, self._run(call))
+            if not task.done():
+                await self._first_chunk_or_end(loop, task)
+            if not self.streaming:
+                await task
         else:
             await self._run(call)
         try:
@@ -235,17 +241,13 @@ class Exchange:
             errors.log(error)
             return self._request.respond(errors.STATUS, errors.HEADERS, errors.BODY)
 
-    async def _first_chunk_or_end(self, call: "Awaitable[None]") -> None:
-        """Run the application's call in a task, until it streams or ends."""
-        loop = asyncio.get_running_loop()
-        self._task = task = _start(loop, self._run(call))
-        if not task.done():
-            task.add_done_callback(lambda task: self._wake())
-            if not self.streaming:
-                self._reader = loop.create_future()
-                await self._reader
+    async def _first_chunk_or_end(
+        self, loop: asyncio.AbstractEventLoop, task: "asyncio.Task[None]"
+    ) -> None:
+        task.add_done_callback(lambda task: self._wake())
         if not self.streaming:
-            await task
+            self._reader = loop.create_future()
+            await self._reader
 
     def _stream(self) -> object:
         from lambda_runtime.streaming import HttpResponse

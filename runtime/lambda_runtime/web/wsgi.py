@@ -192,13 +192,35 @@ def _environ(request: "Request", event: object, context: object) -> "dict[str, A
     return environ
 
 
+_KEYS_LIMIT = 512
+
+
+class _Keys(dict[bytes, str]):
+    """A cache of header names in the environment, which repeat from request to request.
+
+    It is bounded, as clients can invent names. A name with an underscore has no key: in the
+    environment it would look like the header with a hyphen.
+    """
+
+    def __missing__(self, name: bytes) -> str:
+        key = name.decode("latin-1").upper().replace("-", "_")
+        if b"_" in name:
+            key = ""
+        elif key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+            key = f"HTTP_{key}"
+        if len(self) < _KEYS_LIMIT:
+            self[name] = key
+        return key
+
+
+_keys = _Keys()
+
+
 def _add_headers(environ: "dict[str, Any]", headers: list[tuple[bytes, bytes]]) -> None:
     for name, value in headers:
-        if b"_" in name:
-            continue  # in the environment it would look like the header with a hyphen
-        key = name.decode("latin-1").upper().replace("-", "_")
-        if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
-            key = f"HTTP_{key}"
+        key = _keys[name]
+        if not key:
+            continue
         text = value.decode("latin-1")
         if key in environ:
             text = f"{environ[key]}{'; ' if key == 'HTTP_COOKIE' else ','}{text}"
