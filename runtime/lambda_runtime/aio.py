@@ -72,7 +72,7 @@ def run(awaitable: "Awaitable[T]") -> "T":
     All awaitables of one invocation share one context, a copy of init's. Raises
     asyncio.CancelledError when the awaitable was cancelled.
     """
-    if under_way.is_in_thread():
+    if under_way.current is None and under_way.is_in_thread():
         from lambda_runtime.errors import handler_errors
 
         raise handler_errors.no_event_loop(awaitable)
@@ -113,7 +113,24 @@ def _cancel_interrupted(future: "asyncio.Future[Any]") -> None:
 
 @guards_user_code
 async def _wait_for(awaitable: "Awaitable[T]") -> "T":
-    return await awaitable
+    result = await awaitable
+    _stop_now()
+    return result
+
+
+def _stop_now() -> None:
+    """Stop the event loop in this turn if nothing else is ready; ``_stop`` takes one turn more.
+
+    That turn is for what the handler has left behind: its callbacks run, and its tasks begin,
+    before Lambda may freeze the environment. The deadline cannot raise between the two calls.
+    """
+    task = asyncio.current_task()
+    if task is None or task is not _running:
+        return  # ``run`` has given up waiting for this one
+    loop = task.get_loop()
+    if not getattr(loop, "_ready", True):
+        loop.stop()
+        task.remove_done_callback(_stop)
 
 
 def _finish(loop: asyncio.AbstractEventLoop, future: "asyncio.Future[T]") -> "T":
@@ -127,6 +144,7 @@ def _finish(loop: asyncio.AbstractEventLoop, future: "asyncio.Future[T]") -> "T"
     except (SystemExit, KeyboardInterrupt) as leaving:
         # The event loop lets these two through, from any task or signal handler.
         if not future.done():
+            _running = outer
             cancel(loop, [future])
             raise
         if future.cancelled() or future.exception() is not leaving:

@@ -287,10 +287,10 @@ def _resolve_response(
 ) -> object:
     """Await or stream a response that is not plain; _ANSWERED if it has been streamed."""
     if handlers.is_awaitable(response):
-        from lambda_runtime import aio
+        from lambda_runtime.aio import run
 
-        response = aio.run(response)  # type: ignore[arg-type]
-    if not handlers.is_stream(response):
+        response = run(response)  # type: ignore[arg-type]
+    if type(response) in handlers.PLAIN or not handlers.is_stream(response):
         return response
     from lambda_runtime import streaming
 

@@ -49,6 +49,7 @@ PRIVATE = {
     "._Environ",  # of os
     "._path_cache",  # of the import system's finder of files
     "._path_mtime",  # of the same
+    "._ready",  # of asyncio's event loops
     "._run_exitfuncs",  # of atexit
     "._stdlib_dir",  # of sys
     "._threading_atexits",  # of threading

@@ -266,6 +266,33 @@ def test_the_server(host: str, server: tuple[str, int]) -> None:
     assert read(event).server == server
 
 
+@pytest.mark.parametrize(
+    ("headers", "scheme", "server"),
+    [
+        ({"Host": "a.example", "X-Forwarded-Proto": "http"}, "http", ("a.example", 80)),
+        ({"host": ["a.example", "b.example"]}, "https", ("b.example", 443)),
+        ({"host": "a.example", "x-forwarded-port": "8443"}, "https", ("a.example", 8443)),
+        ({"host": "a.example", "x-forwarded-port": "\u00b2"}, "https", ("a.example", 443)),
+        ({"host": "\u2713"}, "https", ("\u2713".encode().decode("latin-1"), 443)),
+        ({"host": None, "x-forwarded-proto": None}, "https", ("domain.example", 443)),
+    ],
+)
+def test_headers_that_tell_the_server(headers: Any, scheme: str, server: tuple[str, int]) -> None:
+    event = http_api_2(HttpRequest())
+    event["requestContext"]["domainName"] = "domain.example"
+    event["headers"] = headers
+    request = read(event)
+    assert (request.scheme, request.server) == (scheme, server)
+
+
+@pytest.mark.parametrize("value", ["a\nb", "a\rb", "a\0b", "\n"])
+def test_a_value_with_a_control_character_is_an_error(value: str) -> None:
+    event = http_api_2(HttpRequest())
+    event["headers"] = {"x-a": "1", "x-b": value, "x-c": ["1", "2"]}
+    with pytest.raises(FaultException, match="'x-b' has a control character"):
+        read(event)
+
+
 def test_http_2_is_told() -> None:
     event = http_api_2(HttpRequest())
     event["requestContext"]["http"]["protocol"] = "HTTP/2.0"

@@ -77,6 +77,13 @@ def test_load_balancers_want_a_description(status: int, description: str) -> Non
         assert shape(status, [], b"")["statusDescription"] == description
 
 
+def test_names_that_applications_invent_do_not_pile_up() -> None:
+    for number in range(2000):
+        answer = responses.payload_2(200, [(b"X-Invented-%d" % number, b"1")], b"")
+        assert answer["headers"] == {f"x-invented-{number}": "1"}
+    assert len(responses._names) <= responses._NAMES_LIMIT
+
+
 def test_many_cookies_have_as_many_spellings() -> None:
     cookies = [(b"set-cookie", b"c=%d" % number) for number in range(200)]
     headers = responses.load_balancer_single_value(200, cookies, b"")["headers"]

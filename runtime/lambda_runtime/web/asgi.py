@@ -27,7 +27,7 @@ from lambda_runtime.web import errors
 from lambda_runtime.web.handler import WebHandler
 from lambda_runtime.web.lifespan import Lifespan
 from lambda_runtime.web.paths import text
-from lambda_runtime.web.responses import single_values
+from lambda_runtime.web.responses import field, single_values
 from lambda_runtime.web.settings import WebSettings
 
 TYPE_CHECKING = False
@@ -82,14 +82,15 @@ class Server:
 
     def _scope(self, request: "Request", event: object, context: object) -> "dict[str, Any]":
         root_path = request.root_path
+        raw_path = root_path + request.path
         return {
             "type": "http",
             "asgi": _VERSIONS.copy(),
             "http_version": request.http_version,
             "method": request.method,
             "scheme": request.scheme,
-            "path": text(root_path + request.path),
-            "raw_path": (root_path + request.path).encode("ascii"),
+            "path": text(raw_path),
+            "raw_path": raw_path.encode("ascii"),
             "query_string": request.query,
             "root_path": text(root_path),
             "headers": request.headers,
@@ -165,29 +166,23 @@ class Exchange:
         if self.complete:
             raise RuntimeError(f"{kind!r} was sent after the response was complete")
         if not self.status:
-            _expect(kind, "http.response.start")
+            if kind != "http.response.start":
+                raise _unexpected(kind, "http.response.start")
             self.status = _status(message["status"])
             self.headers = list(message.get("headers", ()))
-            self._release_event_stream()
+            if self._can_stream:
+                self._release_event_stream()
             return
-        _expect(kind, "http.response.body")
+        if kind != "http.response.body":
+            raise _unexpected(kind, "http.response.body")
         body = message.get("body", b"")
         if type(body) is not bytes:
             body = bytes(body)  # a copy, since the application may reuse its buffer
-        await self._take(body, bool(message.get("more_body", False)))
-
-    def _release_event_stream(self) -> None:
-        """Send the head of an event stream now: its first event may come much later."""
-        kind = _field(self.headers, b"content-type")
-        if self._can_stream and kind.startswith("text/event-stream"):
-            self.streaming = True
-            self._wake()
-
-    async def _take(self, body: bytes, more: bool) -> None:
+        more = message.get("more_body", False)
         if not more:
             self.complete = True
-        if not self.streaming and not self.parts:
-            self.streaming = self._should_stream(more)
+        if self._can_stream and not self.streaming and not self.parts:
+            self.streaming = self._settings.should_stream(self.headers, in_one_piece=not more)
         if self.streaming:
             await self._hand_over(body)
         else:
@@ -195,11 +190,11 @@ class Exchange:
         if self.complete:
             self._end()
 
-    def _should_stream(self, more: bool) -> bool:
-        if not self._can_stream:
-            return False
-        length = _field(self.headers, b"content-length")
-        return not self._settings.should_buffer(length, not more)
+    def _release_event_stream(self) -> None:
+        """Send the head of an event stream now: its first event may come much later."""
+        if field(self.headers, b"content-type").startswith("text/event-stream"):
+            self.streaming = True
+            self._wake()
 
     async def _hand_over(self, chunk: bytes) -> None:
         if self.gone:
@@ -229,29 +224,30 @@ class Exchange:
 
     async def answer(self, call: "Awaitable[None]") -> object:
         """Run the application's call and return the invocation's answer."""
-        if not self._can_stream:
+        if self._can_stream:
+            loop = asyncio.get_running_loop()
+            self._task = task = _start(loop, self._run(call))
+            if not task.done():
+                await self._first_chunk_or_end(loop, task)
+            if not self.streaming:
+                await task
+        else:
             await self._run(call)
-            return await self._respond(self._buffered_response)
-        loop = asyncio.get_running_loop()
-        self._reader = loop.create_future()
-        self._task = _start(loop, self._run(call))
-        if not self._task.done():
-            self._task.add_done_callback(lambda task: self._wake())
-            await self._reader
-        if not self.streaming:
-            await self._task
-            return await self._respond(self._buffered_response)
-        return await self._respond(self._stream)
-
-    async def _respond(self, make: "Callable[[], object]") -> object:
-        """Build the response; an error response if the application's response is invalid."""
         try:
-            return make()
-        except Exception as error:
+            return self._stream() if self.streaming else self._buffered_response()
+        except Exception as error:  # the application's response is invalid
             if self._task is not None and not self._task.done():
                 await self._leave(self._task)
             errors.log(error)
             return self._request.respond(errors.STATUS, errors.HEADERS, errors.BODY)
+
+    async def _first_chunk_or_end(
+        self, loop: asyncio.AbstractEventLoop, task: "asyncio.Task[None]"
+    ) -> None:
+        task.add_done_callback(lambda task: self._wake())
+        if not self.streaming:
+            self._reader = loop.create_future()
+            await self._reader
 
     def _stream(self) -> object:
         from lambda_runtime.streaming import HttpResponse
@@ -330,13 +326,5 @@ def _status(status: object) -> int:
     return status
 
 
-def _expect(kind: str, expected: str) -> None:
-    if kind != expected:
-        raise RuntimeError(f"expected the message {expected!r}, but the application sent {kind!r}")
-
-
-def _field(headers: "list[tuple[bytes, bytes]]", name: bytes) -> str:
-    for candidate, value in headers:
-        if candidate.lower() == name:
-            return value.decode("latin-1")
-    return ""
+def _unexpected(kind: str, expected: str) -> RuntimeError:
+    return RuntimeError(f"expected the message {expected!r}, but the application sent {kind!r}")

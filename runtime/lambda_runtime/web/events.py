@@ -24,13 +24,28 @@ from lambda_runtime.web.paths import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from typing import Any
 
     Headers = list[tuple[bytes, bytes]]
 
-# A cache: header names repeat from event to event. It is bounded, as clients can invent names.
-_names: dict[str, bytes] = {}
 _NAMES_LIMIT = 512
+
+
+class _Names(dict[str, bytes]):
+    """A cache of encoded header names, which repeat from event to event.
+
+    It is bounded, as clients can invent names.
+    """
+
+    def __missing__(self, name: str) -> bytes:
+        encoded = name.lower().encode("latin-1", "replace")
+        if len(self) < _NAMES_LIMIT:
+            self[name] = encoded
+        return encoded
+
+
+_names = _Names()
 
 _AUTHORIZERS = ("REQUEST", "TOKEN")
 
@@ -141,7 +156,8 @@ def _payload_2(event: "dict[str, Any]", context: "dict[str, Any]", base_path: st
     """Read an event of an HTTP API or a function URL."""
     http = context["http"]
     request = Request()
-    request.headers = headers = _headers(event.get("headers"))
+    fields = event.get("headers") or {}
+    request.headers = headers = _headers(fields)
     cookies = event.get("cookies")
     if cookies and not any(name == b"cookie" for name, _ in headers):
         joined = cookies if isinstance(cookies, str) else "; ".join(cookies)
@@ -159,13 +175,14 @@ def _payload_2(event: "dict[str, Any]", context: "dict[str, Any]", base_path: st
     # Only function URLs have callers without an account.
     is_url = ".lambda-url." in domain or context.get("accountId") == "anonymous"
     request.streams = request.streams_unasked = is_url
-    return _complete(request, event, http.get("protocol"), domain)
+    return _complete(request, event, fields, http.get("protocol"), domain)
 
 
 def _payload_1(event: "dict[str, Any]", context: "dict[str, Any]", base_path: str) -> Request:
     """Read an event of a REST API, or of an HTTP API with the older format."""
     request = Request()
-    request.headers = _multi_value_headers(event)
+    fields = event.get("multiValueHeaders") or event.get("headers") or {}
+    request.headers = _headers(fields)
     request.method = _method(event["httpMethod"])
     path = event.get("path") or "/"
     domain = context.get("domainName") or ""
@@ -181,12 +198,13 @@ def _payload_1(event: "dict[str, Any]", context: "dict[str, Any]", base_path: st
     request.respond = responses.multi_value
     # Only REST APIs stream, and only if the integration is configured for it.
     request.streams, request.streams_unasked = not is_http_api, False
-    return _complete(request, event, context.get("protocol"), domain)
+    return _complete(request, event, fields, context.get("protocol"), domain)
 
 
 def _load_balancer(event: "dict[str, Any]", base_path: str) -> Request:
     request = Request()
-    request.headers = _multi_value_headers(event)
+    fields = event.get("multiValueHeaders") or event.get("headers") or {}
+    request.headers = _headers(fields)
     request.method = _method(event["httpMethod"])
     request.path, request.root_path = place(event.get("path") or "/", "", base_path, "")
     request.query = query_string(_parameters(event), encoded=True)
@@ -196,7 +214,7 @@ def _load_balancer(event: "dict[str, Any]", base_path: str) -> Request:
         responses.load_balancer_multi_value if multi else responses.load_balancer_single_value
     )
     request.streams = request.streams_unasked = False
-    return _complete(request, event, None, "")
+    return _complete(request, event, fields, None, "")
 
 
 def _lattice(
@@ -204,7 +222,8 @@ def _lattice(
 ) -> Request:
     """Read an event of VPC Lattice, in either version."""
     request = Request()
-    request.headers = _headers(event.get("headers"))
+    fields = event.get("headers") or {}
+    request.headers = _headers(fields)
     request.method = _method(event["method"])
     path, has_query, query = (target or "/").partition("?")
     request.path, request.root_path = place(path, "", base_path, "")
@@ -219,13 +238,14 @@ def _lattice(
     request.client = _last_forwarded(request)
     request.respond = responses.lattice
     request.streams = request.streams_unasked = False
-    return _complete(request, event, None, "")
+    return _complete(request, event, fields, None, "")
 
 
 def _websocket(event: "dict[str, Any]", context: "dict[str, Any]", path: str) -> Request:
     """Make a message, a connection or a disconnection a POST to the path that the user chose."""
     request = Request()
-    request.headers = _multi_value_headers(event)
+    fields = event.get("multiValueHeaders") or event.get("headers") or {}
+    request.headers = _headers(fields)
     request.method = "POST"
     request.path, request.root_path = path, ""
     request.query = query_string(_parameters(event), encoded=False)
@@ -233,26 +253,41 @@ def _websocket(event: "dict[str, Any]", context: "dict[str, Any]", path: str) ->
     request.client = _client(identity.get("sourceIp"))
     request.respond = responses.websocket
     request.streams = request.streams_unasked = False
-    return _complete(request, event, None, context.get("domainName") or "")
+    return _complete(request, event, fields, None, context.get("domainName") or "")
 
 
 def _complete(
-    request: Request, event: "dict[str, Any]", protocol: str | None, domain: str
+    request: Request,
+    event: "dict[str, Any]",
+    fields: "dict[str, Any]",
+    protocol: str | None,
+    domain: str,
 ) -> Request:
-    """Set the fields that all front doors have in common."""
+    """Set what all front doors have in common. ``fields`` are the headers in the event."""
     request.body = body = _body(event)
-    known = dict(request.headers)
-    if body and b"content-length" not in known:
+    if body and not any(name == b"content-length" for name, _ in request.headers):
         request.headers.append((b"content-length", str(len(body)).encode()))
-    if not is_url_text(request.path) or "?" in request.path or "#" in request.path:
-        request.path = ascii_path(request.path)
-    if request.path[0] != "/":
-        request.path = f"/{request.path}"
+    path = request.path
+    if not is_url_text(path) or "?" in path or "#" in path:
+        path = ascii_path(path)
+    request.path = path if path[0] == "/" else f"/{path}"
     request.http_version = "2" if protocol == "HTTP/2.0" else "1.1"
-    request.scheme = known.get(b"x-forwarded-proto", b"https").decode("latin-1")
-    host = known.get(b"host", b"").decode("latin-1") or domain
-    request.server = _server(host, known.get(b"x-forwarded-port", b""), request.scheme)
+    request.scheme = scheme = _last(request, fields, "x-forwarded-proto", "https")
+    host = _last(request, fields, "host") or domain
+    request.server = _server(host, _last(request, fields, "x-forwarded-port"), scheme)
     return request
+
+
+def _last(request: Request, fields: "dict[str, Any]", name: str, default: str = "") -> str:
+    """The last value of a header. ``name`` must be in lower case."""
+    value = fields.get(name)
+    if type(value) is str and value.isascii():  # nearly always: front doors write names so
+        return value
+    encoded = name.encode()
+    for candidate, found in reversed(request.headers):
+        if candidate == encoded:
+            return found.decode("latin-1")
+    return default
 
 
 def _stage_prefix(context: "dict[str, Any]") -> str:
@@ -298,26 +333,31 @@ def _pairs(fields: "dict[str, Any] | None") -> "list[tuple[str, Any]]":
     ]
 
 
-def _headers(fields: "dict[str, Any] | None") -> "Headers":
-    pairs = _pairs(fields)
+def _headers(fields: "dict[str, Any]") -> "Headers":
+    """Encode the headers. A value may be a single value or a list."""
+    values = _encode_at_once(fields.values())
+    if len(values) == len(fields):
+        return list(zip(map(_names.__getitem__, fields), values, strict=True))
+    pairs = [(name, value) for name, value in _pairs(fields) if value is not None]
+    values = _encode_at_once([value for _, value in pairs])
+    if len(values) != len(pairs):
+        values = [_value(name, value) for name, value in pairs]
+    return [(_names[name], value) for (name, _), value in zip(pairs, values, strict=True)]
+
+
+def _encode_at_once(values: "Collection[Any]") -> list[bytes]:
+    """Encode header values, several times faster than one by one.
+
+    Returns a list of another length if that is impossible: a value is no string, has characters
+    outside Latin-1 or may not be in a header.
+    """
     try:
-        headers = [
-            (_names.get(name) or _name(name), value.encode("latin-1"))
-            for name, value in pairs
-            if value.isprintable()
-        ]
-    except (AttributeError, UnicodeEncodeError):
-        headers = []  # a value is no string, or has characters outside Latin-1
-    if len(headers) == len(pairs):
-        return headers
-    return [(_name(name), _value(name, value)) for name, value in pairs if value is not None]
-
-
-def _name(name: str) -> bytes:
-    encoded = name.lower().encode("latin-1", "replace")
-    if len(_names) < _NAMES_LIMIT:
-        _names[name] = encoded
-    return encoded
+        text = "\n".join(values)
+        if "\r" in text or "\0" in text:
+            return []
+        return text.encode("latin-1").split(b"\n")
+    except (TypeError, UnicodeEncodeError):
+        return []
 
 
 def _value(name: str, value: object) -> bytes:
@@ -338,10 +378,6 @@ def _text(value: object) -> str:
     if isinstance(value, (dict, list)):
         raise TypeError("one of its headers or parameters holds more than a string")
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _multi_value_headers(event: "dict[str, Any]") -> "Headers":
-    return _headers(event.get("multiValueHeaders") or event.get("headers"))
 
 
 def _parameters(event: "dict[str, Any]") -> "list[tuple[str, Any]]":
@@ -379,9 +415,11 @@ def _malformed(event: "dict[str, Any]", error: Exception) -> Exception:
     )
 
 
-def _server(host: str, port: bytes, scheme: str) -> tuple[str, int]:
-    name, colon, number = host.rpartition(":")
-    if colon and number.isdigit():
-        return name.strip("[]"), int(number)
+def _server(host: str, port: str, scheme: str) -> tuple[str, int]:
+    if ":" in host:
+        name, _, number = host.rpartition(":")
+        if number.isdecimal():
+            return name.strip("[]"), int(number)
+        host = host.strip("[]")
     standard = 443 if scheme == "https" else 80
-    return host.strip("[]"), int(port) if port.isdigit() else standard
+    return host, int(port) if port.isdecimal() else standard

@@ -14,7 +14,22 @@ if TYPE_CHECKING:
     Shape = Callable[[int, Headers, bytes], dict[str, Any]]
 
 # Hop-by-hop headers: the front door sets its own.
-_HOP_BY_HOP = frozenset((b"connection", b"keep-alive", b"transfer-encoding", b"upgrade"))
+_HOP_BY_HOP = frozenset(("connection", "keep-alive", "transfer-encoding", "upgrade"))
+
+_NAMES_LIMIT = 512
+
+
+class _Names(dict[bytes, str]):
+    """A cache of header names in lower case. It is bounded, as applications can invent names."""
+
+    def __missing__(self, raw: bytes) -> str:
+        name = raw.lower().decode("latin-1")
+        if len(self) < _NAMES_LIMIT:
+            self[raw] = name
+        return name
+
+
+_names = _Names()
 
 _TEXT_TYPES = frozenset(
     (
@@ -39,7 +54,13 @@ _TEXT_SUFFIXES = ("+json", "+xml", "+yaml")
 def payload_2(status: int, headers: "Headers", body: bytes) -> "dict[str, Any]":
     """For HTTP APIs and function URLs: one value for each header, and a list of cookies."""
     fields, cookies = single_values(headers)
-    answer: dict[str, Any] = {"statusCode": status, "headers": fields, **_body(body, fields)}
+    text, in_base64 = _text(body, fields)
+    answer: dict[str, Any] = {
+        "statusCode": status,
+        "headers": fields,
+        "body": text,
+        "isBase64Encoded": in_base64,
+    }
     if cookies:
         answer["cookies"] = cookies
     return answer
@@ -48,7 +69,13 @@ def payload_2(status: int, headers: "Headers", body: bytes) -> "dict[str, Any]":
 def multi_value(status: int, headers: "Headers", body: bytes) -> "dict[str, Any]":
     """For REST APIs, and HTTP APIs with payload format 1.0: a list of values for each header."""
     fields = _lists(headers)
-    return {"statusCode": status, "multiValueHeaders": fields, **_body(body, _first(fields))}
+    text, in_base64 = _text(body, _first(fields))
+    return {
+        "statusCode": status,
+        "multiValueHeaders": fields,
+        "body": text,
+        "isBase64Encoded": in_base64,
+    }
 
 
 def load_balancer_multi_value(status: int, headers: "Headers", body: bytes) -> "dict[str, Any]":
@@ -68,18 +95,37 @@ def load_balancer_single_value(status: int, headers: "Headers", body: bytes) -> 
 def lattice(status: int, headers: "Headers", body: bytes) -> "dict[str, Any]":
     """For VPC Lattice. It also maps each name to one value."""
     fields, cookies = single_values(headers)
-    answer = _body(body, fields)
+    text, in_base64 = _text(body, fields)
     fields |= {_spelling("set-cookie", index): cookie for index, cookie in enumerate(cookies)}
-    return {"statusCode": status, "headers": fields, **answer}
+    return {
+        "statusCode": status,
+        "headers": fields,
+        "body": text,
+        "isBase64Encoded": in_base64,
+    }
 
 
 def websocket(status: int, headers: "Headers", body: bytes) -> "dict[str, Any]":
     """For WebSocket APIs. $connect uses the headers; all other routes use the body."""
     fields, cookies = single_values(headers)
-    answer = {"statusCode": status, "headers": fields, **_body(body, fields)}
+    text, in_base64 = _text(body, fields)
+    answer: dict[str, Any] = {
+        "statusCode": status,
+        "headers": fields,
+        "body": text,
+        "isBase64Encoded": in_base64,
+    }
     if cookies:
         answer["multiValueHeaders"] = {"set-cookie": cookies}
     return answer
+
+
+def field(headers: "Headers", name: bytes) -> str:
+    """The value of a response's header; "" without the header. ``name`` must be in lower case."""
+    for candidate, value in headers:
+        if candidate.lower() == name:
+            return value.decode("latin-1")
+    return ""
 
 
 def single_values(headers: "Headers") -> tuple[dict[str, str], list[str]]:
@@ -90,21 +136,20 @@ def single_values(headers: "Headers") -> tuple[dict[str, str], list[str]]:
     fields: dict[str, str] = {}
     cookies: list[str] = []
     for raw, value in headers:
-        name = raw.lower()
-        if name == b"set-cookie":
-            cookies.append(value.decode("latin-1"))
+        name, text = _names[raw], value.decode("latin-1")
+        if name == "set-cookie":
+            cookies.append(text)
         elif name not in _HOP_BY_HOP:
-            key, text = name.decode("latin-1"), value.decode("latin-1")
-            fields[key] = f"{fields[key]}, {text}" if key in fields else text
+            fields[name] = f"{fields[name]}, {text}" if name in fields else text
     return fields, cookies
 
 
 def _lists(headers: "Headers") -> dict[str, list[str]]:
     fields: dict[str, list[str]] = {}
     for raw, value in headers:
-        name = raw.lower()
+        name = _names[raw]
         if name not in _HOP_BY_HOP:
-            fields.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
+            fields.setdefault(name, []).append(value.decode("latin-1"))
     return fields
 
 
@@ -114,20 +159,24 @@ def _first(fields: dict[str, list[str]]) -> dict[str, str]:
     }
 
 
-def _body(body: bytes, fields: dict[str, str]) -> "dict[str, Any]":
-    """The body as text if it is text, else in base64."""
+def _text(body: bytes, fields: dict[str, str]) -> tuple[str, bool]:
+    """The body as text if it is text, else in base64; and whether it is in base64."""
     if not body or _is_text(fields):
         try:
-            return {"body": body.decode(), "isBase64Encoded": False}
+            return body.decode(), False
         except UnicodeDecodeError:
             pass  # text in another encoding: a string would change its bytes
-    return {"body": binascii.b2a_base64(body, newline=False).decode(), "isBase64Encoded": True}
+    return binascii.b2a_base64(body, newline=False).decode(), True
 
 
 def _is_text(fields: dict[str, str]) -> bool:
-    if fields.get("content-encoding", "identity").strip().lower() not in ("identity", ""):
+    encoding = fields.get("content-encoding", "identity")
+    if encoding != "identity" and encoding.strip().lower() not in ("identity", ""):
         return False
-    kind = fields.get("content-type", "").partition(";")[0].strip().lower()
+    kind = fields.get("content-type", "")
+    if kind in _TEXT_TYPES:  # nearly always JSON, in this spelling
+        return True
+    kind = kind.partition(";")[0].strip().lower()
     return (
         kind.startswith("text/") or kind in _TEXT_TYPES or kind.endswith(_TEXT_SUFFIXES) or not kind
     )

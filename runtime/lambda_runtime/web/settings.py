@@ -2,10 +2,11 @@
 
 from lambda_runtime.ground import settings
 from lambda_runtime.web.paths import normal_base_path
+from lambda_runtime.web.responses import field
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lambda_runtime.web.events import Request
+    from lambda_runtime.web.events import Headers, Request
 
 BASE_PATH = "LAMBDA_RUNTIME_BASE_PATH"
 EVENT_HANDLER = "LAMBDA_RUNTIME_EVENT_HANDLER"
@@ -38,15 +39,17 @@ class WebSettings:
             return False
         return self.mode == "streaming" or request.streams_unasked
 
-    def should_buffer(self, content_length: str, in_one_piece: bool) -> bool:
-        """Whether to buffer an answer that could also be a stream.
+    def should_stream(self, headers: "Headers", in_one_piece: bool) -> bool:
+        """Whether an answer that may be a stream should be one, and not buffered.
 
-        ``content_length`` is the header's value, "" without the header. ``in_one_piece`` says that
-        the application has already produced the whole body.
+        ``in_one_piece`` says that the application has already produced the whole body.
         """
         if self.mode == "streaming":
+            return True
+        if in_one_piece:
             return False
-        return in_one_piece or (content_length.isdigit() and int(content_length) <= _BUFFER_LIMIT)
+        length = field(headers, b"content-length")
+        return not (length.isdecimal() and int(length) <= _BUFFER_LIMIT)
 
 
 def _invalid(name: str, value: str, expected: str) -> Exception:

@@ -56,19 +56,15 @@ class Server:
         exchange = Exchange(request)
         try:
             exchange.start(self._application(_environ(request, event, context), exchange.begin))
-            if self._should_stream(request, exchange):
+            if self._settings.can_stream(request) and self._settings.should_stream(
+                exchange.headers, exchange.in_one_piece
+            ):
                 return exchange.stream()
             exchange.collect()
             return exchange.buffered_response()
         except Exception as error:
             errors.log(error)
             return request.respond(errors.STATUS, errors.HEADERS, errors.BODY)
-
-    def _should_stream(self, request: "Request", exchange: "Exchange") -> bool:
-        if not self._settings.can_stream(request):
-            return False
-        length = exchange.field(b"content-length")
-        return not self._settings.should_buffer(length, exchange.in_one_piece)
 
 
 class Exchange:
@@ -77,7 +73,7 @@ class Exchange:
     def __init__(self, request: "Request") -> None:
         self._request = request
         self._status = ""
-        self._headers: list[tuple[bytes, bytes]] = []
+        self.headers: list[tuple[bytes, bytes]] = []
         self._written: list[bytes] = []
         self._result: Iterable[bytes] = ()
         self._chunks: Iterator[bytes] = iter(())
@@ -94,7 +90,7 @@ class Exchange:
             raise AssertionError("start_response was called again without exc_info")
         self._status = status
         # HTTP ignores spaces around a value, and Django relies on that.
-        self._headers = [
+        self.headers = [
             (name.lower().encode("latin-1"), value.strip(" \t").encode("latin-1"))
             for name, value in headers
         ]
@@ -119,13 +115,6 @@ class Exchange:
         if not self._status:
             raise RuntimeError("the application returned without calling start_response")
 
-    def field(self, name: bytes) -> str:
-        """The value of a response header; "" without the header."""
-        for candidate, value in self._headers:
-            if candidate == name:
-                return value.decode("latin-1")
-        return ""
-
     @calls_user_code
     def collect(self) -> None:
         """Read the rest of the body. The application may raise any exception meanwhile."""
@@ -137,14 +126,14 @@ class Exchange:
     def buffered_response(self) -> object:
         """The collected response as the invocation's answer."""
         body = b"" if self._request.method == "HEAD" else b"".join(self._written)
-        return self._request.respond(self._code(), self._headers, body)
+        return self._request.respond(self._code(), self.headers, body)
 
     def stream(self) -> object:
         """The response as a stream. The application goes on producing its body."""
         from lambda_runtime.streaming import HttpResponse
 
         self._streaming = True
-        headers, cookies = single_values(self._headers)
+        headers, cookies = single_values(self.headers)
         return HttpResponse(self._body(), self._code(), headers, cookies)
 
     @calls_user_code
@@ -203,13 +192,35 @@ def _environ(request: "Request", event: object, context: object) -> "dict[str, A
     return environ
 
 
+_KEYS_LIMIT = 512
+
+
+class _Keys(dict[bytes, str]):
+    """A cache of header names in the environment, which repeat from request to request.
+
+    It is bounded, as clients can invent names. A name with an underscore has no key: in the
+    environment it would look like the header with a hyphen.
+    """
+
+    def __missing__(self, name: bytes) -> str:
+        key = name.decode("latin-1").upper().replace("-", "_")
+        if b"_" in name:
+            key = ""
+        elif key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+            key = f"HTTP_{key}"
+        if len(self) < _KEYS_LIMIT:
+            self[name] = key
+        return key
+
+
+_keys = _Keys()
+
+
 def _add_headers(environ: "dict[str, Any]", headers: list[tuple[bytes, bytes]]) -> None:
     for name, value in headers:
-        if b"_" in name:
-            continue  # in the environment it would look like the header with a hyphen
-        key = name.decode("latin-1").upper().replace("-", "_")
-        if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
-            key = f"HTTP_{key}"
+        key = _keys[name]
+        if not key:
+            continue
         text = value.decode("latin-1")
         if key in environ:
             text = f"{environ[key]}{'; ' if key == 'HTTP_COOKIE' else ','}{text}"
