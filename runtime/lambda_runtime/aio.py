@@ -119,7 +119,7 @@ async def _wait_for(awaitable: "Awaitable[T]") -> "T":
 
 
 def _stop_now() -> None:
-    """Stop the event loop in this turn if nothing else is ready; ``_stop`` takes one turn more.
+    """Stop the event loop in this turn if nothing else waits for one; ``_stop`` takes one more.
 
     That turn is for what the handler has left behind: its callbacks run, and its tasks begin,
     before Lambda may freeze the environment. The deadline cannot raise between the two calls.
@@ -128,7 +128,8 @@ def _stop_now() -> None:
     if task is None or task is not _running:
         return  # ``run`` has given up waiting for this one
     loop = task.get_loop()
-    if not getattr(loop, "_ready", True):
+    is_idle = not (getattr(loop, "_ready", True) or getattr(loop, "_scheduled", True))
+    if is_idle and len(getattr(task, "_callbacks", None) or ()) == 1:  # that is ``_stop``
         loop.stop()
         task.remove_done_callback(_stop)
 

@@ -88,6 +88,30 @@ def test_what_is_left_behind_begins_before_the_answer(loop: asyncio.AbstractEven
     assert seen == ["callback", "begins", "goes on"]
 
 
+def test_what_waits_for_the_end_of_the_call_runs_before_the_answer(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    seen: list[object] = []
+
+    async def is_watched() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.add_done_callback(lambda done: seen.append(done.done()))
+
+    aio.run(is_watched())
+    assert seen == [True]
+
+
+def test_a_timer_that_is_due_runs_before_the_answer(loop: asyncio.AbstractEventLoop) -> None:
+    seen: list[str] = []
+
+    async def leaves() -> None:
+        loop.call_later(0, seen.append, "timer")
+
+    aio.run(leaves())
+    assert seen == ["timer"]
+
+
 def test_an_error_and_a_cancellation_end_the_call(loop: asyncio.AbstractEventLoop) -> None:
     async def fails() -> None:
         raise LookupError("no such thing")

@@ -44,6 +44,7 @@ PRIVATE = {
     "._accept",  # of a socket
     "._args_from_interpreter_flags",  # of subprocess
     "._base_executable",  # of sys
+    "._callbacks",  # of an asyncio task
     "._current_frames",  # of sys
     "._data",  # of os.environ
     "._Environ",  # of os
@@ -51,6 +52,7 @@ PRIVATE = {
     "._path_mtime",  # of the same
     "._ready",  # of asyncio's event loops
     "._run_exitfuncs",  # of atexit
+    "._scheduled",  # of asyncio's event loops
     "._stdlib_dir",  # of sys
     "._threading_atexits",  # of threading
 }
