@@ -108,14 +108,21 @@ class Platform:
 
     def _send(self, theirs: socket.socket, data: bytes) -> None:
         at = turn = 0
-        while at < len(data):
-            size = self._round.sizes[turn % len(self._round.sizes)]
-            theirs.sendall(data[at : at + size])
-            at, turn = at + size, turn + 1
-            self._waits_for = theirs
-            while not self._over.is_set() and is_unread(theirs):
-                time.sleep(0)
-            self._waits_for = None
+        while at < len(data) and not self._over.is_set():
+            end = at + self._round.sizes[turn % len(self._round.sizes)]
+            while at < min(end, len(data)) and not self._over.is_set():
+                try:
+                    at += theirs.send(data[at:end], socket.MSG_DONTWAIT)
+                except BlockingIOError:
+                    self._wait_for_reader(theirs)
+            turn += 1
+            self._wait_for_reader(theirs)
+
+    def _wait_for_reader(self, theirs: socket.socket) -> None:
+        self._waits_for = theirs
+        while not self._over.is_set() and is_unread(theirs):
+            time.sleep(0)
+        self._waits_for = None
 
 
 def is_unread(theirs: socket.socket) -> bool:
