@@ -13,6 +13,7 @@ import itertools
 import select
 import signal
 import socket
+import sys
 import termios
 import threading
 import time
@@ -156,8 +157,10 @@ class Strikes:
 
     @staticmethod
     def _strike(number: int, frame: FrameType | None) -> None:
-        # What is raised while a connection that has failed is closed, takes its error's place.
-        if frame and frame.f_code.co_filename in FILES and frame.f_code.co_name != "close":
+        # What is raised while an error of the connection is dealt with, takes that error's place.
+        if frame is None or isinstance(sys.exc_info()[1], TRANSPORT_ERRORS):
+            return
+        if frame.f_code.co_filename in FILES and frame.f_code.co_name != "close":
             raise Strike
 
 
