@@ -879,9 +879,11 @@ static PyObject *core_prepare(PyObject *self, PyObject *const *arguments, Py_ssi
         !PyType_IsSubtype(arguments[2]->ob_type, &PyType_Type))
         return PyErr_SetString(PyExc_TypeError, "prepare(common, next, kind)"), NULL;
     PyTypeObject *kind = (PyTypeObject *)arguments[2];
+    Py_ssize_t places[FIELDS];
     for (int field = 0; field < FIELDS; field++)
-        if ((core->places[field] = place_of(kind, FIELD_NAMES[field])) == 0)
+        if ((places[field] = place_of(kind, FIELD_NAMES[field])) == 0)
             return PyErr_Format(PyExc_TypeError, "no slot %s", FIELD_NAMES[field]);
+    memcpy(core->places, places, sizeof places);
     for (int i = 0; i < 3; i++) Py_INCREF(arguments[i]);
     replace(&core->common, arguments[0]);
     replace(&core->next, arguments[1]);

@@ -40,7 +40,7 @@ if (
     config["module_search_paths_set"] = 1
     list(map(__import__, {early!r}))
     _imp.create_builtin(type(_imp.__spec__)("gc", None)).freeze()
-    if config.get("run_filename") == {script!r}:
+    if config.get("run_filename") == {script!r} and not config["site_import"]:
         import posix
         try:
             file = posix.open({script!r}, posix.O_RDONLY | posix.O_CLOEXEC)
@@ -71,7 +71,8 @@ _UNSET = (
 SEARCH, STARTER, BUNDLE = "<getpath>", "<bootstrap>", "<bundle>"
 #: What the interpreter runs in place of the bootstrap's text, as by `-c`. CPython shows the text to
 #: `linecache` first: to the stand-in from above, which the starter removes, as the run of a script
-#: does not load this module.
+#: does not load this module. With `site` the start is a usual one: what its `.pth` files load would
+#: have the stand-in for good.
 _COMMAND = f"import _imp; exec(_imp.get_frozen_object({STARTER!r}))"
 #: It leaves `__main__` as the run of a script does, and hands over as the bootstrap does.
 _STARTER = """

@@ -159,6 +159,28 @@ def test_the_bootstrap_is_started_from_the_program(root: Root, python: str, tmp_
         assert facts_of_runtime(changed, *command, task=task) == plain
 
 
+def test_what_site_loads_before_the_bootstrap_is_whole(
+    root: Root, python: str, tmp_path: Path
+) -> None:
+    """A wrapper starts the interpreter without ``-S``: ``.pth`` files come first."""
+    task, opt = tmp_path / "task", tmp_path / "opt"
+    task.mkdir()
+    shutil.copytree(root.binds["/opt"], opt, copy_function=os.link)
+    packages = opt / f"cpython/local/lib/python{python}/dist-packages"
+    packages.mkdir(parents=True, exist_ok=True)
+    (packages / "own.pth").write_text("import traceback; print('loaded')\n")
+    (task / "app.py").write_text(
+        "import os, traceback\n"
+        "try: 1 / 0\n"
+        "except ZeroDivisionError: print(traceback.format_exc().splitlines()[-1], flush=True)\n"
+        "os._exit(0)\n"
+    )
+    address = {"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9", "_HANDLER": "app.handler"}
+    started = root.bound(opt=opt, task=task).run(interpreter(python), "/opt/bootstrap", env=address)
+    assert started.stdout.splitlines()[0] == "loaded", started.stderr
+    assert started.stdout.splitlines()[-1] == "ZeroDivisionError: division by zero", started
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -19,8 +19,8 @@ Every module of the runtime runs with a private copy of ``builtins``, whose ``__
 
 ``sys.modules`` has the runtime's modules too, as libraries import and replace parts of them.
 
-The interpreter's own import functions and the standard library use ``builtins`` itself. So while
-this module loads something, ``builtins`` has again what it had before user code ran (``soundly``).
+The interpreter's own import functions and the standard library use ``builtins`` itself. If loading
+something fails, this module tries again while ``builtins`` has what it had before user code ran.
 """
 
 import _thread
@@ -114,9 +114,7 @@ _table: "dict[str, ModuleType]" = {
 _loading: "dict[str, ModuleType]" = {}
 _finders: "dict[str, FileFinder]" = {}
 _covering = False
-_present_builtins = vars(builtins)
-usual_values: "list[object]" = []
-"""The values of ``builtins`` before user code runs, in their order. From ``startup``."""
+_MISSING = object()
 is_sound = True
 """Whether ``builtins`` is as it was: before user code runs, and while ``soundly`` is under way."""
 _put_off: "list[ModuleType]" = []
@@ -138,7 +136,7 @@ def load(name: str) -> "ModuleType":
     Raises what the module's code raises, and ModuleNotFoundError if there is no such module.
     """
     module = _table.get(name)
-    return soundly(_load, name) if module is None else module
+    return firmly(_load, name) if module is None else module
 
 
 def loaded(name: str) -> "Any":
@@ -162,37 +160,63 @@ def hold(*names: str) -> None:
 
 def load_library(name: str, path: str) -> "ModuleType":
     """Load the compiled module in this file. Raises what its loading raises."""
+    return firmly(_load_library, name, path)
+
+
+def _load_library(name: str, path: str) -> "ModuleType":
     loader = ExtensionFileLoader(name, path)
     module: ModuleType = module_from_spec(ModuleSpec(name, loader, origin=path))
     loader.exec_module(module)
     return module
 
 
+def firmly(work: "Callable[..., Result]", *given: object) -> "Result":
+    """Do the work; if it fails and user code has changed ``builtins``, do it again ``soundly``.
+
+    Not the first time: ``builtins`` belongs to all threads, and most of what user code puts there
+    (another ``print``) is in nobody's way. Raises what the work raises.
+    """
+    try:
+        return work(*given)
+    except Exception:
+        if is_sound or not _changes():
+            raise
+    return soundly(work, *given)
+
+
 def soundly(work: "Callable[..., Result]", *given: object) -> "Result":
     """Do the work while ``builtins`` has what it had before user code ran. Raises what that raises.
 
-    What user code has put there comes back afterwards; what it has deleted stays.
+    What user code has put there or deleted is as before afterwards.
     """
     global is_sound
     if is_sound:
         return work(*given)
-    taken: dict[str, object] = {}
-    present = _present_builtins
+    present, changes = vars(builtins), _changes()
     try:
-        # A comparison of two dicts would take three times as long.
-        is_usual = [*present.values()] == usual_values
-    except BaseException:
-        is_usual = False  # user code has put an object there that cannot be compared
-    if not is_usual:
-        usual = _builtins | {"__import__": _import_as_usual}
-        taken = {name: it for name, it in present.items() if usual.get(name, it) is not it}
-        present.update(usual)
-    try:
+        present.update(_usual_builtins())
         is_sound = True
         return work(*given)
     finally:
         is_sound = False
-        present.update(taken)
+        present.update(changes)
+        for name in changes:
+            if changes[name] is _MISSING:
+                present.pop(name, None)
+
+
+def _usual_builtins() -> "dict[str, Any]":
+    return _builtins | {"__import__": _import_as_usual}
+
+
+def _changes() -> "dict[str, object]":
+    """What user code has put in place of the interpreter's ``builtins``, or ``_MISSING``."""
+    present = vars(builtins)
+    return {
+        name: there
+        for name, it in _usual_builtins().items()
+        if (there := present.get(name, _MISSING)) is not it
+    }
 
 
 def adopt(module: "ModuleType") -> "Callable[[str], object]":
@@ -215,7 +239,7 @@ def adopt(module: "ModuleType") -> "Callable[[str], object]":
                 spec.submodule_search_locations = namespace["__path__"]
             namespace.update(__spec__=spec, __loader__=spec.loader)
         elif module in _put_off:
-            soundly(_complete, module)
+            firmly(_complete, module)
         elif others is not None:
             return others(attribute)
         try:
@@ -238,7 +262,7 @@ def put_off(module: "ModuleType") -> None:
 
 def complete() -> None:
     """Run the code of the modules that have been put off."""
-    soundly(_complete, *reversed(_put_off))
+    firmly(_complete, *reversed(_put_off))
     _put_off.clear()  # only now, as another thread may be here too
     if sys.addaudithook is _add_audit_hook:
         sys.addaudithook = _add_audit_hook_as_usual
@@ -377,7 +401,7 @@ def _import(
     if module is None:
         if (top := name.partition(".")[0]) != _PACKAGE and top not in _standard:
             return usual_import()(name, globals, locals, fromlist or ())
-        module = soundly(_load, name)
+        module = firmly(_load, name)
     if not fromlist:
         return load(name.partition(".")[0]) if "." in name else module
     namespace = module.__dict__

@@ -132,7 +132,7 @@ def customise(home: str) -> None:
     """Run the ``.pth`` files, ``sitecustomize`` and ``usercustomize`` that are on the path."""
     # ``site`` adds these. Its own also close standard input, where nothing comes from on Lambda.
     builtins.exit = builtins.quit = sys.exit  # type: ignore[assignment]
-    trusted.usual_values, trusted.is_sound = [*vars(builtins).values()], False
+    trusted.is_sound = False
     listings = {entry: _listing(entry) for entry in sys.path}
     if any("lambda-pack" in names for names in listings.values()):
         _install_packs(listings)
