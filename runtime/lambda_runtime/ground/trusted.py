@@ -262,6 +262,8 @@ def put_off(module: "ModuleType") -> None:
 
 def complete() -> None:
     """Run the code of the modules that have been put off."""
+    if not _put_off:
+        return  # every wait for an event comes here that does not follow an answer
     firmly(_complete, *reversed(_put_off))
     _put_off.clear()  # only now, as another thread may be here too
     if sys.addaudithook is _add_audit_hook:
