@@ -194,7 +194,7 @@ def _rows_of(way: str) -> tuple[Row, ...]:
 
 ROWS = (
     Row("exec to first `next`", "start", "next_ns", "ms", limit=0.35),
-    Row("exec to first `next`, to the interpreter's", "start", "next_ns", "ms", BARE, 1.2),
+    Row("exec to first `next`, to the interpreter's", "start", "next_ns", "ms", BARE, 1.05),
     Row("exec to first response", "start", "first_response_ns", "ms"),
     Row("exec to first `next`, many imports", "imports", "next_ns", "ms"),
     Row("the same, to the collector left on", "imports", "next_ns", "ms", COLLECTOR_ON),
@@ -208,7 +208,7 @@ ROWS = (
     Row("1000 `print` lines", "prints", "cycle_ns_p50", "ms", limit=0.5),
     Row("1000 `logging` lines", "logs", "cycle_ns_p50", "ms"),
     Row("resident memory after the first invocation", "start", "resident_kb", "MB", limit=0.7),
-    Row("system calls to first `next`, difference", "calls", "calls", "calls", BARE, 80, True),
+    Row("system calls to first `next`, difference", "calls", "calls", "calls", BARE, 60, True),
     Row(
         "first byte of a stream, to a plain response",
         "first byte",
