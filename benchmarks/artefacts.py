@@ -120,11 +120,16 @@ def _cells(start: ColdStart | None) -> str:
     return f"{start.ratio:.2f} | {start.calls:+d} | {start.at_most:+d} | {mark}"
 
 
-def _layers(index: Path) -> list[Artefact]:
+def _own_layers() -> dict[str, str]:
+    """The layers whose interpreter runs here, each with its Python."""
     from layer.target import PYTHONS, layer_name
     from layer.toolchain import runner
 
-    own = {layer_name(python, runner()): python for python in PYTHONS}
+    return {layer_name(python, runner()): python for python in PYTHONS}
+
+
+def _layers(index: Path) -> list[Artefact]:
+    own = _own_layers()
     return [
         Artefact(
             layer["file"],
@@ -138,10 +143,7 @@ def _layers(index: Path) -> list[Artefact]:
 
 
 def _starts(layers: Sequence[Artefact]) -> list[Start]:
-    from layer.target import PYTHONS, layer_name
-    from layer.toolchain import runner
-
-    own = {layer_name(python, runner()): python for python in PYTHONS}
+    own = _own_layers()
     starts = []
     for layer in layers:
         if layer.cold_start is not None:

@@ -72,7 +72,7 @@ def run(awaitable: "Awaitable[T]") -> "T":
     All awaitables of one invocation share one context, a copy of init's. Raises
     asyncio.CancelledError when the awaitable was cancelled.
     """
-    if under_way.current is None and under_way.is_in_thread():
+    if under_way.is_in_thread():
         from lambda_runtime.errors import handler_errors
 
         raise handler_errors.no_event_loop(awaitable)

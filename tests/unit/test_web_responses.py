@@ -81,7 +81,7 @@ def test_names_that_applications_invent_do_not_pile_up() -> None:
     for number in range(2000):
         answer = responses.payload_2(200, [(b"X-Invented-%d" % number, b"1")], b"")
         assert answer["headers"] == {f"x-invented-{number}": "1"}
-    assert len(responses._names) <= responses._NAMES_LIMIT
+    assert len(responses._names) <= responses.NAMES_LIMIT
 
 
 def test_many_cookies_have_as_many_spellings() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lambda_runtime.web import wsgi
+from lambda_runtime.web import responses, wsgi
 from lambda_runtime.web.settings import RESPONSE_MODE
 from support.http_events import HttpRequest, http_api_2, rest_api
 
@@ -51,4 +51,4 @@ def test_names_that_clients_invent_do_not_pile_up() -> None:
     for number in range(2000):
         event = http_api_2(HttpRequest("GET", "/", [(f"x-invented-{number}", "1")]))
         assert environment(event)[f"HTTP_X_INVENTED_{number}"] == "1"
-    assert len(wsgi._keys) <= wsgi._KEYS_LIMIT
+    assert len(wsgi._keys) <= responses.NAMES_LIMIT

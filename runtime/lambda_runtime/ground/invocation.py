@@ -94,6 +94,8 @@ class UnderWay:
 
     def is_in_thread(self) -> bool:
         """Whether this thread's invocation is one of several, each in a thread of its own."""
+        if self.current is not None:
+            return False
         invocation = self.of_context()
         return invocation is not None and type(self.runners.get(invocation)) is int
 

@@ -199,10 +199,11 @@ def soundly(work: "Callable[..., Result]", *given: object) -> "Result":
         return work(*given)
     finally:
         is_sound = False
-        present.update(changes)
-        for name in changes:
-            if changes[name] is _MISSING:
+        for name, there in changes.items():
+            if there is _MISSING:
                 present.pop(name, None)
+            else:
+                present[name] = there
 
 
 def _usual_builtins() -> "dict[str, Any]":

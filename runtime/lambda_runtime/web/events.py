@@ -29,23 +29,9 @@ if TYPE_CHECKING:
 
     Headers = list[tuple[bytes, bytes]]
 
-_NAMES_LIMIT = 512
-
-
-class _Names(dict[str, bytes]):
-    """A cache of encoded header names, which repeat from event to event.
-
-    It is bounded, as clients can invent names.
-    """
-
-    def __missing__(self, name: str) -> bytes:
-        encoded = name.lower().encode("latin-1", "replace")
-        if len(self) < _NAMES_LIMIT:
-            self[name] = encoded
-        return encoded
-
-
-_names = _Names()
+_names: "dict[str, bytes]" = responses.NameCache(
+    lambda name: name.lower().encode("latin-1", "replace")
+)
 
 _AUTHORIZERS = ("REQUEST", "TOKEN")
 
@@ -181,7 +167,7 @@ def _payload_2(event: "dict[str, Any]", context: "dict[str, Any]", base_path: st
 def _payload_1(event: "dict[str, Any]", context: "dict[str, Any]", base_path: str) -> Request:
     """Read an event of a REST API, or of an HTTP API with the older format."""
     request = Request()
-    fields = event.get("multiValueHeaders") or event.get("headers") or {}
+    fields = _multi_value_fields(event)
     request.headers = _headers(fields)
     request.method = _method(event["httpMethod"])
     path = event.get("path") or "/"
@@ -203,7 +189,7 @@ def _payload_1(event: "dict[str, Any]", context: "dict[str, Any]", base_path: st
 
 def _load_balancer(event: "dict[str, Any]", base_path: str) -> Request:
     request = Request()
-    fields = event.get("multiValueHeaders") or event.get("headers") or {}
+    fields = _multi_value_fields(event)
     request.headers = _headers(fields)
     request.method = _method(event["httpMethod"])
     request.path, request.root_path = place(event.get("path") or "/", "", base_path, "")
@@ -244,7 +230,7 @@ def _lattice(
 def _websocket(event: "dict[str, Any]", context: "dict[str, Any]", path: str) -> Request:
     """Make a message, a connection or a disconnection a POST to the path that the user chose."""
     request = Request()
-    fields = event.get("multiValueHeaders") or event.get("headers") or {}
+    fields = _multi_value_fields(event)
     request.headers = _headers(fields)
     request.method = "POST"
     request.path, request.root_path = path, ""
@@ -378,6 +364,11 @@ def _text(value: object) -> str:
     if isinstance(value, (dict, list)):
         raise TypeError("one of its headers or parameters holds more than a string")
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _multi_value_fields(event: "dict[str, Any]") -> "dict[str, Any]":
+    """The headers in an event that has a list of values for each, or else a single value."""
+    return event.get("multiValueHeaders") or event.get("headers") or {}
 
 
 def _parameters(event: "dict[str, Any]") -> "list[tuple[str, Any]]":

@@ -16,20 +16,26 @@ if TYPE_CHECKING:
 # Hop-by-hop headers: the front door sets its own.
 _HOP_BY_HOP = frozenset(("connection", "keep-alive", "transfer-encoding", "upgrade"))
 
-_NAMES_LIMIT = 512
+NAMES_LIMIT = 512
 
 
-class _Names(dict[bytes, str]):
-    """A cache of header names in lower case. It is bounded, as applications can invent names."""
+class NameCache(dict["Any", "Any"]):
+    """Header names as ``convert`` makes them: they repeat from request to request.
 
-    def __missing__(self, raw: bytes) -> str:
-        name = raw.lower().decode("latin-1")
-        if len(self) < _NAMES_LIMIT:
-            self[raw] = name
-        return name
+    It is bounded, as clients and applications can invent names.
+    """
+
+    def __init__(self, convert: "Callable[[Any], object]") -> None:
+        self._convert = convert
+
+    def __missing__(self, name: object) -> object:
+        converted = self._convert(name)
+        if len(self) < NAMES_LIMIT:
+            self[name] = converted
+        return converted
 
 
-_names = _Names()
+_names: "dict[bytes, str]" = NameCache(lambda raw: raw.lower().decode("latin-1"))
 
 _TEXT_TYPES = frozenset(
     (
@@ -54,13 +60,7 @@ _TEXT_SUFFIXES = ("+json", "+xml", "+yaml")
 def payload_2(status: int, headers: "Headers", body: bytes) -> "dict[str, Any]":
     """For HTTP APIs and function URLs: one value for each header, and a list of cookies."""
     fields, cookies = single_values(headers)
-    text, in_base64 = _text(body, fields)
-    answer: dict[str, Any] = {
-        "statusCode": status,
-        "headers": fields,
-        "body": text,
-        "isBase64Encoded": in_base64,
-    }
+    answer = _answer(status, "headers", fields, body, fields)
     if cookies:
         answer["cookies"] = cookies
     return answer
@@ -69,13 +69,7 @@ def payload_2(status: int, headers: "Headers", body: bytes) -> "dict[str, Any]":
 def multi_value(status: int, headers: "Headers", body: bytes) -> "dict[str, Any]":
     """For REST APIs, and HTTP APIs with payload format 1.0: a list of values for each header."""
     fields = _lists(headers)
-    text, in_base64 = _text(body, _first(fields))
-    return {
-        "statusCode": status,
-        "multiValueHeaders": fields,
-        "body": text,
-        "isBase64Encoded": in_base64,
-    }
+    return _answer(status, "multiValueHeaders", fields, body, _first(fields))
 
 
 def load_balancer_multi_value(status: int, headers: "Headers", body: bytes) -> "dict[str, Any]":
@@ -95,26 +89,14 @@ def load_balancer_single_value(status: int, headers: "Headers", body: bytes) -> 
 def lattice(status: int, headers: "Headers", body: bytes) -> "dict[str, Any]":
     """For VPC Lattice. It also maps each name to one value."""
     fields, cookies = single_values(headers)
-    text, in_base64 = _text(body, fields)
-    fields |= {_spelling("set-cookie", index): cookie for index, cookie in enumerate(cookies)}
-    return {
-        "statusCode": status,
-        "headers": fields,
-        "body": text,
-        "isBase64Encoded": in_base64,
-    }
+    spelt = {_spelling("set-cookie", index): cookie for index, cookie in enumerate(cookies)}
+    return _answer(status, "headers", fields | spelt, body, fields)
 
 
 def websocket(status: int, headers: "Headers", body: bytes) -> "dict[str, Any]":
     """For WebSocket APIs. $connect uses the headers; all other routes use the body."""
     fields, cookies = single_values(headers)
-    text, in_base64 = _text(body, fields)
-    answer: dict[str, Any] = {
-        "statusCode": status,
-        "headers": fields,
-        "body": text,
-        "isBase64Encoded": in_base64,
-    }
+    answer = _answer(status, "headers", fields, body, fields)
     if cookies:
         answer["multiValueHeaders"] = {"set-cookie": cookies}
     return answer
@@ -157,6 +139,14 @@ def _first(fields: dict[str, list[str]]) -> dict[str, str]:
     return {
         name: fields[name][0] for name in ("content-type", "content-encoding") if name in fields
     }
+
+
+def _answer(
+    status: int, name: str, headers: object, body: bytes, fields: dict[str, str]
+) -> "dict[str, Any]":
+    """What all shapes have in common: the headers under this name, the body as ``fields`` say."""
+    text, in_base64 = _text(body, fields)
+    return {"statusCode": status, name: headers, "body": text, "isBase64Encoded": in_base64}
 
 
 def _text(body: bytes, fields: dict[str, str]) -> tuple[str, bool]:

@@ -10,7 +10,7 @@ from lambda_runtime.ground.user_code import calls_user_code
 from lambda_runtime.web import errors
 from lambda_runtime.web.handler import WebHandler
 from lambda_runtime.web.paths import raw
-from lambda_runtime.web.responses import single_values
+from lambda_runtime.web.responses import NameCache, single_values
 from lambda_runtime.web.settings import WebSettings
 
 TYPE_CHECKING = False
@@ -192,28 +192,18 @@ def _environ(request: "Request", event: object, context: object) -> "dict[str, A
     return environ
 
 
-_KEYS_LIMIT = 512
+def _key(name: bytes) -> str:
+    """A header's name in the environment; "" if it has none.
 
-
-class _Keys(dict[bytes, str]):
-    """A cache of header names in the environment, which repeat from request to request.
-
-    It is bounded, as clients can invent names. A name with an underscore has no key: in the
-    environment it would look like the header with a hyphen.
+    A name with an underscore has none: it would look like the header with a hyphen.
     """
-
-    def __missing__(self, name: bytes) -> str:
-        key = name.decode("latin-1").upper().replace("-", "_")
-        if b"_" in name:
-            key = ""
-        elif key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
-            key = f"HTTP_{key}"
-        if len(self) < _KEYS_LIMIT:
-            self[name] = key
-        return key
+    if b"_" in name:
+        return ""
+    key = name.decode("latin-1").upper().replace("-", "_")
+    return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
 
 
-_keys = _Keys()
+_keys: "dict[bytes, str]" = NameCache(_key)
 
 
 def _add_headers(environ: "dict[str, Any]", headers: list[tuple[bytes, bytes]]) -> None:
