@@ -58,6 +58,26 @@ def block(page: str, words: str) -> str:
     return found.text
 
 
+class Printed(list[str]):
+    """The lines that a command has printed so far; ``whole`` once there will be no more."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        super().__init__()
+        self.process = process
+        self.whole = False
+
+    def follow(self) -> None:
+        """Take lines until the command and its children have closed their output."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.append(line.rstrip("\n"))
+        self.whole = True
+
+    def have(self, words: str) -> bool:
+        """Whether a line has these words."""
+        return any(words in line for line in self)
+
+
 class Terminal:
     """A reader's terminal: the pages' commands on PATH, and free ports for those of the pages.
 
@@ -83,6 +103,7 @@ class Terminal:
             "PATH": path,
             "NO_PROXY": "127.0.0.1",
             "AWS_ENDPOINT_URL_LAMBDA": self.url,
+            "PYTHONFAULTHANDLER": "1",  # `wait_for` asks a command that hangs for its stack
             "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache")),
         }
 
@@ -129,9 +150,8 @@ class Terminal:
         return done.stdout
 
     @contextlib.contextmanager
-    def running(self, text: str, **variables: str) -> Iterator[list[str]]:
+    def running(self, text: str, **variables: str) -> Iterator[Printed]:
         """Run a block whose last command goes on until Ctrl-C; yield the lines that it prints."""
-        lines: list[str] = []
         process = subprocess.Popen(
             self._script(text),
             cwd=self.folder,
@@ -141,13 +161,8 @@ class Terminal:
             text=True,
             start_new_session=True,
         )
-
-        def follow() -> None:
-            assert process.stdout is not None
-            for line in process.stdout:
-                lines.append(line.rstrip("\n"))
-
-        reader = threading.Thread(target=follow)
+        lines = Printed(process)
+        reader = threading.Thread(target=lines.follow)
         reader.start()
         try:
             yield lines
@@ -161,9 +176,24 @@ class Terminal:
                 process.wait(20)
             reader.join(20)
 
-    def wait_for(self, lines: list[str], words: str) -> None:
-        """Wait until a line with these words has been printed."""
-        wait_until(lambda: any(words in line for line in lines), f"{words!r}: {lines}", _SECONDS)
+    def wait_for(self, lines: Printed, words: str) -> None:
+        """Wait until a line with these words has been printed.
+
+        Raises AssertionError, which says how the command has ended, or where it hangs.
+        """
+        with contextlib.suppress(AssertionError):
+            wait_until(lambda: lines.have(words) or lines.whole, seconds=_SECONDS)
+        if lines.have(words):
+            return
+        hangs = not lines.whole
+        if hangs:
+            os.killpg(lines.process.pid, signal.SIGABRT)
+        code = lines.process.wait(20)
+        with contextlib.suppress(AssertionError):
+            wait_until(lambda: lines.whole)
+        raise AssertionError(
+            f"{words!r} has not come; {'it hangs' if hangs else f'exit code {code}'}: {lines}"
+        )
 
     def wait_for_port(self, port: str) -> None:
         """Wait until something listens on what stands for this port of the pages."""
