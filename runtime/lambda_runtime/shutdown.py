@@ -10,7 +10,8 @@ Theory of operation
 SIGTERM raises ``Terminated`` in the main thread, which waits for the next event or runs the
 handler. The handler's ``finally`` blocks and ``with`` statements run, and release their locks.
 ``entry.main`` catches the exception and calls ``finish``. If code swallows the exception or takes
-too long, the process signals itself again, and calls ``finish`` in the signal handler.
+too long, the process signals itself again, and calls ``finish`` in the signal handler. If the
+interpreter drops the exception (``ground.dropped``), the signal comes again at once.
 
 Where several invocations run at a time (``concurrency``), the process *drains* first: it asks for
 no more events, and gives its invocations a moment to end. Then it interrupts the rest.
@@ -27,7 +28,7 @@ except ImportError:
     import signal as _signal
 
 from lambda_runtime import handlers, logs
-from lambda_runtime.ground import hooks
+from lambda_runtime.ground import dropped, hooks
 from lambda_runtime.ground.invocation import under_way
 from lambda_runtime.ground.process import process
 from lambda_runtime.runtime_api.client import RuntimeApiError
@@ -49,6 +50,9 @@ has only internal extensions."""
 
 _UNWIND_SECONDS = 0.15
 """The part of this window in which an interrupted handler must end."""
+
+_AGAIN_SECONDS = 0.001
+"""How soon to interrupt the handler again after the interpreter has dropped the exception."""
 
 _DRAIN_SECONDS = 0.2
 """The part of this window in which a draining process lets its invocations end."""
@@ -88,6 +92,8 @@ class _Shutdown:
         self.phase = SERVING
         self.terminated_at = 0.0
         """When SIGTERM came, by the monotonic clock; 0 if it has not come."""
+        self.unwound_at = 0.0
+        """By when an interrupted handler must have ended."""
         self.registration = OWN
         self.extension: InternalExtension | None = None
         self.is_listening = False
@@ -177,6 +183,7 @@ def listen(drain: "Callable[[], None] | None" = None) -> None:
     new invocations. The main thread must then raise ``termination`` when the last one is over.
     """
     _shutdown.is_listening, _shutdown.drain = True, drain
+    dropped.watch(_is_repeated)
     previous = _shutdown.previous = _signal.getsignal(_signal.SIGTERM)
     if previous == _signal.SIG_DFL or callable(previous):
         _signal.signal(_signal.SIGTERM, _terminate)
@@ -217,12 +224,13 @@ def _terminate(number: int, frame: object) -> None:
     insisting, _shutdown.is_insisting = _shutdown.is_insisting, False
     if _shutdown.phase == FINISHING or (_shutdown.phase == TERMINATING and not insisting):
         return
-    if process.is_terminated:
+    if process.is_terminated or (insisting and time.monotonic() >= _shutdown.unwound_at):
         finish()  # user code has swallowed the exception, or still handles it
     if _shutdown.phase == SERVING:
         _shutdown.phase, _shutdown.terminated_at = TERMINATING, time.monotonic()
         drain = _shutdown.drain
         pauses = (_UNWIND_SECONDS,) if drain is None else (_DRAIN_SECONDS, _UNWIND_SECONDS)
+        _shutdown.unwound_at = _shutdown.terminated_at + sum(pauses)
         _thread.start_new_thread(_insist, pauses)
         if callable(_shutdown.previous):
             _shutdown.previous(number, frame)
@@ -252,6 +260,15 @@ def _insist(*pauses: float) -> None:
         if _shutdown.phase != FINISHING:
             _shutdown.is_insisting = True
             _signal.pthread_kill(process.main_thread, _signal.SIGTERM)
+
+
+def _is_repeated(error: BaseException) -> bool:
+    """Whether this is the exception that ends the process. Raises it again if it was dropped."""
+    if type(error) is not Terminated:
+        return False
+    process.is_terminated = False  # nothing has been interrupted
+    _thread.start_new_thread(_insist, (_AGAIN_SECONDS,))
+    return True
 
 
 def _run_within(seconds: float) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from pathlib import Path
 
@@ -27,16 +26,9 @@ HOOKS = [
 ]
 
 
-_IGNORED = re.compile(
-    r"Exception ignored in: <function _get_module_lock\..*?\.Terminated: 0\n", re.DOTALL
-)
-"""What the interpreter says when SIGTERM comes while it frees the lock of a module that it has
-loaded. The environment ends as it would."""
-
-
 def lines_of(emulator: ThreadedEmulator) -> list[str]:
     """The records; lines within one of them are divided by carriage returns."""
-    return _IGNORED.sub("", emulator.logs()).split("\n")
+    return emulator.logs().split("\n")
 
 
 @pytest.mark.parametrize("invocations", [0, 1, 2])

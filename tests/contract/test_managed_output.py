@@ -126,6 +126,17 @@ def test_each_invocation_that_takes_too_long_leaves_a_trace_of_its_own(way: str)
 
 
 @pytest.mark.parametrize("way", WAYS)
+def test_deadline_exceeded_comes_again_if_a_finalizer_was_interrupted(way: str) -> None:
+    environment = {"LAMBDA_RUNTIME_TIMEOUT": "raise", "LAMBDA_RUNTIME_TIMEOUT_TRACE_MS": "700"}
+    with managed(way, timeout=1, environment=environment) as emulator:
+        emulator.start()
+        wait_for_polls(emulator, 4)
+        slow = {"number": 1, "act": "finalizer", "seconds": 20, "step": 0.01}
+        assert emulator.invoke(slow).json()["errorType"] == "DeadlineExceeded"
+        assert "Exception ignored" not in emulator.logs()
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_deadline_exceeded_can_be_raised_in_each(way: str) -> None:
     environment = {"LAMBDA_RUNTIME_TIMEOUT": "raise", "LAMBDA_RUNTIME_TIMEOUT_TRACE_MS": "300"}
     with managed(way, timeout=1, environment=environment) as emulator:

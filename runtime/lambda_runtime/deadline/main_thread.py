@@ -14,7 +14,7 @@ except ImportError:
     import signal as _signal
 
 from lambda_runtime import deadline
-from lambda_runtime.ground import trusted
+from lambda_runtime.ground import dropped, trusted
 from lambda_runtime.ground.invocation import under_way
 from lambda_runtime.ground.process import process
 
@@ -47,6 +47,7 @@ class Interrupter:
         self._raised: Invocation | None = None
         self._signal = deadline.free_signal()
         _signal.signal(self._signal, self._raise)
+        dropped.watch(self._is_repeated)
 
     def interrupt(self, invocation: "Invocation", left_ms: float) -> None:
         """End the handler with DeadlineExceeded. The thread that watches deadlines calls this."""
@@ -83,3 +84,11 @@ class Interrupter:
             if (aio := trusted.loaded("lambda_runtime.aio")) is not None:
                 aio.keep_running()  # do not cancel too: cleaning up may await something
             raise deadline.exceeded(deadline.left_ms(invocation))
+
+    def _is_repeated(self, error: BaseException) -> bool:
+        invocation = self._raised
+        if type(error) is not deadline.DeadlineExceeded or invocation is None:
+            return False
+        self._raised = None
+        self.interrupt(invocation, deadline.left_ms(invocation))
+        return True

@@ -9,6 +9,7 @@ import signal
 import time
 
 from lambda_runtime import deadline
+from lambda_runtime.ground import dropped
 from lambda_runtime.ground.invocation import under_way
 from lambda_runtime.ground.process import process
 
@@ -38,6 +39,7 @@ class Interrupter:
         self._expired: dict[Invocation, deadline.DeadlineExceeded] = {}
         """The invocations to interrupt; the code that interrupts one removes it."""
         signal.signal(self._signal, self._raise)
+        dropped.watch(self._is_repeated)
 
     def interrupt(self, invocation: "Invocation", left_ms: float) -> None:
         """Interrupt the invocation's handler. The thread that watches deadlines calls this."""
@@ -62,3 +64,10 @@ class Interrupter:
         invocation = under_way.of_context()
         if invocation in self._expired and deadline.is_user_code(frame):
             raise self._expired.pop(invocation)
+
+    def _is_repeated(self, error: BaseException) -> bool:
+        invocation = under_way.of_context()
+        if type(error) is not deadline.DeadlineExceeded or invocation is None:
+            return False
+        self.interrupt(invocation, deadline.left_ms(invocation))
+        return True

@@ -12,6 +12,7 @@ import sys
 import time
 
 from lambda_runtime import deadline
+from lambda_runtime.ground import dropped
 from lambda_runtime.ground.invocation import under_way
 
 try:
@@ -53,6 +54,8 @@ def end(invocation: "Invocation") -> None:
 
 def _interrupt(invocation: "Invocation") -> None:
     error = _error(invocation)
+    with _lock:
+        dropped.watch(_is_repeated)
     while True:
         with _lock:
             ident = under_way.runners.get(invocation)
@@ -62,6 +65,14 @@ def _interrupt(invocation: "Invocation") -> None:
                 _raise_in(ident, error)
                 return
         time.sleep(deadline.RETRY_SECONDS)
+
+
+def _is_repeated(error: BaseException) -> bool:
+    invocation = under_way.of_context()
+    if not issubclass(type(error), deadline.DeadlineExceeded) or invocation is None:
+        return False
+    interrupt(invocation, deadline.left_ms(invocation))
+    return True
 
 
 def _frame_of(ident: int) -> "FrameType | None":

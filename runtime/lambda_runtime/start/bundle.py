@@ -55,6 +55,7 @@ LATE = (
     "lambda_runtime.errors.frames",
     "lambda_runtime.errors.handler_errors",
     "lambda_runtime.errors.reports",
+    "lambda_runtime.ground.dropped",
     "lambda_runtime.ground.faults",
     "lambda_runtime.ground.user_code",
     "lambda_runtime.logs.direct",

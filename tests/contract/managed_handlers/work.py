@@ -105,6 +105,15 @@ def log(event: Any) -> None:
         print(f"error {event['number']}", "y" * event["print"], file=sys.stderr)
 
 
+class Finalized:
+    """Takes long to go, and nobody can catch what is raised meanwhile."""
+
+    def __del__(self) -> None:
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            time.sleep(0.01)
+
+
 def act(event: Any) -> None:
     """What a hostile handler does."""
     match event.get("act"):
@@ -129,6 +138,8 @@ def act(event: Any) -> None:
             InternalExtension("late").start()
         case "child":
             subprocess.run([sys.executable, "-c", "print('from a child')"], check=True)
+        case "finalizer":
+            Finalized()
         case "unfinished":
             print("unfinished", event["number"], end="")
 
