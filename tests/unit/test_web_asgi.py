@@ -93,6 +93,53 @@ def test_a_response_in_pieces(pause: bool) -> None:
     assert aio.run(drained()) == [b"one", b"two"]
 
 
+@pytest.mark.parametrize("kind", [bytearray, memoryview, type("Bytes", (bytes,), {})])
+def test_other_objects_with_bytes_are_taken(kind: Callable[[bytes], Any]) -> None:
+    async def respond(send: Send) -> None:
+        headers = [(kind(b"X-A"), b"1"), (b"x-b", kind(b"2")), (b"x-c", b"3")]
+        await send({**HEAD, "headers": headers})
+        await send({**BODY, "body": kind(b"all of it")})
+
+    answer = call(respond)
+    assert answer["headers"] == {"x-a": "1", "x-b": "2", "x-c": "3"}
+    assert (answer["statusCode"], answer["body"]) == (201, "all of it")
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "said"),
+    [
+        ([("x-a", b"1")], b"", "the header name 'x-a' of type str: ASGI has bytes there"),
+        ([(b"x-b", b"1"), (b"x-a", "1")], b"", "for the header b'x-a' a value of type str: "),
+        ([(b"x-a", 1)], b"", "for the header b'x-a' a value of type int: "),
+        ([(None, b"1")], b"", "the header name None of type NoneType: "),
+        ([], "text", "a body of type str: ASGI has bytes there, so encode text"),
+        ([], 5, "a body of type int: "),
+        ([], None, "a body of type NoneType: "),
+    ],
+)
+def test_what_is_not_bytes_is_an_error_that_says_so(
+    headers: Any, body: Any, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def respond(send: Send) -> None:
+        await send({**HEAD, "headers": headers})
+        await send({**BODY, "body": body})
+
+    assert call(respond)["statusCode"] == 500
+    logged = capsys.readouterr().out
+    assert f"TypeError: the application sent {said}" in logged
+    assert "test_web_asgi.py" in logged  # where it was sent
+
+
+def test_an_application_may_send_an_error_after_what_is_not_bytes() -> None:
+    async def respond(send: Send) -> None:
+        try:
+            await send({**HEAD, "headers": [("x-a", "1")]})
+        except TypeError:
+            await at_once(send)
+
+    assert call(respond)["statusCode"] == 201
+
+
 @pytest.mark.parametrize("pause", [False, True])
 def test_an_exception_is_an_answer(pause: bool, capsys: pytest.CaptureFixture[str]) -> None:
     async def respond(send: Send) -> None:

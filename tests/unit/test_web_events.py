@@ -285,6 +285,42 @@ def test_headers_that_tell_the_server(headers: Any, scheme: str, server: tuple[s
     assert (request.scheme, request.server) == (scheme, server)
 
 
+_A = {"host": "a.example", "x-forwarded-proto": "http", "x-forwarded-port": "1"}
+_B = {"host": "b.example", "x-forwarded-proto": "https", "x-forwarded-port": "2"}
+
+
+@pytest.mark.parametrize("source", EVENTS)
+@pytest.mark.parametrize("spell", [str.upper, str.title])
+@pytest.mark.parametrize("upper_first", [True, False])
+def test_of_two_spellings_the_last_counts(source: str, spell: Any, upper_first: bool) -> None:
+    event = EVENTS[source](HttpRequest())
+    name = "multiValueHeaders" if event.get("multiValueHeaders") else "headers"
+    spelt = [{spell(key): value for key, value in _A.items()}, _B]
+    if not upper_first:
+        spelt = [_A, {spell(key): value for key, value in _B.items()}]
+    fields = {key: [value] for key, value in {**spelt[0], **spelt[1]}.items()}
+    if name == "headers":
+        fields = {key: value for key, (value,) in fields.items()}  # type: ignore[misc]
+    request = read(event | {name: fields})
+    assert (request.scheme, request.server) == ("https", ("b.example", 2))
+    # The application sees the same host, whether it takes the first, the last, or joins them.
+    assert [value for key, value in request.headers if key == b"host"] == [b"b.example"]
+    # Other headers may be repeated, and the application gets all of them.
+    assert [value for key, value in request.headers if key == b"x-forwarded-proto"] == [
+        b"http",
+        b"https",
+    ]
+
+
+def test_of_several_lists_of_addresses_the_last_one_is_the_load_balancers() -> None:
+    event = load_balancer_multi_value(HttpRequest())
+    event["multiValueHeaders"]["x-forwarded-for"] = ["10.0.0.1", "10.0.0.2, 198.51.100.9"]
+    assert read(event).client == ("198.51.100.9", 0)
+    event = load_balancer(HttpRequest())
+    event["headers"] = {"X-Forwarded-For": "10.0.0.1", "x-forwarded-for": "198.51.100.9"}
+    assert read(event).client == ("198.51.100.9", 0)
+
+
 @pytest.mark.parametrize("value", ["a\nb", "a\rb", "a\0b", "\n"])
 def test_a_value_with_a_control_character_is_an_error(value: str) -> None:
     event = http_api_2(HttpRequest())

@@ -168,8 +168,12 @@ class Exchange:
         if not self.status:
             if kind != "http.response.start":
                 raise _unexpected(kind, "http.response.start")
-            self.status = _status(message["status"])
-            self.headers = list(message.get("headers", ()))
+            headers = list(message.get("headers", ()))
+            for name, value in headers:
+                if type(name) is not bytes or type(value) is not bytes:
+                    headers = [_encoded(*pair) for pair in headers]
+                    break
+            self.status, self.headers = _status(message["status"]), headers
             if self._can_stream:
                 self._release_event_stream()
             return
@@ -177,7 +181,7 @@ class Exchange:
             raise _unexpected(kind, "http.response.body")
         body = message.get("body", b"")
         if type(body) is not bytes:
-            body = bytes(body)  # a copy, since the application may reuse its buffer
+            body = _bytes(body, "a body")  # a copy, since the application may reuse its buffer
         more = message.get("more_body", False)
         if not more:
             self.complete = True
@@ -324,6 +328,23 @@ def _status(status: object) -> int:
     if not isinstance(status, int) or not 100 <= status <= 599:
         raise RuntimeError(f"the application sent {status!r}, which is no HTTP status")
     return status
+
+
+def _encoded(name: object, value: object) -> tuple[bytes, bytes]:
+    """A header as ``bytes``. Servers take other objects with bytes too, but no text."""
+    return _bytes(name, f"the header name {name!r}"), _bytes(
+        value, f"for the header {name!r} a value"
+    )
+
+
+def _bytes(given: "Any", what: str) -> bytes:
+    try:
+        return bytes(memoryview(given))
+    except TypeError:
+        raise TypeError(
+            f"the application sent {what} of type {type(given).__name__}: ASGI has bytes there, so "
+            "encode text, as in 'text'.encode()"
+        ) from None
 
 
 def _unexpected(kind: str, expected: str) -> RuntimeError:

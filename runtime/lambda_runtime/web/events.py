@@ -33,6 +33,9 @@ _names: "dict[str, bytes]" = responses.NameCache(
     lambda name: name.lower().encode("latin-1", "replace")
 )
 
+_SINGLE = (b"content-length", b"content-type", b"host")
+"""Headers that there may be one of: applications take the first, or join them."""
+
 _AUTHORIZERS = ("REQUEST", "TOKEN")
 
 _FIELDS: "dict[str, tuple[type, ...]]" = {
@@ -86,8 +89,8 @@ class Request:
     streams_unasked: bool
 
     def header(self, name: bytes) -> str:
-        """The value of the header; "" without the header. ``name`` must be in lower case."""
-        for candidate, value in self.headers:
+        """The header's last value; "" without the header. ``name`` must be in lower case."""
+        for candidate, value in reversed(self.headers):
             if candidate == name:
                 return value.decode("latin-1")
         return ""
@@ -142,8 +145,7 @@ def _payload_2(event: "dict[str, Any]", context: "dict[str, Any]", base_path: st
     """Read an event of an HTTP API or a function URL."""
     http = context["http"]
     request = Request()
-    fields = event.get("headers") or {}
-    request.headers = headers = _headers(fields)
+    request.headers = headers = _headers(event.get("headers") or {})
     cookies = event.get("cookies")
     if cookies and not any(name == b"cookie" for name, _ in headers):
         joined = cookies if isinstance(cookies, str) else "; ".join(cookies)
@@ -161,14 +163,13 @@ def _payload_2(event: "dict[str, Any]", context: "dict[str, Any]", base_path: st
     # Only function URLs have callers without an account.
     is_url = ".lambda-url." in domain or context.get("accountId") == "anonymous"
     request.streams = request.streams_unasked = is_url
-    return _complete(request, event, fields, http.get("protocol"), domain)
+    return _complete(request, event, http.get("protocol"), domain)
 
 
 def _payload_1(event: "dict[str, Any]", context: "dict[str, Any]", base_path: str) -> Request:
     """Read an event of a REST API, or of an HTTP API with the older format."""
     request = Request()
-    fields = _multi_value_fields(event)
-    request.headers = _headers(fields)
+    request.headers = _headers(_multi_value_fields(event))
     request.method = _method(event["httpMethod"])
     path = event.get("path") or "/"
     domain = context.get("domainName") or ""
@@ -184,13 +185,12 @@ def _payload_1(event: "dict[str, Any]", context: "dict[str, Any]", base_path: st
     request.respond = responses.multi_value
     # Only REST APIs stream, and only if the integration is configured for it.
     request.streams, request.streams_unasked = not is_http_api, False
-    return _complete(request, event, fields, context.get("protocol"), domain)
+    return _complete(request, event, context.get("protocol"), domain)
 
 
 def _load_balancer(event: "dict[str, Any]", base_path: str) -> Request:
     request = Request()
-    fields = _multi_value_fields(event)
-    request.headers = _headers(fields)
+    request.headers = _headers(_multi_value_fields(event))
     request.method = _method(event["httpMethod"])
     request.path, request.root_path = place(event.get("path") or "/", "", base_path, "")
     request.query = query_string(_parameters(event), encoded=True)
@@ -200,7 +200,7 @@ def _load_balancer(event: "dict[str, Any]", base_path: str) -> Request:
         responses.load_balancer_multi_value if multi else responses.load_balancer_single_value
     )
     request.streams = request.streams_unasked = False
-    return _complete(request, event, fields, None, "")
+    return _complete(request, event, None, "")
 
 
 def _lattice(
@@ -208,8 +208,7 @@ def _lattice(
 ) -> Request:
     """Read an event of VPC Lattice, in either version."""
     request = Request()
-    fields = event.get("headers") or {}
-    request.headers = _headers(fields)
+    request.headers = _headers(event.get("headers") or {})
     request.method = _method(event["method"])
     path, has_query, query = (target or "/").partition("?")
     request.path, request.root_path = place(path, "", base_path, "")
@@ -224,14 +223,13 @@ def _lattice(
     request.client = _last_forwarded(request)
     request.respond = responses.lattice
     request.streams = request.streams_unasked = False
-    return _complete(request, event, fields, None, "")
+    return _complete(request, event, None, "")
 
 
 def _websocket(event: "dict[str, Any]", context: "dict[str, Any]", path: str) -> Request:
     """Make a message, a connection or a disconnection a POST to the path that the user chose."""
     request = Request()
-    fields = _multi_value_fields(event)
-    request.headers = _headers(fields)
+    request.headers = _headers(_multi_value_fields(event))
     request.method = "POST"
     request.path, request.root_path = path, ""
     request.query = query_string(_parameters(event), encoded=False)
@@ -239,41 +237,30 @@ def _websocket(event: "dict[str, Any]", context: "dict[str, Any]", path: str) ->
     request.client = _client(identity.get("sourceIp"))
     request.respond = responses.websocket
     request.streams = request.streams_unasked = False
-    return _complete(request, event, fields, None, context.get("domainName") or "")
+    return _complete(request, event, None, context.get("domainName") or "")
 
 
 def _complete(
-    request: Request,
-    event: "dict[str, Any]",
-    fields: "dict[str, Any]",
-    protocol: str | None,
-    domain: str,
+    request: Request, event: "dict[str, Any]", protocol: str | None, domain: str
 ) -> Request:
-    """Set what all front doors have in common. ``fields`` are the headers in the event."""
+    """Set what all front doors have in common."""
+    # Each header's last value: a name may be there in several spellings, or with several values.
+    last = dict(request.headers)
+    if len(last) < len(request.headers):
+        others = (pair for pair in request.headers if pair[0] not in _SINGLE)
+        request.headers = [*((name, last[name]) for name in _SINGLE if name in last), *others]
     request.body = body = _body(event)
-    if body and not any(name == b"content-length" for name, _ in request.headers):
+    if body and b"content-length" not in last:
         request.headers.append((b"content-length", str(len(body)).encode()))
     path = request.path
     if not is_url_text(path) or "?" in path or "#" in path:
         path = ascii_path(path)
     request.path = path if path[0] == "/" else f"/{path}"
     request.http_version = "2" if protocol == "HTTP/2.0" else "1.1"
-    request.scheme = scheme = _last(request, fields, "x-forwarded-proto", "https")
-    host = _last(request, fields, "host") or domain
-    request.server = _server(host, _last(request, fields, "x-forwarded-port"), scheme)
+    request.scheme = scheme = last.get(b"x-forwarded-proto", b"").decode("latin-1") or "https"
+    host = last.get(b"host", b"").decode("latin-1") or domain
+    request.server = _server(host, last.get(b"x-forwarded-port", b"").decode("latin-1"), scheme)
     return request
-
-
-def _last(request: Request, fields: "dict[str, Any]", name: str, default: str = "") -> str:
-    """The last value of a header. ``name`` must be in lower case."""
-    value = fields.get(name)
-    if type(value) is str and value.isascii():  # nearly always: front doors write names so
-        return value
-    encoded = name.encode()
-    for candidate, found in reversed(request.headers):
-        if candidate == encoded:
-            return found.decode("latin-1")
-    return default
 
 
 def _stage_prefix(context: "dict[str, Any]") -> str:

@@ -90,10 +90,14 @@ class Exchange:
             raise AssertionError("start_response was called again without exc_info")
         self._status = status
         # HTTP ignores spaces around a value, and Django relies on that.
-        self.headers = [
-            (name.lower().encode("latin-1"), value.strip(" \t").encode("latin-1"))
-            for name, value in headers
-        ]
+        try:
+            self.headers = [
+                (name.lower().encode("latin-1"), value.strip(" \t").encode("latin-1"))
+                for name, value in headers
+            ]
+        except (AttributeError, TypeError, UnicodeError):
+            _check(headers)
+            raise
         return self._written.append
 
     @calls_user_code
@@ -162,6 +166,24 @@ class Exchange:
         close = getattr(self._result, "close", None)
         if close is not None:
             close()
+
+
+def _check(headers: "Iterable[tuple[object, object]]") -> None:
+    """Raise an error that names the header which cannot be sent: TypeError or ValueError."""
+    for name, value in headers:
+        for text, what in (
+            (name, f"the header name {name!r}"),
+            (value, f"for the header {name!r} a value"),
+        ):
+            if not isinstance(text, str):
+                raise TypeError(
+                    f"the application sent {what} of type {type(text).__name__}: WSGI has str there"
+                )
+            if not text.isascii() and max(text) > "\xff":
+                raise ValueError(
+                    f"the application sent {what} with characters that are not in Latin-1: encode "
+                    "them, as in urllib.parse.quote(text)"
+                )
 
 
 def _environ(request: "Request", event: object, context: object) -> "dict[str, Any]":
