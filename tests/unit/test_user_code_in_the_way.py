@@ -136,6 +136,7 @@ def handler(event, context):
     if event == "error": raise own
     return ["alive", os.getpid()]
 """
+PLACES = ("init", "handler")
 WAYS = {"None": "there[name] = None", "deleted": "del there[name]"}
 
 
@@ -166,13 +167,25 @@ def test_builtins_that_are_gone(
             assert "id-3" in {**polls.answers, **polls.errors}
 
 
-@pytest.mark.parametrize("name", ["isinstance", "len"])
-@pytest.mark.parametrize("place", ["init", "handler"])
-def test_builtins_that_are_gone_in_threads(place: str, name: str, tmp_path: Path) -> None:
-    code = TAKE.replace("WAY", WAYS["None"]).replace("NAMED", repr([name]))
+@pytest.mark.parametrize(
+    ("mode", "place", "name"),
+    [
+        *(("threads", place, name) for place in PLACES for name in ("isinstance", "len", "str")),
+        # The event loop needs them at every turn, or for a connection.
+        *(("async", place, name) for place in PLACES for name in ("len", "range", "type")),
+        ("async", "handler", "isinstance"),  # to send an answer
+    ],
+)
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_builtins_that_are_gone_where_several_invocations_run(
+    mode: str, place: str, name: str, way: str, tmp_path: Path
+) -> None:
+    code = TAKE.replace("WAY", way).replace("NAMED", repr([name]))
+    if mode == "async":
+        code = code.replace("def handler", "async def handler")
     if place == "init":
         code += "take(NAMES)\n"
-    several = {"AWS_LAMBDA_MAX_CONCURRENCY": "2", "LAMBDA_RUNTIME_CONCURRENCY": "threads"}
+    several = {"AWS_LAMBDA_MAX_CONCURRENCY": "2", "LAMBDA_RUNTIME_CONCURRENCY": mode}
     with served(tmp_path, code, environment=several) as (polls, _):
         for number, event in enumerate(("take" if place == "handler" else "", "error", "alive"), 1):
             polls.add(json.dumps(event).encode())

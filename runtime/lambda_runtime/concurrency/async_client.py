@@ -97,6 +97,11 @@ class AsyncClient(ManagedClient):
                     reply = await self._send(message, self._pipelined_request(body))
                 except TRANSPORT_ERRORS as failure:
                     error = self.connection_lost(path, failure)
+                except Exception as failure:
+                    if not shared.mend(failure):
+                        raise
+                    self.close()  # it may have sent a part
+                    error = self.connection_lost(path, failure)
                 else:
                     self._answered = True
                     return self.check_reply(kind, invoke_id, len(body), reply)

@@ -98,6 +98,9 @@ class Server:
                 raise
             # A task that a handler has started must not end the process of the other invocations.
             last_resort.log(leaving)
+        except Exception as error:
+            if not shared.mend(error):
+                raise
 
     def create_task(self, work: "Coroutine[Any, Any, T]") -> "asyncio.Task[T]":
         """A task that starts with the context variables that init has left.
@@ -246,6 +249,11 @@ class Poll:
                 self._server.poll_next(self)  # user code has cancelled every task
         except TRANSPORT_ERRORS as failure:
             self._retry_poll(self.client.connection_lost("next", failure))
+        except Exception as error:
+            if not shared.mend(error):
+                raise
+            self.client.close()
+            self._server.poll_next(self)
 
     def _wait_for(self, reply: "asyncio.Future[Reply]") -> None:
         reply.add_done_callback(self._receive, context=self._server.context)

@@ -2,10 +2,11 @@
 
 import posix
 import sys
+import time
 
 from lambda_runtime import logs, shutdown
 from lambda_runtime.errors import last_resort
-from lambda_runtime.ground import settings
+from lambda_runtime.ground import settings, trusted
 from lambda_runtime.ground.invocation import under_way
 from lambda_runtime.ground.process import process
 
@@ -16,6 +17,17 @@ if TYPE_CHECKING:
 
     from lambda_runtime.ground.invocation import Runner
     from lambda_runtime.runtime_api.client import Invocation
+
+
+_MENDED = (
+    "User code has changed {} in builtins, and asyncio failed ({}: {}): the runtime has put back "
+    "what was there"
+)
+
+_AT_ONCE_SECONDS = 1.0
+"""How long after the first failure other polls may fail for the same reason."""
+
+_mended_at = -_AT_ONCE_SECONDS
 
 
 def prepare(
@@ -40,6 +52,20 @@ def warn(message: str, of_request: str | None = None) -> None:
     except BaseException:
         if process.is_terminated:
             raise
+
+
+def mend(error: BaseException) -> bool:
+    """After an error in asyncio's code: whether user code has changed what that code needs.
+
+    If so, puts it back and logs a warning: otherwise no invocation could be answered any more.
+    """
+    global _mended_at
+    if not issubclass(type(error), Exception):
+        return False
+    if names := trusted.mend():
+        _mended_at = time.monotonic()
+        warn(_MENDED.format(", ".join(names), type(error).__name__, error))
+    return time.monotonic() - _mended_at < _AT_ONCE_SECONDS
 
 
 def log_stray(error: BaseException) -> None:

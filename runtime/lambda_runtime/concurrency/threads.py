@@ -69,14 +69,16 @@ class Server:
         )
         shutdown.listen(self._drain)
         for number, client in enumerate(self._clients, 1):
-            name = f"invocations-{number}"
-            thread = threading.Thread(target=self._serve, args=(client,), name=name, daemon=True)
-            self._threads.append(thread)
-            trusted.soundly(thread.start)
+            trusted.soundly(self._start, f"invocations-{number}", client)
         self._wait()
         if self._failure is not None:
             raise self._failure
         raise shutdown.termination()
+
+    def _start(self, name: str, client: "ManagedClient") -> None:
+        thread = threading.Thread(target=self._serve, args=(client,), name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def _wait(self) -> None:
         """Wait until the last thread has ended, and give signs of life meanwhile."""

@@ -206,6 +206,16 @@ def soundly(work: "Callable[..., Result]", *given: object) -> "Result":
                 present[name] = there
 
 
+def mend() -> list[str]:
+    """Put back for good what user code has changed in ``builtins``; return these names.
+
+    For an event loop that fails: its code runs all the time, and that of other tasks in between.
+    """
+    changes = _changes()
+    vars(builtins).update({name: it for name, it in _usual_builtins().items() if name in changes})
+    return list(changes)
+
+
 def _usual_builtins() -> "dict[str, Any]":
     return _builtins | {"__import__": _import_as_usual}
 

@@ -168,7 +168,9 @@ class _Protocol(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is not None and not self.ended:
             self._receive_refusal()
-        self._end(exc or Disconnected(_CLOSED))
+        if not isinstance(exc, OSError):  # any, if user code has broken the transport's code
+            exc = Disconnected(_CLOSED if exc is None else f"{type(exc).__name__}: {exc}")
+        self._end(exc)
 
     def _receive_refusal(self) -> None:
         """Read the reply of a peer that has closed before it had read the whole request.
