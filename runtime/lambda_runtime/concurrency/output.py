@@ -100,6 +100,8 @@ class OutputLock:
             if self._lock is lock:
                 self._renew()
             self._lock.acquire()
+        if self._fd < 0:
+            return
         try:
             if not self._depth:
                 self._lock_file(fcntl.LOCK_EX)
@@ -110,9 +112,10 @@ class OutputLock:
 
     def __exit__(self, *exc_info: object) -> None:
         try:
-            self._depth = max(0, self._depth - 1)
-            if not self._depth:
-                self._lock_file(fcntl.LOCK_UN)
+            if self._fd >= 0:
+                self._depth = max(0, self._depth - 1)
+                if not self._depth:
+                    self._lock_file(fcntl.LOCK_UN)
         finally:
             try:
                 self._lock.release()
@@ -145,7 +148,7 @@ class _RawFile(io.FileIO):
 
     def write(self, data: "ReadableBuffer", /) -> int:
         with self._output_lock, memoryview(data) as view:
-            at = 0
+            at = super().write(view) or 0
             while at < len(view):
                 written = super().write(view[at:])
                 if written is None:
@@ -179,9 +182,12 @@ class Lines(io.TextIOWrapper):
     def write(self, text: str, /) -> int:
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
-        whole, newline, rest = text.rpartition("\n")
-        place = self, _writer()
+        place = self, (under_way.of_context(), _thread.get_ident())
         begun = self._begun.pop(place, "")
+        if text == "\n":  # nearly always: ``print`` writes the end of the line on its own
+            self._write_lines(begun + text)
+            return 1
+        whole, newline, rest = text.rpartition("\n")
         if newline:
             self._write_lines(f"{begun}{whole}\n")
             begun = ""
@@ -247,10 +253,6 @@ class Lines(io.TextIOWrapper):
 
 # The parent writes the lines that it has begun.
 process.in_child(_begun.clear)
-
-
-def _writer() -> "_Writer":
-    return under_way.of_context(), _thread.get_ident()
 
 
 def _broken(lines: str) -> "Iterator[str]":
