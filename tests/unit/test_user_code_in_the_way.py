@@ -279,6 +279,28 @@ def test_an_event_loop_without_descriptors_ends_the_process(tmp_path: Path) -> N
         assert process.wait(10) == 1
 
 
+SHORT = """
+class Short(bytes):
+    def __len__(self): return 1
+class Long(str):
+    def encode(self): return Short(b"other")
+def handler(event, context):
+    return Short(b"own") if event == "whole" else stream()
+def stream():
+    yield Short(b"own")
+    yield Long("text")
+"""
+
+
+def test_subclasses_do_not_say_where_an_answer_ends(tmp_path: Path) -> None:
+    with served(tmp_path, SHORT) as (polls, process):
+        polls.add(b'"whole"', b'"stream"', b'"whole"')
+        polls.wait(3)
+        chunks = b"3\r\nown\r\n4\r\ntext\r\n0\r\n\r\n"
+        assert polls.answers == {"id-1": b"own", "id-2": chunks, "id-3": b"own"}
+        assert process.poll() is None
+
+
 # The standard library's modules that errors, streams, async handlers and log records have needed.
 NAMES = (
     "token", "types", "re", "json", "traceback", "logging", "threading", "enum", "functools",
