@@ -305,7 +305,7 @@ def test_subclasses_do_not_say_where_an_answer_ends(tmp_path: Path) -> None:
 NAMES = (
     "token", "types", "re", "json", "traceback", "logging", "threading", "enum", "functools",
     "string", "linecache", "weakref", "base64", "collections", "contextvars", "asyncio", "warnings",
-    "select", "binascii",
+    "select", "binascii", "genericpath",
 )  # fmt: skip
 KINDS = f"""
 import os, sys
