@@ -7,6 +7,8 @@ like threads in an environment that Lambda freezes between two invocations.
 
 import asyncio
 import atexit
+import errno
+import sys
 import warnings
 from contextvars import Context, ContextVar, copy_context
 
@@ -150,6 +152,13 @@ def _finish(loop: asyncio.AbstractEventLoop, future: "asyncio.Future[T]") -> "T"
             raise
         if future.cancelled() or future.exception() is not leaving:
             raise
+    except OSError as error:
+        if error.errno in (errno.EBADF, errno.EINVAL) and not future.done():
+            # User code has closed the loop's descriptors; another file may have their numbers. It
+            # never runs again, nor does what the module has made on it: so another process has to
+            # serve the next invocation.
+            sys.exit("the event loop cannot run any more: the function has closed its descriptors")
+        raise
     finally:
         _running = outer
     try:

@@ -172,8 +172,10 @@ def _fail(
 
 def _reseed(module_name: str, function: str, *entropy: object) -> None:
     module = sys.modules.get(module_name)
-    if module is not None:
+    try:
         getattr(module, function)(*entropy)
+    except Exception:
+        pass  # it is not loaded, or the function has another module of this name
 
 
 def _uses_expiring_keys() -> bool:

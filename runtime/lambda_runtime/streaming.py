@@ -306,10 +306,11 @@ class _Watch:
 
 
 def _encode(chunk: object, number: int) -> bytes:
+    # Of subclasses as plain bytes: their own methods are not to say where the chunk ends.
     if isinstance(chunk, bytes):
-        return chunk
+        return b"".join((chunk,))
     if isinstance(chunk, str):
-        return chunk.encode()
+        return str.encode(chunk)
     raise FaultException(
         "Runtime.MarshalError",
         f"Unable to stream: chunk {number} is of type {type(chunk).__name__}; yield bytes or str",

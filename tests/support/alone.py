@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +14,11 @@ from support.process import BOOTSTRAP
 
 @contextmanager
 def served(
-    folder: Path, code: str, bootstrap: Path = BOOTSTRAP, environment: dict[str, str] | None = None
+    folder: Path,
+    code: str,
+    bootstrap: Path = BOOTSTRAP,
+    environment: dict[str, str] | None = None,
+    pass_fds: Sequence[int] = (),
 ) -> Iterator[tuple[Polls, "subprocess.Popen[bytes]"]]:
     """Run a function with this code; yield its Runtime API and its process."""
     (folder / "app.py").write_text(code)
@@ -31,6 +35,7 @@ def served(
         },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        pass_fds=pass_fds,
     )
     try:
         yield polls, process

@@ -1,5 +1,6 @@
 """The connection against a peer that is scripted byte by byte."""
 
+import os
 import select
 import socket
 import sys
@@ -140,6 +141,21 @@ def answering_often(*more: bytes) -> Script:
 
 MANY = 10
 ACCEPTED = b"HTTP/1.1 202 Accepted\r\nDate: today\r\nContent-Length: 2\r\n\r\n{}"
+
+
+def test_a_connection_whose_descriptor_user_code_has_closed_is_opened_anew() -> None:
+    """With ``os.closerange``, or by a number that was its own before and is the runtime's now."""
+    scripts = (answering_often(), answering(ACCEPTED + SIZED), answering(SIZED))
+    with connected(*scripts) as connection:
+        for _ in range(MANY):
+            assert connection.exchange(GET).status == 202
+        os.close(connection.fileno())
+        assert connection.exchange(GET, following=GET).status == 202
+        assert connection.poll(GET).body == b"hello"
+        connection.settle()
+        os.close(connection.fileno())
+        assert connection.poll(GET).body == b"hello"
+        connection.settle()
 
 
 @pytest.mark.parametrize("unasked", [(), (b"HTTP/1.1 408 Request Timeout\r\n\r\n",)])

@@ -67,6 +67,25 @@ def test_the_connection_of_before_is_not_used_after(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("content", ["NAME = 1\n", "def seed(value): raise ValueError\n"])
+def test_modules_of_the_functions_own_are_not_reseeded(content: str, tmp_path: Path) -> None:
+    for name in ("random", "ssl"):
+        (tmp_path / f"{name}.py").write_text(content)
+    (tmp_path / "app.py").write_text("import random, ssl\ndef handler(event, context): pass\n")
+    seen: list[bytes] = []
+
+    def before(accepted: socket.socket) -> None:
+        Requests(accepted).read()
+        accepted.sendall(RESTORED)
+
+    def after(accepted: socket.socket) -> None:
+        seen.append(Requests(accepted).read())
+
+    with peer(before, after) as address:
+        run(tmp_path, address)
+    assert seen[0].startswith(b"GET /2018-06-01/runtime/invocation/next ")
+
+
 def test_functions_need_not_bring_the_package(
     tmp_path: Path, without_the_package: list[str]
 ) -> None:

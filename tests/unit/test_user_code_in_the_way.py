@@ -51,6 +51,7 @@ ANSWERED = {
         "import resource\n"
         f"def bad():\n    resource.setrlimit(resource.RLIMIT_NOFILE, (3, 64)); {OWN}"
     ),
+    "descriptors closed": f"def bad():\n    os.closerange(3, 256); {OWN}",
     "__import__ replaced": (
         f"import builtins\n{REFUSE}def bad():\n    builtins.__import__ = refuse; {OWN}"
     ),
@@ -82,6 +83,8 @@ ANSWERED = {
     "a file named like the standard library's": "",
 }  # fmt: skip
 RETURNED = {
+    "descriptors closed": "def bad():\n    os.closerange(3, 256); return 'own'",
+    "descriptors closed, streams": "def bad():\n    os.closerange(3, 256); yield 'own'",
     "os.environ replaced": (
         f"{REFUSE}class Environ(dict):\n    get = __getitem__ = __setitem__ = refuse\n"
         "    __delitem__ = __contains__ = __iter__ = refuse\n"
@@ -249,11 +252,75 @@ def test_the_result_is_the_answer(code: str, tmp_path: Path) -> None:
         assert process.poll() is None
 
 
+def test_the_log_is_not_written_into_the_next_connection(tmp_path: Path) -> None:
+    """User code has closed the platform's descriptor too, and the kernel gives its number again."""
+    reading, writing = os.pipe()
+    first = tmp_path / "first.py"  # the lowest number for the log, as on Lambda
+    first.write_text(
+        f"import os, sys\nos.dup2({writing}, 3)\nos.environ['_LAMBDA_TELEMETRY_LOG_FD'] = '3'\n"
+        f"os.execv(sys.executable, [sys.executable, '-S', {str(BOOTSTRAP)!r}])\n"
+    )
+    code = (
+        "import logging, os\ndef handler(event, context):\n"
+        "    if event == 'bad': os.closerange(3, 256)\n"
+        "    else: logging.error('a record')\n    return event\n"
+    )
+    try:
+        with served(tmp_path, code, first, pass_fds=[writing]) as (polls, process):
+            for number, name in enumerate(("alive", "bad", "alive", "alive"), 1):
+                polls.add(json.dumps(name).encode())
+                polls.wait(number)
+            assert polls.errors == {}
+            process.kill()
+            assert process.stdout is not None
+            assert process.stdout.read().count(b"a record") == 2
+            assert os.read(reading, 4096).count(b"a record") == 1
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+def test_an_event_loop_without_descriptors_ends_the_process(tmp_path: Path) -> None:
+    code = (
+        "import os\nasync def handler(event, context):\n"
+        "    if event == 'bad': os.closerange(3, 256)\n    return event\n"
+    )
+    with served(tmp_path, code) as (polls, process):
+        polls.add(b'"alive"', b'"bad"', b'"alive"')
+        polls.wait(3)
+        assert polls.answers == {"id-1": b'"alive"', "id-2": b'"bad"'}
+        error = json.loads(polls.errors["id-3"])
+        assert error["errorMessage"].startswith("the event loop cannot run any more")
+        assert process.wait(10) == 1
+
+
+SHORT = """
+class Short(bytes):
+    def __len__(self): return 1
+class Long(str):
+    def encode(self): return Short(b"other")
+def handler(event, context):
+    return Short(b"own") if event == "whole" else stream()
+def stream():
+    yield Short(b"own")
+    yield Long("text")
+"""
+
+
+def test_subclasses_do_not_say_where_an_answer_ends(tmp_path: Path) -> None:
+    with served(tmp_path, SHORT) as (polls, process):
+        polls.add(b'"whole"', b'"stream"', b'"whole"')
+        polls.wait(3)
+        chunks = b"3\r\nown\r\n4\r\ntext\r\n0\r\n\r\n"
+        assert polls.answers == {"id-1": b"own", "id-2": chunks, "id-3": b"own"}
+        assert process.poll() is None
+
+
 # The standard library's modules that errors, streams, async handlers and log records have needed.
 NAMES = (
     "token", "types", "re", "json", "traceback", "logging", "threading", "enum", "functools",
     "string", "linecache", "weakref", "base64", "collections", "contextvars", "asyncio", "warnings",
-    "select", "binascii",
+    "select", "binascii", "genericpath",
 )  # fmt: skip
 KINDS = f"""
 import os, sys

@@ -98,8 +98,11 @@ _folders = [entry for entry in sys.path if entry == _stdlib or entry.endswith("/
 _own_paths = tuple(f"{folder}/" for folder in _folders)
 # Compiled modules of the cold path. They import nothing, so no search and no check is needed.
 _COMPILED = ("_json", "_socket")
-# The runtime never imports these, directly or indirectly, and functions have folders so named.
-_HARMLESS = frozenset(("test", "this", "antigravity", "idlelib", "tkinter", "turtledemo", "venv"))
+# The runtime never imports these, directly or indirectly, and functions have folders so named. The
+# last is frozen in every interpreter: no file shadows it, and ``os`` imports it in a circle.
+_HARMLESS = frozenset(
+    ("test", "this", "antigravity", "idlelib", "tkinter", "turtledemo", "venv", "genericpath")
+)
 
 _import_as_usual = builtins.__import__
 _add_audit_hook_as_usual = sys.addaudithook

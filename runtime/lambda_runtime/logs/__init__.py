@@ -78,6 +78,13 @@ class FrameSink:
     def log_error(self, message_lines: list[str]) -> None:
         self.log("\n".join(message_lines), frame_type(40, json_format))
 
+    def leave_closed(self) -> None:
+        """Write no more to the descriptor if user code has closed it: another file gets it."""
+        try:
+            posix.fstat(self.fd)
+        except OSError:
+            self.fd = -1
+
 
 _PLAIN = frame_type(0, json=False)
 
@@ -88,6 +95,12 @@ def _choose_sink() -> "Sink":
 
 
 sink: "Sink" = _choose_sink()
+
+
+def leave_closed() -> None:
+    """User code has closed descriptors: write no more to the platform's if it is among them."""
+    if isinstance(sink, FrameSink):
+        sink.leave_closed()
 
 
 def warn(message: str, of_request: str | None = None) -> None:

@@ -171,7 +171,8 @@ def marshal_response(response: object) -> tuple[bytes, str]:
     form in JSON.
     """
     if isinstance(response, bytes):
-        return response, "application/unknown"
+        # Of a subclass as plain bytes: its own __len__ is not to say how long the answer is.
+        return b"".join((response,)), "application/unknown"
     if _orjson is not None:
         try:  # nearly every result, as ``encode`` writes it
             return _orjson.dumps(response, _for_orjson, _options[0]), "application/json"

@@ -5,7 +5,7 @@ Source: "Using the Lambda runtime API" in the AWS Lambda Developer Guide.
 
 import sys
 
-from lambda_runtime import __version__, payload
+from lambda_runtime import __version__, logs, payload
 from lambda_runtime.ground import settings, trusted
 from lambda_runtime.runtime_api import http1
 from lambda_runtime.runtime_api.connection import Connection, is_of_wire
@@ -118,6 +118,8 @@ class LambdaRuntimeClient(BaseLambdaRuntimeClient):
     def __init__(self, address: str) -> None:
         self._connection = Connection(address)
         self._connection.meanwhile = trusted.complete
+        # The next connection would get the number of the log's descriptor, and its records.
+        self._connection.found_closed = logs.leave_closed
         common = (
             f"Host: {address}\r\n"
             f"User-Agent: lambda-runtime/{__version__} Python/{sys.version.partition(' ')[0]}\r\n"
@@ -394,8 +396,6 @@ def _reply_text(reply: "Reply") -> str:
 
 
 def _log_refusal(kind: str, invoke_id: str, size: int, reply: "Reply") -> None:
-    from lambda_runtime import logs
-
     advice = ""
     if reply.status == 413:
         advice = (

@@ -99,6 +99,8 @@ class Connection:
         """Whether a request is under way whose reply ``poll`` has yet to fetch."""
         self.meanwhile: Callable[[], object] | None = None
         """What ``poll`` does while a reply is on its way, if its request did not follow another."""
+        self.found_closed: Callable[[], object] | None = None
+        """What ``close`` does if user code has closed the descriptor, and perhaps others."""
         self.timeout: int | None = None
         """Seconds that a wait may take, None for no limit; for connections opened from now on."""
 
@@ -350,7 +352,14 @@ class Connection:
     def close(self) -> None:
         """Close the connection; the next request opens another."""
         if self._socket is not None:
-            self._socket.close()
+            try:
+                self._socket.close()
+            except OSError as error:
+                # User code has closed the descriptor before: as good as closed by the peer.
+                if not is_of_wire(error):
+                    raise
+                if self.found_closed is not None:
+                    self.found_closed()
         self._socket = None
         self._buffer, self._at = b"", 0
         self._in_body = False
