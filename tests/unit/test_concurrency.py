@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -233,6 +234,65 @@ def test_characters_of_several_bytes_are_not_torn(stream: tuple[output.Lines, Pa
     lines.write("é" * 100_000 + "\n")
     assert file.read_text().replace("\n", "") == "é" * 100_000
     assert max(len(line) for line in file.read_bytes().split(b"\n")) <= 60_000
+
+
+def test_what_user_code_makes_of_the_stream(stream: tuple[output.Lines, Path]) -> None:
+    lines, file = stream
+    lines.write("plain é\n")
+    lines.buffer.write(b"bytes ")
+    lines.write("after them\n")
+    lines.reconfigure(encoding="latin-1", errors="replace")
+    lines.write("one byte: é, none: €\n")
+    written = "plain é\nbytes after them\n".encode() + b"one byte: \xe9, none: ?\n"
+    assert file.read_bytes() == written
+
+
+@pytest.mark.parametrize("errors", ["strict", "backslashreplace", "surrogateescape"])
+def test_text_that_cannot_be_encoded(errors: str, tmp_path: Path) -> None:
+    file = tmp_path / "output"
+    with file.open("wb") as opened, io.TextIOWrapper(io.BytesIO(), "utf-8", errors) as like:
+        lines = output.Lines(opened.fileno(), output.OutputLock(processes=False), like)
+        if errors == "strict":
+            with pytest.raises(UnicodeEncodeError):
+                print("a\udcff", file=lines)
+        else:
+            print("a\udcff", file=lines)
+        print("more", file=lines)
+    encoded = "" if errors == "strict" else "a\udcff\n"
+    assert file.read_bytes() == (encoded + "more\n").encode("utf-8", errors)
+
+
+def test_a_line_that_cannot_be_written_is_kept(stream: tuple[output.Lines, Path]) -> None:
+    lines, file = stream
+    descriptor = os.dup(lines.fileno())
+    with open(os.devnull) as unwritable:
+        os.dup2(unwritable.fileno(), lines.fileno())
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        print("kept", file=lines)
+    os.dup2(descriptor, lines.fileno())
+    os.close(descriptor)
+    print("the next", file=lines)
+    assert file.read_text() == "kept\nthe next\n"
+
+
+def test_a_pipe_that_takes_a_part() -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    received: list[bytes] = []
+
+    def read() -> None:
+        while part := os.read(reader, 10_000):
+            received.append(part)
+
+    lines = output.Lines(writer, output.OutputLock(processes=False), None)
+    thread = threading.Thread(target=read)
+    thread.start()
+    text = "".join(f"{number:08}\n" for number in range(30_000))
+    lines.write(text)
+    os.close(writer)
+    thread.join(10)
+    os.close(reader)
+    assert b"".join(received).decode() == text
 
 
 def test_a_turn_is_one_process_s_at_a_time(tmp_path: Path) -> None:

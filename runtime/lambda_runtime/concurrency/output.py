@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 
     from lambda_runtime.runtime_api.client import Invocation
 
-    _Writer = tuple[Invocation | None, int]
-    """An invocation (or None) and the identifier of a thread."""
-
 _PROVIDER = "_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET"
 
 _LONGEST = 60_000
@@ -50,8 +47,8 @@ its thread from releasing it; lines that come in between are better than none.""
 
 _own_stream = False
 
-_begun: "dict[tuple[Lines, _Writer], str]" = {}
-"""The unfinished lines of all streams."""
+_begun: "dict[tuple[Lines, Invocation | None, int], str]" = {}
+"""The unfinished lines of all streams, by invocation (or None) and the identifier of a thread."""
 
 _unsure: "set[int]" = set()
 """See ``logs.unsure``. A stream writes its lines at once, so that it has text only if that has
@@ -122,6 +119,14 @@ class OutputLock:
             except RuntimeError:
                 pass  # this thread took too long, and the others use a new lock
 
+    def free_lock(self) -> "_thread.RLock | None":
+        """The lock, which this thread then holds, if that takes no waiting and no lock of a file.
+
+        Release it afterwards. Otherwise None: use this object as a context manager.
+        """
+        lock = self._lock
+        return lock if self._fd < 0 and lock.acquire(False) else None
+
     def stop_sharing(self) -> None:
         """From here on lock out the threads of this process only."""
         self._fd = -1
@@ -147,14 +152,25 @@ class _RawFile(io.FileIO):
         self._output_lock = output_lock
 
     def write(self, data: "ReadableBuffer", /) -> int:
-        with self._output_lock, memoryview(data) as view:
-            at = super().write(view) or 0
+        if (free := self._output_lock.free_lock()) is None:
+            with self._output_lock:
+                return self._write(data)
+        try:
+            return self._write(data)
+        finally:
+            free.release()
+
+    def _write(self, data: "ReadableBuffer") -> int:
+        at = super().write(data) or 0
+        if type(data) is bytes and at == len(data):  # nearly always
+            return at
+        with memoryview(data) as view:
             while at < len(view):
                 written = super().write(view[at:])
                 if written is None:
                     _wait_writable(self.fileno())  # user code has made it non-blocking
                 at += written or 0
-            return at
+        return at
 
 
 def _wait_writable(fd: int) -> None:
@@ -170,23 +186,31 @@ class Lines(io.TextIOWrapper):
     """
 
     def __init__(self, fd: int, output_lock: OutputLock, like: "TextIO | None") -> None:
+        self._file = _RawFile(fd, output_lock)
         super().__init__(
-            io.BufferedWriter(_RawFile(fd, output_lock)),
+            io.BufferedWriter(self._file),
             encoding=getattr(like, "encoding", "utf-8"),
             errors=getattr(like, "errors", "backslashreplace"),
             line_buffering=True,
         )
         # When the interpreter closes a stream at its end, globals are gone.
         self._fd, self._begun, self._unsure = fd, _begun, _unsure
+        # As long as nobody has changed the stream, its lines need none of the layers of a stream.
+        self._is_plain = self.encoding.lower() == "utf-8"
+        self._plain_errors = self.errors or "strict"
 
     def write(self, text: str, /) -> int:
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
-        place = self, (under_way.of_context(), _thread.get_ident())
+        place = self, under_way.of_context(), _thread.get_ident()
+        if type(text) is str:  # nearly always; and ``print`` writes the end of the line on its own
+            if text == "\n":
+                self._write_lines(self._begun.pop(place, "") + text)
+                return 1
+            if "\n" not in text and place not in self._begun and 0 < len(text) < _LONGEST_BEGUN:
+                self._begun[place] = text
+                return len(text)
         begun = self._begun.pop(place, "")
-        if text == "\n":  # nearly always: ``print`` writes the end of the line on its own
-            self._write_lines(begun + text)
-            return 1
         whole, newline, rest = text.rpartition("\n")
         if newline:
             self._write_lines(f"{begun}{whole}\n")
@@ -201,18 +225,22 @@ class Lines(io.TextIOWrapper):
     @property
     def buffer(self) -> "Any":
         """The stream of bytes below, to which user code may write from here on."""
-        self._unsure.add(self._fd)
+        self._change()
         return super().buffer
 
     def detach(self) -> "Any":
         """Give away the stream of bytes below."""
-        self._unsure.add(self._fd)
+        self._change()
         return super().detach()
 
     def reconfigure(self, **options: "Any") -> None:
         """Change the stream, which may then write later."""
-        self._unsure.add(self._fd)
+        self._change()
         super().reconfigure(**options)
+
+    def _change(self) -> None:
+        self._is_plain = False
+        self._unsure.add(self._fd)
 
     def close(self) -> None:
         """Write the unfinished lines, and close."""
@@ -225,7 +253,7 @@ class Lines(io.TextIOWrapper):
         """Write this invocation's unfinished lines; with ``last``, those of all invocations."""
         owner = None if last else under_way.of_context()
         for place in list(self._begun):
-            stream, (invocation, _) = place
+            stream, invocation, _ = place
             if stream is self and (last or invocation is owner):
                 begun = self._begun.pop(place, "")
                 if begun:
@@ -245,6 +273,12 @@ class Lines(io.TextIOWrapper):
         if len(lines) > longest and not _own_stream:
             lines = "\n".join(_broken(lines))
         try:
+            if self._is_plain and self._fd not in self._unsure:
+                try:
+                    self._file.write(lines.encode("utf-8", self._plain_errors))
+                    return
+                except OSError:
+                    pass  # the stream keeps what cannot be written
             super().write(lines)
         except BaseException:
             self._unsure.add(self._fd)
@@ -277,6 +311,6 @@ def install_streams(output_lock: OutputLock) -> None:
 
 
 def _finish_lines(last: bool) -> None:
-    for stream in dict(list(_begun)):
+    for stream in {stream for stream, _, _ in list(_begun)}:
         if not stream.closed:
             stream.finish_lines(last)
