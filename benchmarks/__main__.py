@@ -89,6 +89,8 @@ def _about(python: Path, quick: bool) -> dict[str, str]:
         "peers": ", ".join(f"{name} {version(name)}" for name in PEER_PACKAGES),
         "machine": f"{platform.system()} {platform.machine()}, {_processor()}",
     }
+    if customised := toolchain.customised_by(python):
+        about["starts of this interpreter run"] = customised
     return {**about, "form": "quick"} if quick else about
 
 
