@@ -1,9 +1,12 @@
 """Interruptions that the interpreter drops: they come again, and nobody reads of them."""
 
+import subprocess
+import sys
 import time
 
 import pytest
 
+from support.paths import ROOT
 from support.process import run_function
 from support.runtime_api import Counted
 
@@ -130,3 +133,32 @@ def hooked(dropped): print("own hook:", dropped.exc_value)
         assert "id-1" in outcome.answers
         said = outcome.stdout if "hooked" in own else outcome.stderr
         assert ("own hook: own" if "hooked" in own else "ValueError: own") in said
+
+
+_OF_A_HANDLER = """
+import _imp, sys
+from lambda_runtime.ground import trusted
+class Calls:
+    def __getattr__(self, name): return getattr(_imp, name)
+    def acquire_lock(self):
+        if sys._getframe(1).f_code.co_name == "cb": sys.exit(7)
+        _imp.acquire_lock()
+import _frozen_importlib
+hooks = []
+sys.unraisablehook = hooks.append
+_frozen_importlib._imp = Calls()
+try:
+    trusted.load("tabnanny")
+finally:
+    _frozen_importlib._imp = _imp
+    assert sys.unraisablehook == hooks.append and not hooks
+    assert trusted.load("tabnanny").__name__ == "tabnanny"
+"""
+
+
+def test_what_a_handler_of_the_function_raises_while_the_runtime_loads_a_module() -> None:
+    environment = {"PYTHONPATH": str(ROOT / "runtime")}
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", _OF_A_HANDLER], env=environment, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (7, "")

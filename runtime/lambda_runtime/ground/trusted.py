@@ -121,6 +121,10 @@ _MISSING = object()
 is_sound = True
 """Whether ``builtins`` is as it was: before user code runs, and while ``soundly`` is under way."""
 _put_off: "list[ModuleType]" = []
+_main_thread = _thread.get_ident()
+_usual_hook: "Callable[[sys.UnraisableHookArgs], object] | None" = None
+_owed: "list[BaseException]" = []
+"""What ``load`` is to raise. See ``_keep``."""
 
 bundled: "dict[str, CodeType | memoryview]" = {}
 """The code of the runtime's modules that are not loaded yet, by module name. Modules outside the
@@ -139,7 +143,37 @@ def load(name: str) -> "ModuleType":
     Raises what the module's code raises, and ModuleNotFoundError if there is no such module.
     """
     module = _table.get(name)
-    return firmly(_load, name) if module is None else module
+    if module is not None:
+        return module
+    global _usual_hook
+    if _thread.get_ident() != _main_thread or sys.unraisablehook is _keep:
+        return firmly(_load, name)
+    _owed.clear()
+    _usual_hook = sys.unraisablehook
+    try:
+        sys.unraisablehook = _keep
+        module = firmly(_load, name)
+    finally:
+        if sys.unraisablehook is _keep:
+            sys.unraisablehook = _usual_hook
+    if _owed:
+        raise _owed.pop()
+    return module
+
+
+def _keep(dropped: "sys.UnraisableHookArgs") -> None:
+    """Keep what a signal's handler raises in the callback that importlib has for each module.
+
+    The interpreter drops it there: a function's own SIGTERM handler would end nothing. ``load``
+    raises it. The runtime's own exceptions come again by themselves (``ground.dropped``).
+    """
+    error = dropped.exc_value
+    name = getattr(dropped.object, "__qualname__", None)
+    own = type(error).__module__.partition(".")[0] == _PACKAGE
+    if error is not None and name == "_get_module_lock.<locals>.cb" and not own:
+        _owed.append(error)
+    else:
+        (_usual_hook or sys.__unraisablehook__)(dropped)
 
 
 def loaded(name: str) -> "Any":

@@ -410,8 +410,9 @@ def forked_children(theirs: Exchange, ours: Exchange) -> Exchange:
 
 
 def lost_connection(theirs: Exchange, ours: Exchange) -> Exchange:
-    said = "lost the Runtime API" in ours.log and _kind(ours) == "Runtime.ExitError"
-    return ours if said and "timed out" in theirs.body else theirs
+    if "timed out" in theirs.body:
+        return ours if ours.body == "null" else theirs
+    return _still_the_same_process(theirs, ours)
 
 
 def timeout_trace(theirs: Exchange, ours: Exchange) -> Exchange:
