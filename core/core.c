@@ -316,6 +316,8 @@ static int receive(Core *core) {
     if (core->end == CAPACITY) return 0;
     core->waiting = 1;
     for (;;) {
+        /* A signal that came since the interpreter last looked would interrupt no wait. */
+        if (PyErr_CheckSignals() < 0) return RAISED;
         size_t before = core->end; /* a signal handler may have dropped what there was */
         PyThreadState *state = PyEval_SaveThread();
         ssize_t received = recv(core->descriptor, core->buffer + before, CAPACITY - before, 0);
@@ -330,7 +332,6 @@ static int receive(Core *core) {
         }
         errno = error;
         if (error != EINTR) return PyErr_SetFromErrno(PyExc_OSError), FAILED;
-        if (PyErr_CheckSignals() < 0) return RAISED;
     }
 }
 

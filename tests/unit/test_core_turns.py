@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import functools
+import operator
 import os
 import posix
 import signal
@@ -241,7 +244,7 @@ def test_a_signal_handler_may_change_whether_a_request_follows(transport: str) -
         requests.read()
         accepted.sendall(NAMED)
         requests.read()
-        for _ in range(100):  # one that comes right before the wait is heeded after it
+        for _ in range(100):
             signal.pthread_kill(main, signal.SIGALRM)
             if struck.wait(0.1):
                 break
@@ -263,6 +266,35 @@ def test_a_signal_handler_may_change_whether_a_request_follows(transport: str) -
             client.post_invocation_result("id-1", b"{}")
             assert client.wait_next_invocation().request_id == "id-1"
             client.reconnect()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_a_signal_right_before_the_wait_is_heeded() -> None:
+    """It interrupts no call of the system, and the next event might never come."""
+
+    class Alarm(Exception):
+        pass
+
+    def strike(number: int, frame: object) -> None:
+        raise Alarm
+
+    before = signal.signal(signal.SIGALRM, strike)
+    interrupt = functools.partial(ctypes.pythonapi.PyErr_SetInterruptEx, int(signal.SIGALRM))
+    try:
+        with joined("core") as (client, theirs):
+            connection = client._connection
+            assert connection.core is not None
+            wait = functools.partial(connection.core.fetch, connection)
+            late = threading.Timer(3, theirs.sendall, (NAMED,))
+            late.start()
+            with pytest.raises(Alarm):
+                # One call after the other in C: the interpreter looks for no signal in between.
+                any(map(operator.call, (interrupt, wait)))
+            assert late.is_alive()
+            late.cancel()
+            theirs.sendall(NAMED)
+            assert client.wait_next_invocation().request_id == "id-1"
     finally:
         signal.signal(signal.SIGALRM, before)
 
